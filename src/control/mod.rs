@@ -1,0 +1,1 @@
+//! The life cycle: command line, configuration, daemon, workers.

@@ -1,0 +1,1 @@
+//! All talk with Linux, and the only home of unsafe code.

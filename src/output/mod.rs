@@ -1,0 +1,1 @@
+//! Events out: EVE records and the bounded sink.

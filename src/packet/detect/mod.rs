@@ -1,0 +1,1 @@
+//! Rule evaluation: a packet's buffers against the rule set.

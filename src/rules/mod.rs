@@ -1,0 +1,3 @@
+//! The rule language, pure: text in, an immutable rule set out.
+
+pub mod meta;
