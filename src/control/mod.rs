@@ -1,1 +1,3 @@
 //! The life cycle: command line, configuration, daemon, workers.
+
+pub mod config;

@@ -1,1 +1,3 @@
 //! Events out: EVE records and the bounded sink.
+
+pub mod spec;

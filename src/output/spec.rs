@@ -1,0 +1,110 @@
+//! What to write and where to: the part of the configuration that the writer thread needs.
+
+use std::path::PathBuf;
+
+/// One `eve-log` entry of `outputs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EveLog {
+    pub destination: Destination,
+    pub types: RecordTypes,
+    /// The seed when `community-id` is on.
+    pub community_id_seed: Option<u16>,
+    /// `pcap-file: yes`: replay adds the capture's name as `pcap_filename`.
+    pub pcap_file: bool,
+}
+
+/// The `fast` entry of `outputs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FastLog {
+    pub destination: Destination,
+}
+
+/// Where records go, one JSON object or line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `filetype: regular`. Appended to, created with mode 0640, opened again on SIGHUP.
+    File(PathBuf),
+    /// `filetype: unix_dgram`: a datagram a record.
+    UnixDatagram(PathBuf),
+    /// `filetype: unix_stream`: a line a record.
+    UnixStream(PathBuf),
+}
+
+/// The `types` list of an `eve-log`; `None` leaves a kind out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordTypes {
+    pub alert: Option<AlertOptions>,
+    pub drop: Option<DropOptions>,
+    pub flow: bool,
+    pub anomaly: bool,
+    pub stats: bool,
+}
+
+/// All kinds, with Suricata's defaults for what an alert carries.
+impl Default for RecordTypes {
+    fn default() -> Self {
+        RecordTypes {
+            alert: Some(AlertOptions::default()),
+            drop: Some(DropOptions::default()),
+            flow: true,
+            anomaly: true,
+            stats: true,
+        }
+    }
+}
+
+/// Options of the `alert` type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertOptions {
+    /// `payload`: the bytes as base64.
+    pub payload: bool,
+    /// `payload-printable`: the bytes with dots for what does not print.
+    pub payload_printable: bool,
+    /// `payload-buffer-size`: at most this much of it.
+    pub payload_bytes_max: usize,
+    /// `packet`: the whole packet as base64.
+    pub packet: bool,
+    /// `metadata`: the rule's metadata and the flow's counters.
+    pub metadata: bool,
+    /// `metadata.rule.raw`: the rule as written.
+    pub rule_text: bool,
+    /// `metadata.rule.reference`: the rule's references.
+    pub references: bool,
+    /// `verdict`: what became of the packet.
+    pub verdict: bool,
+}
+
+impl Default for AlertOptions {
+    fn default() -> Self {
+        AlertOptions {
+            payload: false,
+            payload_printable: false,
+            payload_bytes_max: 4096,
+            packet: false,
+            metadata: true,
+            rule_text: false,
+            references: false,
+            verdict: false,
+        }
+    }
+}
+
+/// Options of the `drop` type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropOptions {
+    /// `alerts`: carry the rule that dropped.
+    pub alerts: bool,
+    /// `flows`: which drops of a flow to tell.
+    pub flows: DropFlows,
+    /// `verdict`: what became of the packet.
+    pub verdict: bool,
+}
+
+/// `flows: start|all`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DropFlows {
+    /// One drop per flow and direction.
+    #[default]
+    Start,
+    All,
+}
