@@ -1,1 +1,3 @@
 //! All talk with Linux, and the only home of unsafe code.
+
+pub mod netlink;

@@ -358,7 +358,7 @@ mod tests {
         for mask in [0x0700_0000, 0x3, 0xc000_0000, 0xff00] {
             let mask = FateMask::new(mask).unwrap();
             for fate in [Fate::Inspect, Fate::Pass, Fate::Drop, Fate::Reject] {
-                let mark = 0xffff_ffff & !mask.mask | mask.encode(fate);
+                let mark = !mask.mask | mask.encode(fate);
                 assert_eq!(mask.decode(mark), fate);
                 assert_eq!(mask.encode(fate) & !mask.mask, 0);
             }

@@ -1,0 +1,4 @@
+//! Netlink: the wire format, and the one socket type that the queue and conntrack share.
+
+pub mod socket;
+pub mod wire;
