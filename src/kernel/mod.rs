@@ -1,3 +1,4 @@
 //! All talk with Linux, and the only home of unsafe code.
 
+pub mod conntrack;
 pub mod netlink;
