@@ -1,12 +1,140 @@
 //! Bytes become header views. Nothing here judges; oddities have names ([`anomaly::Anomaly`]).
+//!
+//! [`decode`] reads one IP packet. It never panics, never allocates, never reads a byte twice per header, and every slice
+//! that it returns lies within the input. A packet inside a packet (IPIP, 6in4, GRE) is decoded when it is asked for:
+//! [`Decoded::layers`] goes from the outermost to the innermost.
+//!
+//! What is broken ends the decoding where it stands, and what was understood until there is kept: a TCP header that is
+//! cut leaves the IP header, [`Transport::Other`], and an anomaly that says so.
 
 pub mod anomaly;
 
+pub mod link;
+
+pub mod ipv4;
+
+pub mod ipv6;
+
+pub mod tcp;
+
+pub mod udp;
+
+pub mod icmp;
+
+mod gre;
+
+pub mod checksum;
+
 use std::net::IpAddr;
+
+use self::anomaly::{Anomalies, Anomaly};
+use self::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use crate::packet::ingress::Ingress;
+
+/// Packets within packets that we follow, the outermost included.
+pub const LAYER_COUNT_MAX: usize = 8;
+
+/// IP protocol numbers that we look into.
+pub mod protocol {
+    pub const ICMP: u8 = 1;
+    pub const IPV4: u8 = 4;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+    pub const IPV6: u8 = 41;
+    pub const GRE: u8 = 47;
+    pub const ESP: u8 = 50;
+    pub const ICMPV6: u8 = 58;
+    pub const SCTP: u8 = 132;
+}
+
+/// One IP packet, as far as it could be understood.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoded<'p> {
+    /// `None`: not IP, or an IP header that cannot be used.
+    pub headers: Option<Headers<'p>>,
+    pub anomalies: Anomalies,
+}
+
+/// Decodes a packet that starts at its network header. EtherTypes other than IPv4 and IPv6 give neither headers nor anomalies.
+#[must_use]
+pub fn decode(bytes: &[u8], ethertype: u16) -> Decoded<'_> {
+    decode_with(bytes, ethertype, Anomalies::NONE)
+}
+
+/// Decodes what a feeder handed over. A packet of which only the beginning was copied to us is not called truncated.
+#[must_use]
+pub fn decode_ingress<'p>(packet: &Ingress<'p>) -> Decoded<'p> {
+    let mut decoded = decode(packet.bytes, packet.ethertype);
+    let copied = u32::try_from(packet.bytes.len()).unwrap_or(u32::MAX);
+    if let Some(headers) = decoded.headers
+        && headers.ip.total_len > copied
+        && headers.ip.total_len <= packet.full_len
+    {
+        decoded.anomalies.remove(Anomaly::Ipv4Truncated);
+        decoded.anomalies.remove(Anomaly::Ipv6Truncated);
+    }
+    decoded
+}
+
+fn decode_with(bytes: &[u8], ethertype: u16, mut anomalies: Anomalies) -> Decoded<'_> {
+    let parsed = match ethertype {
+        ETHERTYPE_IPV4 => ipv4::parse(bytes, &mut anomalies),
+        ETHERTYPE_IPV6 => ipv6::parse(bytes, &mut anomalies),
+        _ => None,
+    };
+    let headers = parsed.map(|(ip, body)| {
+        let (transport, payload) = parse_transport(&ip, body, &mut anomalies);
+        Headers { ip, transport, payload }
+    });
+    Decoded { headers, anomalies }
+}
+
+fn parse_transport<'p>(ip: &Ip<'p>, body: &'p [u8], anomalies: &mut Anomalies) -> (Transport<'p>, &'p [u8]) {
+    if ip.fragment_offset != 0 {
+        return (Transport::Other, body);
+    }
+    let parsed = match ip.protocol {
+        protocol::TCP => tcp::parse(body, anomalies).map(|(tcp, payload)| (Transport::Tcp(tcp), payload)),
+        protocol::UDP => {
+            let cut = anomalies.has(Anomaly::Ipv4Truncated) || anomalies.has(Anomaly::Ipv6Truncated);
+            udp::parse(body, !cut && !ip.is_fragment(), anomalies).map(|(udp, payload)| (Transport::Udp(udp), payload))
+        }
+        protocol::ICMP if ip.version == 4 => {
+            icmp::parse(body, ip, anomalies).map(|(icmp, payload)| (Transport::Icmp(icmp), payload))
+        }
+        protocol::ICMPV6 if ip.version == 6 => {
+            icmp::parse(body, ip, anomalies).map(|(icmp, payload)| (Transport::Icmp(icmp), payload))
+        }
+        protocol::SCTP => udp::parse_sctp(body, anomalies),
+        protocol::ESP if body.len() < 8 => {
+            anomalies.add(Anomaly::EspTooSmall);
+            None
+        }
+        _ => None,
+    };
+    parsed.unwrap_or((Transport::Other, body))
+}
+
+impl<'p> Decoded<'p> {
+    /// This packet and the packets inside it, outermost first, at most [`LAYER_COUNT_MAX`].
+    pub fn layers(self) -> impl Iterator<Item = Decoded<'p>> {
+        let mut next = Some(self);
+        let mut left = LAYER_COUNT_MAX;
+        std::iter::from_fn(move || {
+            let mut layer = next.take()?;
+            left -= 1;
+            next = layer.headers.and_then(|headers| headers.inner());
+            if left == 0 && next.take().is_some() {
+                layer.anomalies.add(Anomaly::TooManyLayers);
+            }
+            Some(layer)
+        })
+    }
+}
 
 /// The headers of one packet, all borrowed from it or copied as plain numbers (host byte order).
 ///
-/// For tunnels (IPIP, 6in4, GRE) these are the outermost headers; the inner packet is a [`Headers`] of its own.
+/// For tunnels (IPIP, 6in4, GRE) these are the outer headers; the inner packet is a [`Headers`] of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'p> {
     pub ip: Ip<'p>,
@@ -42,6 +170,21 @@ pub struct Ip<'p> {
     pub header: &'p [u8],
 }
 
+impl Ip<'_> {
+    const MORE_FRAGMENTS: u8 = 1;
+
+    #[must_use]
+    pub fn has_more_fragments(&self) -> bool {
+        self.fragment_flags & Self::MORE_FRAGMENTS != 0
+    }
+
+    /// One part of a larger packet. An IPv6 fragment header on a whole packet does not make it one.
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.fragment_offset != 0 || self.has_more_fragments()
+    }
+}
+
 /// The transport header.
 #[derive(Clone, Copy, Debug)]
 pub enum Transport<'p> {
@@ -73,7 +216,19 @@ pub struct Tcp<'p> {
     pub header: &'p [u8],
 }
 
-impl Tcp<'_> {
+impl<'p> Tcp<'p> {
+    /// The options as (kind, data); see [`tcp::Options`].
+    #[must_use]
+    pub fn parsed_options(&self) -> tcp::Options<'p> {
+        tcp::Options::of(self.options)
+    }
+
+    /// Whether all of `bits` are set.
+    #[must_use]
+    pub fn has(&self, bits: u8) -> bool {
+        self.flags & bits == bits
+    }
+
     pub const FIN: u8 = 0x01;
     pub const SYN: u8 = 0x02;
     pub const RST: u8 = 0x04;
@@ -105,7 +260,23 @@ pub struct Icmp<'p> {
     pub header: &'p [u8],
 }
 
-impl Headers<'_> {
+impl<'p> Headers<'p> {
+    /// The packet inside this one: IP in IP, or IP in GRE (also through Ethernet or PPP in it). `None` without a tunnel.
+    ///
+    /// `headers` is `None` in the answer when there is a tunnel but what it carries does not decode.
+    #[must_use]
+    pub fn inner(&self) -> Option<Decoded<'p>> {
+        if self.ip.is_fragment() {
+            return None;
+        }
+        match self.ip.protocol {
+            protocol::IPV4 => Some(decode(self.payload, ETHERTYPE_IPV4)),
+            protocol::IPV6 => Some(decode(self.payload, ETHERTYPE_IPV6)),
+            protocol::GRE => gre::inner(self.payload),
+            _ => None,
+        }
+    }
+
     /// Source and destination port, 0 where the protocol has none.
     #[must_use]
     pub fn ports(&self) -> (u16, u16) {
@@ -118,10 +289,13 @@ impl Headers<'_> {
     }
 
     #[must_use]
-    pub fn tcp(&self) -> Option<&Tcp<'_>> {
+    pub fn tcp(&self) -> Option<&Tcp<'p>> {
         match &self.transport {
             Transport::Tcp(tcp) => Some(tcp),
             _ => None,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
