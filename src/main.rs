@@ -1,1 +1,3 @@
+//! Arguments become one command.
+
 fn main() {}
