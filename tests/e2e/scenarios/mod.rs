@@ -1,0 +1,8 @@
+//! The scenarios, grouped by what they show.
+
+mod bed;
+
+use crate::scenario::Scenario;
+
+/// All of them, in the order in which they run.
+pub const ALL: &[Scenario] = &[bed::FORWARDING, bed::QUEUE_CONNTRACK, bed::QUEUE_LISTING, bed::RULESET_DUMP];
