@@ -1,6 +1,6 @@
 //! What to write and where to: the part of the configuration that the writer thread needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One `eve-log` entry of `outputs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub enum Destination {
     UnixDatagram(PathBuf),
     /// `filetype: unix_stream`: a line a record.
     UnixStream(PathBuf),
+}
+
+impl Destination {
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Destination::File(path) | Destination::UnixDatagram(path) | Destination::UnixStream(path) => path,
+        }
+    }
 }
 
 /// The `types` list of an `eve-log`; `None` leaves a kind out.

@@ -86,6 +86,8 @@ pub struct AlertEvent {
     pub flow: Option<FlowSummary>,
     /// The first bytes that the rule looked at, for `alert.payload`.
     pub payload: Box<[u8]>,
+    /// The packet from its network header, where an output asks for `packet`; empty otherwise.
+    pub packet_bytes: Box<[u8]>,
     /// Generation of the rule set that judged.
     pub generation: u64,
 }

@@ -11,6 +11,8 @@ pub enum Reason {
     FlowDrop,
     /// `policy.invalid: drop` met a packet that conntrack called INVALID.
     ConntrackInvalid,
+    /// `policy.untracked: drop` met a packet that has no connection at all.
+    Untracked,
     /// `policy.decode-error: drop` met a packet that could not be decoded.
     DecodeError,
     /// `policy.flow-memcap: drop` met a full flow table.
@@ -18,8 +20,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 5] =
-        [Reason::Rules, Reason::FlowDrop, Reason::ConntrackInvalid, Reason::DecodeError, Reason::FlowMemcap];
+    pub const ALL: [Reason; 6] = [
+        Reason::Rules,
+        Reason::FlowDrop,
+        Reason::ConntrackInvalid,
+        Reason::Untracked,
+        Reason::DecodeError,
+        Reason::FlowMemcap,
+    ];
 
     /// EVE `drop.reason`. Suricata's words where it has them.
     #[must_use]
@@ -28,6 +36,7 @@ impl Reason {
             Reason::Rules => "rules",
             Reason::FlowDrop => "flow drop",
             Reason::ConntrackInvalid => "conntrack invalid",
+            Reason::Untracked => "untracked",
             Reason::DecodeError => "decode error",
             Reason::FlowMemcap => "flow memcap",
         }
@@ -40,6 +49,7 @@ impl Reason {
             Reason::Rules => "rules",
             Reason::FlowDrop => "flow_drop",
             Reason::ConntrackInvalid => "conntrack_invalid",
+            Reason::Untracked => "untracked",
             Reason::DecodeError => "decode_error",
             Reason::FlowMemcap => "flow_memcap",
         }

@@ -1,0 +1,196 @@
+//! `event_type: alert`, and the object `alert` that a drop may carry too.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::conntrack::ConntrackObject;
+use super::envelope::{Envelope, packet_ends};
+use super::flow::FlowObject;
+use super::{Context, NOTHING, Tidegate};
+use crate::output::community_id::Ends;
+use crate::output::spec::{AlertOptions, EveLog};
+use crate::output::text::{Address, Protocol};
+use crate::packet::conntrack::Direction;
+use crate::packet::event::{AlertEvent, PacketFacts};
+use crate::rules::meta::{AlertTarget, RuleAction, RuleMeta};
+
+#[derive(Serialize)]
+pub struct AlertRecord<'e> {
+    #[serde(flatten)]
+    envelope: Envelope,
+    alert: AlertObject<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<FlowObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_printable: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet_info: Option<PacketInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<VerdictObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conntrack: Option<ConntrackObject>,
+    tidegate: Tidegate,
+}
+
+pub fn record<'e>(
+    event: &'e AlertEvent,
+    options: &AlertOptions,
+    log: &EveLog,
+    context: &mut Context,
+) -> AlertRecord<'e> {
+    let packet = &event.packet;
+    let bytes = event.payload.get(..options.payload_bytes_max).unwrap_or(&event.payload);
+    let whole = options.packet && !event.packet_bytes.is_empty();
+    AlertRecord {
+        envelope: Envelope::of(packet, "alert", log, context),
+        alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
+        flow: event
+            .flow
+            .filter(|_| options.metadata)
+            .map(|summary| FlowObject::of(&summary, context).between(to_server(packet))),
+        payload: (options.payload && !bytes.is_empty()).then(|| STANDARD.encode(bytes)),
+        payload_printable: options.payload_printable.then(|| printable(bytes)),
+        packet: whole.then(|| STANDARD.encode(&event.packet_bytes)),
+        packet_info: whole.then_some(PacketInfo { linktype: LINKTYPE_RAW }),
+        verdict: options.verdict.then(|| VerdictObject::of(event.blocked, Some(event.rule.action), packet.protocol)),
+        conntrack: packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
+        tidegate: Tidegate { generation: Some(event.generation), ..NOTHING },
+    }
+}
+
+#[derive(Serialize)]
+pub struct AlertObject<'e> {
+    action: &'static str,
+    gid: u32,
+    signature_id: u32,
+    rev: u32,
+    signature: &'e str,
+    category: &'e str,
+    severity: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<&'e str, &'e [String]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    references: Option<&'e [String]>,
+}
+
+impl<'e> AlertObject<'e> {
+    /// `dropped` says what became of the packet. The alert says `blocked` only where its own rule is one that blocks.
+    pub fn of(rule: &'e RuleMeta, dropped: bool, packet: &PacketFacts) -> AlertObject<'e> {
+        let (source, target) = attacker_and_target(rule, packet).unzip();
+        AlertObject {
+            action: if dropped && rule.action.is_blocking() { "blocked" } else { "allowed" },
+            gid: rule.gid,
+            signature_id: rule.sid,
+            rev: rule.rev,
+            signature: &rule.msg,
+            category: &rule.category,
+            severity: rule.priority,
+            source,
+            target,
+            metadata: None,
+            rule: None,
+            references: None,
+        }
+    }
+
+    fn with_options(mut self, rule: &'e RuleMeta, options: &AlertOptions) -> AlertObject<'e> {
+        if options.metadata && !rule.metadata.is_empty() {
+            self.metadata = Some(rule.metadata.iter().map(|(key, values)| (key.as_str(), values.as_slice())).collect());
+        }
+        if options.rule_text {
+            self.rule = Some(&rule.text);
+        }
+        if options.references && !rule.references.is_empty() {
+            self.references = Some(&rule.references);
+        }
+        self
+    }
+}
+
+/// `source` attacks, `target` is what the rule's `target` keyword names.
+#[derive(Serialize)]
+struct Endpoint {
+    ip: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+}
+
+fn attacker_and_target(rule: &RuleMeta, packet: &PacketFacts) -> Option<(Endpoint, Endpoint)> {
+    let has_ports = Protocol(packet.protocol).has_ports();
+    let end = |ip, port| Endpoint { ip: Address(ip), port: has_ports.then_some(port) };
+    let (src, dst) = (end(packet.src, packet.src_port), end(packet.dst, packet.dst_port));
+    Some(match rule.target? {
+        AlertTarget::Destination => (src, dst),
+        AlertTarget::Source => (dst, src),
+    })
+}
+
+/// `verdict`: what became of the packet. (Suricata 7.0 spells `reject-target`; its schema has since settled on this.)
+#[derive(Serialize)]
+pub struct VerdictObject {
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reject_target: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reject: Option<[&'static str; 1]>,
+}
+
+impl VerdictObject {
+    pub fn of(dropped: bool, rule: Option<RuleAction>, protocol: u8) -> VerdictObject {
+        let action = match rule {
+            _ if dropped => "drop",
+            Some(RuleAction::Pass) => "pass",
+            _ => "alert",
+        };
+        let reject_target = match rule.filter(|_| dropped) {
+            Some(RuleAction::Reject) => Some("to_client"),
+            Some(RuleAction::RejectDst) => Some("to_server"),
+            Some(RuleAction::RejectBoth) => Some("both"),
+            _ => None,
+        };
+        let answer = if protocol == Protocol::TCP { "tcp-reset" } else { "icmp-prohib" };
+        VerdictObject { action, reject_target, reject: reject_target.map(|_| [answer]) }
+    }
+}
+
+#[derive(Serialize)]
+struct PacketInfo {
+    linktype: u16,
+}
+
+/// libpcap's DLT_RAW: the packet begins with its IP header, as NFQUEUE hands it over.
+const LINKTYPE_RAW: u16 = 12;
+
+/// The packet's ends turned so that the source is the client.
+pub fn to_server(packet: &PacketFacts) -> Ends {
+    let ends = packet_ends(packet);
+    match packet.direction {
+        Some(Direction::Reply) => Ends {
+            src: ends.dst,
+            dst: ends.src,
+            src_port: ends.dst_port,
+            dst_port: ends.src_port,
+            protocol: ends.protocol,
+        },
+        _ => ends,
+    }
+}
+
+/// Printable ASCII and line ends as they are, a dot for each other byte.
+fn printable(bytes: &[u8]) -> String {
+    let keep = |byte: u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\r');
+    bytes.iter().map(|&byte| if keep(byte) { char::from(byte) } else { '.' }).collect()
+}

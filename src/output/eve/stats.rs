@@ -1,0 +1,220 @@
+//! `event_type: stats`: counters since the start. Suricata's groups where the thing is the same; what it has no word
+//! for stands in `stats.ledger`, `stats.conntrack`, `stats.queues` and `stats.output`.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::Context;
+use super::envelope::Head;
+use crate::packet::ingress::Timestamp;
+use crate::packet::verdict::Reason;
+
+#[derive(Serialize)]
+pub struct StatsRecord<'s> {
+    #[serde(flatten)]
+    head: Head,
+    stats: &'s StatsSnapshot,
+}
+
+pub fn record<'s>(stats: &'s StatsSnapshot, context: &mut Context) -> StatsRecord<'s> {
+    StatsRecord { head: Head::at(stats.timestamp, "stats", context), stats }
+}
+
+/// All counters at one moment. Plain numbers, summed by whoever owns them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StatsSnapshot {
+    #[serde(skip)]
+    pub timestamp: Timestamp,
+    /// Seconds since the start.
+    pub uptime: u64,
+    pub capture: CaptureStats,
+    pub decoder: DecoderStats,
+    pub flow: FlowStats,
+    pub flow_bypassed: BypassStats,
+    pub detect: DetectStats,
+    pub ips: IpsStats,
+    pub ledger: LedgerStats,
+    pub conntrack: ConntrackStats,
+    pub output: OutputStats,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueStats>,
+}
+
+/// What the kernel says of our queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CaptureStats {
+    /// Packets that the kernel handed to us.
+    pub kernel_packets: u64,
+    /// Packets that the kernel dropped because a queue was full or a message could not be delivered.
+    pub kernel_drops: u64,
+    /// Receive errors, overruns included.
+    pub errors: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DecoderStats {
+    pub pkts: u64,
+    pub bytes: u64,
+    pub invalid: u64,
+    pub ipv4: u64,
+    pub ipv6: u64,
+    pub tcp: u64,
+    pub udp: u64,
+    pub sctp: u64,
+    pub icmpv4: u64,
+    pub icmpv6: u64,
+    pub gre: u64,
+    pub ipv4_in_ipv6: u64,
+    pub ipv6_in_ipv6: u64,
+    pub avg_pkt_size: u64,
+    pub max_pkt_size: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FlowStats {
+    /// Flows seen since the start.
+    pub total: u64,
+    /// Flows known now.
+    pub active: u64,
+    pub tcp: u64,
+    pub udp: u64,
+    pub icmpv4: u64,
+    pub icmpv6: u64,
+    /// New flows that met a full table.
+    pub memcap: u64,
+}
+
+/// Connections whose rest the kernel passes without asking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BypassStats {
+    /// Of those, how many have ended.
+    pub closed: u64,
+    pub pkts: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DetectStats {
+    pub engines: Vec<EngineStats>,
+    pub alert: u64,
+    /// Alerts over the limit of one packet.
+    pub alert_queue_overflow: u64,
+    /// Alerts held back by thresholds.
+    pub alerts_suppressed: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EngineStats {
+    pub id: u32,
+    pub rules_loaded: u64,
+    pub rules_failed: u64,
+    pub rules_skipped: u64,
+}
+
+/// Verdicts, in packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IpsStats {
+    pub accepted: u64,
+    pub blocked: u64,
+    pub rejected: u64,
+    pub replaced: u64,
+    pub drop_reason: DropReasons,
+}
+
+/// Packets dropped, by [`Reason`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropReasons {
+    counts: [u64; Reason::ALL.len()],
+}
+
+impl DropReasons {
+    pub fn add(&mut self, reason: Reason, packets: u64) {
+        for (slot, candidate) in self.counts.iter_mut().zip(Reason::ALL) {
+            if candidate == reason {
+                *slot = slot.saturating_add(packets);
+            }
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.into_iter().zip(self.counts)
+    }
+}
+
+impl Serialize for DropReasons {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.counts.len()))?;
+        for (reason, count) in self.iter() {
+            map.serialize_entry(reason.counter(), &count)?;
+        }
+        map.end()
+    }
+}
+
+/// The fail-open ledger: what was to be inspected, what was, and where the rest went. In packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LedgerStats {
+    /// Counted by our nftables rule, in front of the queue statement.
+    pub offered: u64,
+    pub received: u64,
+    pub judged: u64,
+    pub uninspected: UninspectedStats,
+    /// The kernel's own drop counters of our queues.
+    pub kernel_drops: u64,
+}
+
+/// Packets that passed without being looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UninspectedStats {
+    /// A queue was full.
+    pub fail_open: u64,
+    /// Nobody listened.
+    pub bypass: u64,
+    /// The receive buffer was full.
+    pub overrun: u64,
+}
+
+/// How well we follow the kernel's connection table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ConntrackStats {
+    pub events_new: u64,
+    pub events_update: u64,
+    pub events_destroy: u64,
+    /// Times that the kernel said it had to throw events away.
+    pub events_lost: u64,
+    /// Comparisons with the whole table, and the flows that each found gone.
+    pub sweeps: u64,
+    pub swept: u64,
+    /// Packets without an entry.
+    pub untracked: u64,
+    pub invalid: u64,
+    /// Connections whose fate was written, and how often it did not stick.
+    pub fates_written: u64,
+    pub fates_failed: u64,
+}
+
+/// What became of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OutputStats {
+    /// Records written, summed over all logs.
+    pub written: u64,
+    /// Events that found the channel to the writer full.
+    pub shed: u64,
+    /// Records that could not be written.
+    pub lost: u64,
+    pub write_errors: u64,
+}
+
+/// One queue, so one thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QueueStats {
+    pub id: u16,
+    pub received: u64,
+    pub accepted: u64,
+    pub blocked: u64,
+    /// Packets waiting in the kernel now.
+    pub waiting: u64,
+    pub kernel_drops: u64,
+    pub user_drops: u64,
+    pub overruns: u64,
+}

@@ -1,0 +1,481 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::stats::{EngineStats, QueueStats, StatsSnapshot};
+use super::*;
+use crate::output::fast;
+use crate::output::sink::SinkOptions;
+use crate::output::spec::{AlertOptions, Destination, DropOptions, RecordTypes};
+use crate::packet::conntrack::{
+    Conntrack, ConntrackId, CtStatus, Direction, Fate, HelperName, TcpState, TcpTrack, Tuple,
+};
+use crate::packet::event::{
+    AlertEvent, AnomalyEvent, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary, HeaderFacts, IcmpFacts,
+    PacketFacts, TcpFacts, TcpFlowFacts,
+};
+use crate::packet::ingress::{Timestamp, VlanTag};
+use crate::rules::meta::{AlertTarget, RuleAction, RuleMeta};
+
+const NOON: Timestamp = Timestamp { micros: 1_795_198_279_123_456 };
+
+/// UTC, and one interface with a name.
+pub fn context_options(options: SinkOptions) -> SinkOptions {
+    SinkOptions { zone: Some(TimeZone::UTC), interfaces: Box::new(interface), ..options }
+}
+
+fn interface(index: u32) -> Option<String> {
+    (index == 3).then(|| "lan0".to_owned())
+}
+
+fn context() -> Context {
+    Context {
+        clock: Clock::in_zone(TimeZone::UTC),
+        interfaces: Interfaces::new(Box::new(interface)),
+        pcap_filename: Some("attack.pcap".to_owned()),
+    }
+}
+
+/// An alert with all that one can carry: NAT both ways, VLANs, a helper.
+pub fn alert() -> AlertEvent {
+    AlertEvent {
+        packet: packet(),
+        rule: rule(RuleAction::Drop),
+        blocked: true,
+        flow: Some(summary()),
+        payload: b"GET /../etc/passwd HTTP/1.1\r\n\x00\xff".as_slice().into(),
+        packet_bytes: [0x45, 0, 0, 20].into(),
+        generation: 7,
+    }
+}
+
+fn rule(action: RuleAction) -> Arc<RuleMeta> {
+    Arc::new(RuleMeta {
+        action,
+        gid: 1,
+        sid: 2_000_001,
+        rev: 3,
+        msg: "ET \"quoted\" path traversal".to_owned(),
+        classtype: "web-application-attack".to_owned(),
+        category: "Web Application Attack".to_owned(),
+        priority: 1,
+        references: vec!["https://example.com/a".to_owned()],
+        metadata: vec![
+            ("attack_target".to_owned(), vec!["Server".to_owned()]),
+            ("tag".to_owned(), vec!["a".to_owned(), "b".to_owned()]),
+        ],
+        target: Some(AlertTarget::Destination),
+        text: "drop tcp any any -> any any (sid:2000001; rev:3;)".to_owned(),
+    })
+}
+
+fn tuple(src: &str, src_port: u16, dst: &str, dst_port: u16, protocol: u8) -> Tuple {
+    Tuple { src: ip(src), dst: ip(dst), protocol, src_port, dst_port }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// 192.168.1.2 asks for 203.0.113.9, which is 10.0.0.80 behind us, and appears there as 10.0.0.1.
+fn entry() -> Conntrack {
+    Conntrack {
+        id: ConntrackId(3_405_691_582),
+        status: CtStatus(CtStatus::SEEN_REPLY | CtStatus::CONFIRMED | CtStatus::SRC_NAT | CtStatus::DST_NAT),
+        tcp: Some(TcpTrack {
+            state: TcpState::Established,
+            wscale_orig: 7,
+            wscale_reply: 7,
+            flags_orig: 0,
+            flags_reply: 0,
+        }),
+        start_ns: Some((NOON.micros - 2_000_000) * 1000),
+        mark: 0x0200_0001,
+        helper: Some(HelperName::from_bytes(b"ftp")),
+        master: Some(tuple("192.168.1.2", 40_999, "203.0.113.9", 21, 6)),
+        ..Conntrack::of_tuples(
+            5,
+            tuple("192.168.1.2", 41_000, "203.0.113.9", 80, 6),
+            tuple("10.0.0.80", 8080, "10.0.0.1", 41_000, 6),
+        )
+    }
+}
+
+fn packet() -> PacketFacts {
+    PacketFacts {
+        timestamp: NOON,
+        flow_id: Some(1_234_567_890_123),
+        in_ifindex: 3,
+        out_ifindex: 4,
+        vlan: [Some(VlanTag { protocol: 0x8100, tci: 0x60c8 }), None],
+        pcap_cnt: 42,
+        src: ip("192.168.1.2"),
+        dst: ip("10.0.0.80"),
+        src_port: 41_000,
+        dst_port: 8080,
+        protocol: 6,
+        icmp: None,
+        direction: Some(Direction::Original),
+        conntrack: Some(entry()),
+        header: HeaderFacts {
+            len: 449,
+            tos: 0,
+            ttl: 63,
+            ip_id: 24_983,
+            flow_label: 0,
+            tcp: Some(TcpFacts { seq: 1, ack: 2, window: 65_392, reserved: 0, urgent: 0, flags: 0x18 }),
+            udp_len: None,
+        },
+    }
+}
+
+/// A ping over IPv6, without conntrack.
+fn ping6() -> PacketFacts {
+    PacketFacts {
+        flow_id: None,
+        in_ifindex: 9,
+        vlan: [None; 2],
+        pcap_cnt: 0,
+        src: ip("2001:db8::1"),
+        dst: ip("2001:db8::2"),
+        src_port: 0,
+        dst_port: 0,
+        protocol: 58,
+        icmp: Some(IcmpFacts { icmp_type: 128, icmp_code: 0, id: 5, seq: 6 }),
+        direction: None,
+        conntrack: None,
+        header: HeaderFacts { len: 104, tos: 2, ttl: 64, flow_label: 99_263, ..HeaderFacts::default() },
+        ..packet()
+    }
+}
+
+fn summary() -> FlowSummary {
+    FlowSummary {
+        pkts_toserver: 4,
+        pkts_toclient: 3,
+        bytes_toserver: 900,
+        bytes_toclient: 800,
+        start: Timestamp::from_micros(NOON.micros - 2_000_000),
+    }
+}
+
+fn flow() -> FlowEvent {
+    FlowEvent {
+        timestamp: NOON,
+        flow_id: 1_234_567_890_123,
+        in_ifindex: 3,
+        entry: entry(),
+        summary: summary(),
+        counted_by_kernel: true,
+        end: NOON,
+        age_s: 2,
+        state: FlowState::Closed,
+        reason: FlowEnd::Timeout,
+        alerted: true,
+        fate: Fate::Reject,
+        generation: 7,
+        tcp: Some(TcpFlowFacts { flags_toserver: 0x1f, flags_toclient: 0xf2, state: Some(TcpState::TimeWait) }),
+        icmp: None,
+    }
+}
+
+fn ping_flow() -> FlowEvent {
+    FlowEvent {
+        entry: Conntrack {
+            status: CtStatus(CtStatus::SEEN_REPLY | CtStatus::CONFIRMED),
+            ..Conntrack::of_tuples(
+                0,
+                tuple("192.168.100.138", 5, "192.168.100.1", 8 << 8, 1),
+                tuple("192.168.100.1", 5, "192.168.100.138", 0, 1),
+            )
+        },
+        counted_by_kernel: false,
+        state: FlowState::Bypassed,
+        reason: FlowEnd::Shutdown,
+        fate: Fate::Pass,
+        tcp: None,
+        ..flow()
+    }
+}
+
+fn stats() -> StatsSnapshot {
+    let mut stats = StatsSnapshot {
+        timestamp: NOON,
+        uptime: 60,
+        queues: vec![QueueStats { id: 7400, received: 10, accepted: 9, blocked: 1, ..QueueStats::default() }],
+        ..StatsSnapshot::default()
+    };
+    stats.detect.engines = vec![EngineStats { rules_loaded: 100, ..EngineStats::default() }];
+    stats.ledger.offered = 12;
+    stats.ledger.received = 10;
+    stats.ledger.uninspected.fail_open = 2;
+    stats.ips.blocked = 1;
+    stats.ips.drop_reason.add(Reason::Rules, 1);
+    stats
+}
+
+/// A log that asks for everything.
+fn talkative() -> EveLog {
+    EveLog {
+        destination: Destination::File(PathBuf::from("eve.json")),
+        types: RecordTypes {
+            alert: Some(AlertOptions {
+                payload: true,
+                payload_printable: true,
+                packet: true,
+                rule_text: true,
+                references: true,
+                verdict: true,
+                ..AlertOptions::default()
+            }),
+            drop: Some(DropOptions { alerts: true, flows: DropFlows::All, verdict: true }),
+            ..RecordTypes::default()
+        },
+        community_id_seed: Some(0),
+        pcap_file: true,
+    }
+}
+
+/// A log with Suricata's defaults.
+fn plain() -> EveLog {
+    EveLog { types: RecordTypes::default(), community_id_seed: None, pcap_file: false, ..talkative() }
+}
+
+fn write(event: Event, log: &EveLog) -> String {
+    let mut out = Vec::new();
+    assert!(write_event(&mut out, &event, log, &mut context()));
+    String::from_utf8(out).unwrap()
+}
+
+/// Every record kind, with all options and with none.
+fn records() -> BTreeMap<&'static str, String> {
+    let drop = |packet, reason, rule: Option<Arc<RuleMeta>>, reject| {
+        Event::Drop(Box::new(DropEvent { packet, reason, rule, reject, flow: None }))
+    };
+    let anomaly = |packet, kind, event, count| {
+        Event::Anomaly(Box::new(AnomalyEvent { timestamp: NOON, packet, kind, event, count }))
+    };
+    let udp = PacketFacts {
+        protocol: 17,
+        header: HeaderFacts { tcp: None, udp_len: Some(39), ..packet().header },
+        direction: Some(Direction::Reply),
+        ..packet()
+    };
+    let ping = PacketFacts { src: ip("192.0.2.1"), dst: ip("192.0.2.2"), protocol: 1, ..ping6() };
+    let from_server = AlertEvent {
+        packet: udp.clone(),
+        blocked: false,
+        rule: Arc::new(RuleMeta { target: Some(AlertTarget::Source), ..(*rule(RuleAction::Alert)).clone() }),
+        ..alert()
+    };
+    let mut stats_line = Vec::new();
+    assert!(write_stats(&mut stats_line, &stats(), &talkative(), &mut context()));
+
+    let (talkative, plain) = (talkative(), plain());
+    BTreeMap::from([
+        ("alert", write(Event::Alert(Box::new(alert())), &plain)),
+        ("alert-everything", write(Event::Alert(Box::new(alert())), &talkative)),
+        ("alert-to-client", write(Event::Alert(Box::new(from_server)), &plain)),
+        ("drop", write(drop(packet(), Reason::Rules, Some(rule(RuleAction::Drop)), false), &plain)),
+        ("drop-everything", write(drop(udp, Reason::Rules, Some(rule(RuleAction::RejectBoth)), true), &talkative)),
+        ("drop-icmp", write(drop(ping, Reason::ConntrackInvalid, None, false), &talkative)),
+        ("drop-icmpv6", write(drop(ping6(), Reason::DecodeError, None, false), &talkative)),
+        ("flow", write(Event::Flow(Box::new(flow())), &talkative)),
+        ("flow-icmp", write(Event::Flow(Box::new(ping_flow())), &talkative)),
+        ("anomaly-packet", write(anomaly(Some(packet()), "decode", "decoder.ipv4.trunc_pkt", 0), &plain)),
+        ("anomaly-gate", write(anomaly(None, "gate", "gate.fail_open", 12), &talkative)),
+        ("stats", String::from_utf8(stats_line).unwrap()),
+    ])
+}
+
+/// `TIDEGATE_BLESS=1` writes them anew.
+#[test]
+fn records_are_what_the_goldens_say() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/eve");
+    let bless = std::env::var_os("TIDEGATE_BLESS").is_some();
+    for (name, record) in records() {
+        let path = dir.join(name).with_extension("json");
+        if bless {
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(&path, &record).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(record, golden, "{name}; run with TIDEGATE_BLESS=1 if this change is meant");
+    }
+    for file in fs::read_dir(&dir).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(records().contains_key(name.as_str()), "{} belongs to no record", path.display());
+    }
+}
+
+/// The names of OISF's `etc/schema.json` (which is strict), by object, and ours in our own objects.
+#[test]
+fn no_field_is_named_otherwise_than_suricata_names_it() {
+    for (name, record) in records() {
+        let value: Value = serde_json::from_str(&record).unwrap();
+        check_names(name, "", &value);
+    }
+}
+
+fn check_names(record: &str, object: &str, value: &Value) {
+    let allowed: BTreeSet<&str> = allowed(object).split_whitespace().collect();
+    for (key, inner) in value.as_object().unwrap() {
+        assert!(allowed.contains(key.as_str()), "{record}: {object}.{key}");
+        let path = if object.is_empty() { key.clone() } else { format!("{object}.{key}") };
+        match inner {
+            Value::Object(_) if path != "alert.metadata" => check_names(record, &path, inner),
+            Value::Array(items) => {
+                for item in items.iter().filter(|item| item.is_object()) {
+                    check_names(record, &path, item);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn allowed(object: &str) -> &'static str {
+    match object {
+        "" => {
+            "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
+             icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
+             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
+             verdict conntrack tidegate"
+        }
+        "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
+        "alert.source" | "alert.target" => "ip port",
+        "verdict" => "action reject_target reject",
+        "packet_info" => "linktype",
+        "drop" => {
+            "len tos ttl ipid tcpseq tcpack tcpwin tcpres tcpurgp syn ack psh rst urg fin udplen icmp_id icmp_seq \
+             flowlbl hoplimit tc reason"
+        }
+        "flow" => {
+            "pkts_toserver pkts_toclient bytes_toserver bytes_toclient bypass start end age state reason alerted \
+             action src_ip dest_ip src_port dest_port"
+        }
+        "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
+        "anomaly" => "type event layer",
+        "stats" => "uptime capture decoder flow flow_bypassed detect ips ledger conntrack output queues",
+        "stats.capture" => "kernel_packets kernel_drops errors",
+        "stats.decoder" => {
+            "pkts bytes invalid ipv4 ipv6 tcp udp sctp icmpv4 icmpv6 gre ipv4_in_ipv6 ipv6_in_ipv6 avg_pkt_size \
+             max_pkt_size"
+        }
+        "stats.flow" => "total active tcp udp icmpv4 icmpv6 memcap",
+        "stats.flow_bypassed" => "pkts bytes closed",
+        "stats.detect" => "engines alert alert_queue_overflow alerts_suppressed",
+        "stats.detect.engines" => "id rules_loaded rules_failed rules_skipped",
+        "stats.ips" => "accepted blocked rejected replaced drop_reason",
+        // Suricata's, and `conntrack_invalid` and `untracked`: policies that it does not have.
+        "stats.ips.drop_reason" => "decode_error flow_memcap flow_drop rules conntrack_invalid untracked",
+        // Ours from here on.
+        "conntrack" => "id zone mark status state orig reply nat helper master start",
+        "conntrack.orig" | "conntrack.reply" | "conntrack.master" => {
+            "src_ip src_port dest_ip dest_port icmp_id icmp_type icmp_code proto"
+        }
+        "tidegate" => "generation fate counted_by count",
+        "stats.ledger" => "offered received judged uninspected kernel_drops",
+        "stats.ledger.uninspected" => "fail_open bypass overrun",
+        "stats.conntrack" => {
+            "events_new events_update events_destroy events_lost sweeps swept untracked invalid fates_written \
+             fates_failed"
+        }
+        "stats.output" => "written shed lost write_errors",
+        "stats.queues" => "id received accepted blocked waiting kernel_drops user_drops overruns",
+        other => panic!("an object that nobody has thought of: {other}"),
+    }
+}
+
+/// `docs/eve.md` has a table row for each field of each object, and no other.
+#[test]
+fn the_reference_names_every_field_and_no_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/eve.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    let mut written = BTreeSet::new();
+    for record in records().values() {
+        collect_paths("", &serde_json::from_str(record).unwrap(), &mut written);
+    }
+    assert_eq!(documented, written);
+}
+
+fn collect_paths(object: &str, value: &Value, paths: &mut BTreeSet<String>) {
+    for (key, inner) in value.as_object().unwrap() {
+        let path = if object.is_empty() { key.clone() } else { format!("{object}.{key}") };
+        let items: Vec<&Value> = match inner {
+            Value::Object(_) if path == "alert.metadata" => Vec::new(),
+            Value::Object(_) => vec![inner],
+            Value::Array(items) => items.iter().filter(|item| item.is_object()).collect(),
+            _ => Vec::new(),
+        };
+        if items.is_empty() {
+            paths.insert(path);
+        } else {
+            items.iter().for_each(|item| collect_paths(&path, item, paths));
+        }
+    }
+}
+
+#[test]
+fn a_log_writes_only_what_it_is_asked_for() {
+    let nothing =
+        EveLog { types: RecordTypes { alert: None, drop: None, flow: false, anomaly: false, stats: false }, ..plain() };
+    let mut out = Vec::new();
+    for event in [Event::Alert(Box::new(alert())), Event::Flow(Box::new(flow()))] {
+        assert!(!write_event(&mut out, &event, &nothing, &mut context()));
+    }
+    assert!(!write_stats(&mut out, &stats(), &nothing, &mut context()));
+    let later = Event::Drop(Box::new(DropEvent {
+        packet: packet(),
+        reason: Reason::FlowDrop,
+        rule: None,
+        reject: false,
+        flow: None,
+    }));
+    assert!(!write_event(&mut out, &later, &plain(), &mut context()), "flows: start tells the first drop only");
+    assert!(out.is_empty());
+}
+
+/// Rule texts and helpers may hold any byte that UTF-8 allows; payloads any byte at all.
+#[test]
+fn any_payload_gives_one_line_of_json() {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let record = write(Event::Alert(Box::new(AlertEvent { payload: every_byte.into(), ..alert() })), &talkative());
+    assert_eq!(record.matches('\n').count(), 1);
+    let value: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(value["payload_printable"].as_str().unwrap().len(), 256);
+}
+
+#[test]
+fn fast_log_has_the_form_that_suricata_7_writes() {
+    let line = |event: &AlertEvent| {
+        let mut out = Vec::new();
+        fast::write_alert(&mut out, event, &mut Clock::in_zone(TimeZone::UTC));
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(
+        line(&alert()),
+        "11/20/2026-18:11:19.123456  [Drop] [**] [1:2000001:3] ET \"quoted\" path traversal [**] \
+         [Classification: Web Application Attack] [Priority: 1] {TCP} 192.168.1.2:41000 -> 10.0.0.80:8080\n"
+    );
+    let unclassified = RuleMeta { category: String::new(), priority: 3, ..(*rule(RuleAction::Alert)).clone() };
+    let ping = AlertEvent { packet: ping6(), rule: Arc::new(unclassified), ..alert() };
+    assert_eq!(
+        line(&ping),
+        "11/20/2026-18:11:19.123456  [**] [1:2000001:3] ET \"quoted\" path traversal [**] [Classification: (null)] \
+         [Priority: 3] {IPv6-ICMP} 2001:0db8:0000:0000:0000:0000:0000:0001:128 -> \
+         2001:0db8:0000:0000:0000:0000:0000:0002:0\n"
+    );
+}
