@@ -1,4 +1,17 @@
 //! Connection tracking over ctnetlink: what the kernel's table says, as [`crate::packet::conntrack`] has it.
+//!
+//! [`attributes`] reads and writes one entry, [`requests`] asks about and changes entries, [`listener`] hears of their
+//! birth and death, [`destroy`] judges what a death means for what we hold, [`mirror`] stands in for `NFQA_CT` on
+//! kernels that do not attach the entry to the packet, [`sysctl`] turns on what all of it needs.
 
 pub mod attributes;
 pub mod cta;
+pub mod destroy;
+pub mod error;
+pub mod listener;
+pub mod requests;
+pub mod sysctl;
+
+pub use error::ConntrackError;
+pub use listener::{Event, Listener, ListenerOptions};
+pub use requests::{ConntrackSocket, DumpSummary, MarkUpdate, Outcome};

@@ -12,6 +12,9 @@ const NETLINK_BROADCAST_ERROR: i32 = 4;
 const NETLINK_NO_ENOBUFS: i32 = 5;
 const NETLINK_CAP_ACK: i32 = 10;
 const NETLINK_EXT_ACK: i32 = 11;
+/// `SK_MEMINFO_VARS` and `SK_MEMINFO_DROPS` of `linux/sock_diag.h`.
+const MEMINFO_VARS: usize = 9;
+const MEMINFO_DROPS: usize = 8;
 
 /// A bound `NETLINK_NETFILTER` socket, close-on-exec: a leaked queue descriptor keeps a dead program's queue alive.
 #[derive(Debug)]
@@ -143,6 +146,24 @@ impl Socket {
                 other => other.map(Some),
             };
         }
+    }
+
+    /// How many messages the kernel could not put into the receive buffer, since the socket was opened
+    /// (`sk_drops`, column Drops of `/proc/net/netlink`), read with `SO_MEMINFO`. Wraps.
+    pub fn drops(&self) -> io::Result<u32> {
+        let mut values = [0u32; MEMINFO_VARS];
+        let mut len = size_of::<[u32; MEMINFO_VARS]>() as libc::socklen_t;
+        // SAFETY: the kernel writes at most `len` bytes into `values`.
+        check(unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_MEMINFO,
+                values.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        })?;
+        Ok(values[MEMINFO_DROPS])
     }
 
     fn set_option(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
