@@ -1,4 +1,6 @@
 //! All talk with Linux, and the only home of unsafe code.
 
 pub mod conntrack;
+pub mod namespace;
 pub mod netlink;
+pub mod nft;

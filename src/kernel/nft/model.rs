@@ -1,0 +1,293 @@
+//! The rules of our table as values, once. [`super::text`] writes them for an admin, [`super::lower`] for the kernel.
+//!
+//! ```text
+//!  hook chain(s)           chain gate
+//!  (base, policy accept)   fate = drop ───► drop
+//!  oif lo ► accept (host)  fate = reject ─► reset or ICMP error
+//!  jump gate ────────────► fate = pass ───► accept
+//!                          source blocked ► drop
+//!                          counter offered
+//!                          queue by connection, by addresses, by packet
+//! ```
+//!
+//! The hook chains hold next to nothing and are never touched again. Everything that changes while packets wait in the
+//! queues is in `gate`, one chain for all hooks: so input and output of one connection share the hash and its random
+//! seed, which the kernel draws for each rule.
+
+use super::{Balance, GateTable, Hook, QueueMode};
+use crate::packet::conntrack::Fate;
+
+pub const TABLE: &str = "tidegate";
+/// The table's comment begins so. A table of our name without it is somebody else's.
+pub const MARKER: &str = "managed by tidegate";
+pub const GATE: &str = "gate";
+
+/// One chain. Base chains are `type filter`, policy accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    pub name: &'static str,
+    pub base: Option<Base>,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    pub hook: BaseHook,
+    pub priority: i32,
+}
+
+/// The hooks that our base chains may stand at, with the kernel's numbers (`enum nf_inet_hooks`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseHook {
+    Prerouting = 0,
+    Input = 1,
+    Forward = 2,
+    Output = 3,
+}
+
+impl BaseHook {
+    #[must_use]
+    pub fn from_kernel(number: u32) -> Option<BaseHook> {
+        [BaseHook::Prerouting, BaseHook::Input, BaseHook::Forward, BaseHook::Output]
+            .into_iter()
+            .find(|hook| *hook as u32 == number)
+    }
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            BaseHook::Prerouting => "prerouting",
+            BaseHook::Input => "input",
+            BaseHook::Forward => "forward",
+            BaseHook::Output => "output",
+        }
+    }
+}
+
+/// Terms from left to right: all matches must hold, then the statements are carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub terms: Vec<Term>,
+    /// For the admin who reads `nft list`; at most 127 bytes (`NFTNL_UDATA_COMMENT_MAXLEN`).
+    pub comment: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// The masked conntrack mark is `value`. Never matches without a conntrack entry.
+    CtMark {
+        mask: u32,
+        value: u32,
+    },
+    /// The packet's own protocol is one of these (IANA numbers).
+    L4Proto(&'static [u8]),
+    /// The packet's source address is in the block set of its family.
+    SourceBlocked(Family),
+    /// An ICMP error or the like: related to the connection whose entry it carries.
+    Related,
+    /// A TCP segment with RST.
+    TcpReset,
+    /// Leaves through the loopback device, so will be seen at input.
+    ToLoopback,
+    Count(Counter),
+    Drop,
+    Accept,
+    Jump(&'static str),
+    RejectWithReset,
+    Reject,
+    /// `jhash` of the connection's original tuple over the queues; never matches without an entry of this family.
+    QueueByConnection {
+        family: Family,
+        ports: bool,
+        queues: super::Queues,
+    },
+    /// The kernel's own spread, by address pair and protocol. Matches every packet.
+    QueueByAddresses {
+        mode: QueueMode,
+        queues: super::Queues,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl Family {
+    pub const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+    /// Name of this family's block set.
+    #[must_use]
+    pub fn block_set(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "block4",
+            Family::Ipv6 => "block6",
+        }
+    }
+}
+
+/// The named counters of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// What came as far as the queue rules: the ledger's debit side.
+    Offered,
+    FateDropped,
+    FateRejected,
+    FatePassed,
+    Blocked,
+}
+
+impl Counter {
+    pub const ALL: [Counter; 5] =
+        [Counter::Offered, Counter::FateDropped, Counter::FateRejected, Counter::FatePassed, Counter::Blocked];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Counter::Offered => "offered",
+            Counter::FateDropped => "fate_dropped",
+            Counter::FateRejected => "fate_rejected",
+            Counter::FatePassed => "fate_passed",
+            Counter::Blocked => "blocked",
+        }
+    }
+}
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const DCCP: u8 = 33;
+const ICMPV6: u8 = 58;
+const SCTP: u8 = 132;
+const UDPLITE: u8 = 136;
+
+/// Protocols whose connections have ports. ICMP is here for its errors: a RELATED packet carries the entry of the
+/// connection that it is about, and in one rule with it, so with one seed, it meets the same queue.
+const WITH_PORTS_V4: &[u8] = &[ICMP, TCP, UDP, DCCP, SCTP, UDPLITE];
+const WITH_PORTS_V6: &[u8] = &[TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE];
+
+impl GateTable {
+    /// All chains, callees first. `mode` and `balance` say how packets reach the queues on the kernel at hand.
+    #[must_use]
+    pub fn chains(&self, mode: QueueMode, balance: Balance) -> Vec<Chain> {
+        let mut chains = vec![Chain { name: GATE, base: None, rules: self.gate_rules(mode, balance) }];
+        chains.extend(self.base_hooks().iter().map(|hook| self.base_chain(*hook)));
+        chains
+    }
+
+    /// Where our base chains stand.
+    #[must_use]
+    pub fn base_hooks(&self) -> &'static [BaseHook] {
+        match self.hook {
+            Hook::Forward => &[BaseHook::Forward],
+            Hook::Host => &[BaseHook::Input, BaseHook::Output],
+            Hook::Prerouting => &[BaseHook::Prerouting],
+        }
+    }
+
+    fn base_chain(&self, hook: BaseHook) -> Chain {
+        let mut rules = Vec::new();
+        if hook == BaseHook::Output {
+            rules.push(rule(vec![Term::ToLoopback, Term::Accept], "loopback is inspected once, at input"));
+        }
+        rules.push(rule(vec![Term::Jump(GATE)], ""));
+        Chain { name: hook.name(), base: Some(Base { hook, priority: self.priority }), rules }
+    }
+
+    fn gate_rules(&self, mode: QueueMode, balance: Balance) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        if self.hook == Hook::Host {
+            rules.extend(self.own_answers());
+        }
+        rules.extend(self.fate_rules());
+        for family in Family::BOTH {
+            rules.push(rule(
+                vec![Term::SourceBlocked(family), Term::Count(Counter::Blocked), Term::Drop],
+                "source is blocked",
+            ));
+        }
+        if self.queueing {
+            rules.push(rule(vec![Term::Count(Counter::Offered)], "from here on: offered to the queues"));
+            rules.extend(self.queue_rules(mode, balance));
+        }
+        rules
+    }
+
+    /// The resets and ICMP errors of our own `reject` leave through output with the entry of the rejected connection
+    /// (`nf_ct_attach`): without these rules they would be rejected in turn. Elsewhere they never meet us.
+    fn own_answers(&self) -> [Rule; 2] {
+        let comment = "the answers of the reject rules below";
+        let rejected = self.fated(Fate::Reject);
+        [
+            rule(vec![rejected.clone(), Term::TcpReset, Term::Accept], comment),
+            rule(vec![rejected, Term::Related, Term::L4Proto(&[ICMP, ICMPV6]), Term::Accept], comment),
+        ]
+    }
+
+    fn fated(&self, fate: Fate) -> Term {
+        Term::CtMark { mask: self.fate.fate_bits(), value: self.fate.encode(fate) }
+    }
+
+    fn fate_rules(&self) -> [Rule; 4] {
+        let pass = Term::CtMark {
+            mask: self.fate.mask,
+            value: self.fate.encode(Fate::Pass) | self.generation_bits(self.generation),
+        };
+        [
+            rule(
+                vec![self.fated(Fate::Drop), Term::Count(Counter::FateDropped), Term::Drop],
+                "condemned: the rest is dropped here",
+            ),
+            rule(
+                vec![
+                    self.fated(Fate::Reject),
+                    Term::L4Proto(&[TCP]),
+                    Term::Count(Counter::FateRejected),
+                    Term::RejectWithReset,
+                ],
+                "rejected: each side gets a reset as its next packet arrives",
+            ),
+            rule(
+                vec![self.fated(Fate::Reject), Term::Count(Counter::FateRejected), Term::Reject],
+                "rejected: port unreachable to the sender",
+            ),
+            rule(vec![pass, Term::Count(Counter::FatePassed), Term::Accept], "cleared by the rules in force"),
+        ]
+    }
+
+    fn queue_rules(&self, mode: QueueMode, balance: Balance) -> Vec<Rule> {
+        let queues = self.queues;
+        let mut rules = Vec::new();
+        if mode == QueueMode::NftQueue && balance == Balance::Connection && queues.count > 1 {
+            for (family, protocols) in [(Family::Ipv4, WITH_PORTS_V4), (Family::Ipv6, WITH_PORTS_V6)] {
+                rules.push(rule(
+                    vec![Term::L4Proto(protocols), Term::QueueByConnection { family, ports: true, queues }],
+                    "both directions of a connection, and ICMP errors about it, to one queue",
+                ));
+            }
+            for family in Family::BOTH {
+                rules.push(rule(
+                    vec![Term::QueueByConnection { family, ports: false, queues }],
+                    "tracked protocols without ports",
+                ));
+            }
+        }
+        rules.push(rule(
+            vec![Term::QueueByAddresses { mode, queues }],
+            if rules.is_empty() { "by address pair" } else { "untracked and invalid packets are inspected too" },
+        ));
+        rules
+    }
+
+    /// The generation in the bits of the mark that the fate leaves free: as much of it as fits.
+    #[must_use]
+    pub fn generation_bits(&self, generation: u32) -> u32 {
+        let bits = self.fate.mask & !self.fate.fate_bits();
+        generation.checked_shl(bits.trailing_zeros()).unwrap_or(0) & bits
+    }
+}
+
+fn rule(terms: Vec<Term>, comment: &'static str) -> Rule {
+    Rule { terms, comment }
+}

@@ -1,0 +1,106 @@
+use super::model::{Family, Rule, Term};
+use super::*;
+use crate::packet::conntrack::FateMask;
+
+fn gate(table: &GateTable, way: Installed) -> Vec<Rule> {
+    table.chains(way.mode, way.balance).into_iter().find(|chain| chain.name == model::GATE).unwrap().rules
+}
+
+#[test]
+fn queue_rules_match_the_way() {
+    let table = GateTable::default();
+    let one = GateTable { queues: Queues { first: 9, count: 1 }, ..table.clone() };
+    let off = GateTable { queueing: false, ..table.clone() };
+    let cases =
+        [(&table, WAYS[0], 5), (&table, WAYS[1], 1), (&table, WAYS[2], 1), (&one, WAYS[0], 1), (&off, WAYS[0], 0)];
+    for (table, way, expected) in cases {
+        let rules = gate(table, way);
+        let queues = |term: &Term| matches!(term, Term::QueueByAddresses { .. } | Term::QueueByConnection { .. });
+        let queueing = rules.iter().filter(|rule| rule.terms.iter().any(queues)).count();
+        assert_eq!(queueing, expected, "{way:?} {table:?}");
+        let offered = rules.iter().any(|rule| rule.terms.contains(&Term::Count(model::Counter::Offered)));
+        assert_eq!(offered, table.queueing);
+    }
+}
+
+#[test]
+fn nothing_slips_through_while_queueing() {
+    for way in WAYS {
+        let rules = gate(&GateTable::default(), way);
+        let last = rules.last().unwrap();
+        assert!(matches!(last.terms.as_slice(), [Term::QueueByAddresses { .. }]), "{last}");
+    }
+}
+
+#[test]
+fn fate_stands_before_the_queue_and_touches_only_its_bits() {
+    for mask in [0x0700_0000, 0x3, 0xc000_0000, 0xff00] {
+        let table = GateTable { fate: FateMask::new(mask).unwrap(), generation: 3, ..GateTable::default() };
+        let rules = gate(&table, WAYS[0]);
+        let offered = rules.iter().position(|rule| rule.terms.contains(&Term::Count(model::Counter::Offered))).unwrap();
+        for (index, rule) in rules.iter().enumerate() {
+            for term in &rule.terms {
+                if let Term::CtMark { mask: bits, value } = *term {
+                    assert_eq!((bits & !mask, value & !bits), (0, 0), "{rule}");
+                    assert!(index < offered);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn generation_is_what_fits_beside_the_fate() {
+    for (mask, generation, bits) in
+        [(0x0700_0000, 1, 0x0400_0000), (0x0700_0000, 2, 0), (0x3, 1, 0), (0xff00, 5, 0x1400), (0xff00, 64, 0)]
+    {
+        let table = GateTable { fate: FateMask::new(mask).unwrap(), ..GateTable::default() };
+        assert_eq!(table.generation_bits(generation), bits, "{mask:#x} {generation}");
+    }
+}
+
+#[test]
+fn terms_in_nft_syntax() {
+    let queues = Queues { first: 7400, count: 4 };
+    let cases = [
+        (Term::CtMark { mask: 0x300, value: 0x100 }, "ct mark & 0x00000300 == 0x00000100"),
+        (Term::L4Proto(&[6]), "meta l4proto tcp"),
+        (Term::L4Proto(&[6, 58, 200]), "meta l4proto { tcp, icmpv6, 200 }"),
+        (Term::SourceBlocked(Family::Ipv6), "ip6 saddr @block6"),
+        (
+            Term::QueueByConnection { family: Family::Ipv6, ports: false, queues },
+            "queue flags bypass to jhash ct original ip6 saddr . ct original ip6 daddr mod 4 offset 7400",
+        ),
+        (Term::QueueByAddresses { mode: QueueMode::NftQueue, queues }, "queue flags bypass to 7400-7403"),
+        (
+            Term::QueueByAddresses { mode: QueueMode::NftQueue, queues: Queues { first: 3, count: 1 } },
+            "queue flags bypass to 3",
+        ),
+    ];
+    for (term, text) in cases {
+        assert_eq!(term.to_string(), text);
+    }
+}
+
+#[test]
+fn comments_fit_libnftnl_and_nft() {
+    for hook in [Hook::Forward, Hook::Host, Hook::Prerouting] {
+        for way in WAYS {
+            let table = GateTable { hook, ..GateTable::default() };
+            for chain in table.chains(way.mode, way.balance) {
+                for rule in chain.rules {
+                    assert!(rule.comment.len() < 128 && !rule.comment.contains(['"', '\0']), "{rule}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn queue_numbers_end_at_65535() {
+    for (first, count, fits) in
+        [(0, 1, true), (65_535, 1, true), (65_535, 2, false), (0, 0, false), (65_000, 536, true)]
+    {
+        assert_eq!(Queues { first, count }.check().is_ok(), fits, "{first} {count}");
+    }
+}

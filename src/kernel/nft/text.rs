@@ -1,0 +1,152 @@
+//! Our table in nft's syntax, for `install --print` and for the reader of an error.
+
+use super::model::{Chain, Counter, Family, MARKER, Rule, TABLE, Term};
+use super::{Balance, GateTable, QueueMode, Queues};
+use std::fmt::{self, Display, Formatter, Write};
+
+/// A file for `nft -f` that leaves the same ruleset as [`super::install`], also when the table is there already: base
+/// chains are only ever added, the rules are flushed and added again.
+#[must_use]
+pub fn print(table: &GateTable) -> String {
+    let chains = table.chains(QueueMode::NftQueue, Balance::Connection);
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_table(&mut out, table, &chains);
+    out
+}
+
+fn write_table(out: &mut String, table: &GateTable, chains: &[Chain]) -> fmt::Result {
+    writeln!(out, "#!/usr/sbin/nft -f")?;
+    writeln!(out, "# The gate of tidegate, as `tidegate install` puts it in. Load with `nft -f`.")?;
+    writeln!(out, "# Loading it again is safe: chains stay, so nothing that waits in a queue is lost.\n")?;
+    writeln!(out, "table inet {TABLE} {{\n\tcomment \"{MARKER}\"")?;
+    for chain in chains {
+        writeln!(out, "\tchain {} {{", chain.name)?;
+        write_base(out, chain)?;
+        writeln!(out, "\t}}")?;
+    }
+    writeln!(out, "}}\n")?;
+    for chain in chains {
+        writeln!(out, "flush chain inet {TABLE} {}", chain.name)?;
+    }
+    writeln!(out, "\ntable inet {TABLE} {{")?;
+    writeln!(out, "\t# Read by `tidegate status`. What is offered and never received went by uninspected.")?;
+    for counter in Counter::ALL {
+        writeln!(out, "\tcounter {} {{ }}", counter.name())?;
+    }
+    writeln!(out)?;
+    for family in Family::BOTH {
+        write_block_set(out, family, table.block_count_max)?;
+    }
+    for (index, chain) in chains.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        write_chain(out, chain)?;
+    }
+    writeln!(out, "}}")
+}
+
+fn write_block_set(out: &mut String, family: Family, size: u32) -> fmt::Result {
+    let key = match family {
+        Family::Ipv4 => "ipv4_addr",
+        Family::Ipv6 => "ipv6_addr",
+    };
+    writeln!(out, "\tset {} {{\n\t\ttype {key}\n\t\tsize {size}\n\t\tflags timeout\n\t}}\n", family.block_set())
+}
+
+fn write_chain(out: &mut String, chain: &Chain) -> fmt::Result {
+    writeln!(out, "\tchain {} {{", chain.name)?;
+    write_base(out, chain)?;
+    for rule in &chain.rules {
+        writeln!(out, "\t\t{rule}")?;
+    }
+    writeln!(out, "\t}}")
+}
+
+fn write_base(out: &mut String, chain: &Chain) -> fmt::Result {
+    let Some(base) = chain.base else { return Ok(()) };
+    writeln!(out, "\t\ttype filter hook {} priority {}; policy accept;", base.hook.name(), base.priority)
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, term) in self.terms.iter().enumerate() {
+            if index > 0 {
+                f.write_char(' ')?;
+            }
+            term.fmt(f)?;
+        }
+        if self.comment.is_empty() { Ok(()) } else { write!(f, " comment \"{}\"", self.comment) }
+    }
+}
+
+impl Display for Term {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
+            Term::CtMark { mask, value } => write!(f, "ct mark & {mask:#010x} == {value:#010x}"),
+            Term::L4Proto(protocols) => write_protocols(f, protocols),
+            Term::SourceBlocked(Family::Ipv4) => write!(f, "ip saddr @{}", Family::Ipv4.block_set()),
+            Term::SourceBlocked(Family::Ipv6) => write!(f, "ip6 saddr @{}", Family::Ipv6.block_set()),
+            Term::Related => f.write_str("ct state related"),
+            Term::TcpReset => f.write_str("tcp flags & rst == rst"),
+            Term::ToLoopback => f.write_str("oif \"lo\""),
+            Term::Count(counter) => write!(f, "counter name \"{}\"", counter.name()),
+            Term::Drop => f.write_str("drop"),
+            Term::Accept => f.write_str("accept"),
+            Term::Jump(chain) => write!(f, "jump {chain}"),
+            Term::RejectWithReset => f.write_str("reject with tcp reset"),
+            Term::Reject => f.write_str("reject"),
+            Term::QueueByConnection { family, ports, queues } => write_queue_hash(f, family, ports, queues),
+            Term::QueueByAddresses { queues, .. } => write!(f, "queue flags bypass to {queues}"),
+        }
+    }
+}
+
+fn write_protocols(f: &mut Formatter<'_>, protocols: &[u8]) -> fmt::Result {
+    if let [protocol] = protocols {
+        return write!(f, "meta l4proto {}", Protocol(*protocol));
+    }
+    f.write_str("meta l4proto { ")?;
+    for (index, protocol) in protocols.iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        write!(f, "{comma}{}", Protocol(*protocol))?;
+    }
+    f.write_str(" }")
+}
+
+fn write_queue_hash(f: &mut Formatter<'_>, family: Family, ports: bool, queues: Queues) -> fmt::Result {
+    let ip = match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip6",
+    };
+    write!(f, "queue flags bypass to jhash ct original {ip} saddr . ct original {ip} daddr")?;
+    if ports {
+        f.write_str(" . ct original proto-src . ct original proto-dst")?;
+    }
+    write!(f, " mod {} offset {}", queues.count, queues.first)
+}
+
+/// A protocol by a word of nft's grammar: those need no `/etc/protocols`.
+struct Protocol(u8);
+
+impl Display for Protocol {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("icmp"),
+            6 => f.write_str("tcp"),
+            17 => f.write_str("udp"),
+            33 => f.write_str("dccp"),
+            58 => f.write_str("icmpv6"),
+            132 => f.write_str("sctp"),
+            136 => f.write_str("udplite"),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl Display for Queues {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.count > 1 { write!(f, "{}-{}", self.first, self.last()) } else { self.first.fmt(f) }
+    }
+}
