@@ -1,62 +1,38 @@
-//! Our table in a real kernel, each test in a network namespace of its own. Needs root and the `nft` program; what
-//! the kernel at hand lacks is skipped by name.
+//! What the table must do. Each case runs on a thread in a network namespace of its own; the end-to-end tests run the
+//! same cases on other kernels.
 
-// A test says what it expects by panicking, also in the helpers that clippy does not recognise as tests.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tidegate::kernel::namespace::in_fresh_network;
-use tidegate::kernel::nft::{self, Balance, Block, GateTable, Hook, Installed, NftError, QueueMode, Queues};
+use tidegate::kernel::nft::{self, Balance, Block, GateTable, Hook, NftError, QueueMode, Queues};
 
-type Outcome = Result<(), Failed>;
+pub type Outcome = Result<(), Failed>;
 
-fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let missing = missing();
-    let has_queue = missing.is_none() && kernel_has_nft_queue();
-    let trial = |name: &str, needs_queue: bool, test: fn() -> Outcome| {
-        let reason = missing.or((needs_queue && !has_queue).then_some("needs nft_queue in the kernel"));
-        let name = reason.map_or_else(|| name.to_owned(), |reason| format!("{name} (skipped: {reason})"));
-        Trial::test(name, move || in_fresh_network(test)?).with_ignored_flag(reason.is_some())
-    };
-    let trials = vec![
-        trial("install_says_how_and_present_agrees", false, install_says_how_and_present_agrees),
-        trial("print_without_queue_rules_gives_what_install_gives", false, print_without_queue_rules),
-        trial("print_gives_what_install_gives_byte_for_byte", true, print_gives_what_install_gives),
-        trial("print_loaded_twice_is_the_same_table", true, print_loaded_twice),
-        trial("install_again_keeps_chains_counters_and_blocks", false, install_again_keeps),
-        trial("queueing_off_and_on", false, queueing_off_and_on),
-        trial("foreign_tables_stay_byte_identical", false, foreign_tables_stay),
-        trial("a_table_that_is_not_ours_is_refused", false, not_ours_is_refused),
-        trial("a_table_that_another_process_owns_is_refused", false, owned_is_refused),
-        trial("other_hooks_are_refused_or_replaced", false, other_hooks),
-        trial("blocks_come_expire_and_go", false, blocks_come_and_go),
-        trial("a_full_block_set_says_so", false, full_block_set),
-        trial("remove_without_a_table_is_no_error", false, remove_without_table),
-        trial("without_the_capability_says_so", false, without_capability),
-        trial("offered_is_counted_and_bypasses_without_reader", false, offered_is_counted),
-        trial("fates_are_carried_out_by_the_kernel", false, fates_are_carried_out),
-        trial("pass_of_an_older_generation_is_queued_again", false, older_pass_is_queued),
-        trial("loopback_is_offered_once", false, loopback_is_offered_once),
-    ];
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
+/// A case by name, whether it needs the `queue` expression, and what it does.
+pub type Case = (&'static str, bool, fn() -> Outcome);
 
-fn missing() -> Option<&'static str> {
-    if in_fresh_network(|| ()).is_err() {
-        return Some("needs root");
-    }
-    Command::new("nft").arg("--version").output().err().map(|_| "needs the nft program")
-}
-
-fn kernel_has_nft_queue() -> bool {
-    let installed = in_fresh_network(|| nft::install(&GateTable::default()));
-    matches!(installed, Ok(Ok(Installed { mode: QueueMode::NftQueue, .. })))
-}
+pub const CASES: &[Case] = &[
+    ("install_says_how_and_present_agrees", false, install_says_how_and_present_agrees),
+    ("print_without_queue_rules_gives_what_install_gives", false, print_without_queue_rules),
+    ("print_gives_what_install_gives_byte_for_byte", true, print_gives_what_install_gives),
+    ("print_loaded_twice_is_the_same_table", true, print_loaded_twice),
+    ("install_again_keeps_chains_counters_and_blocks", false, install_again_keeps),
+    ("queueing_off_and_on", false, queueing_off_and_on),
+    ("foreign_tables_stay_byte_identical", false, foreign_tables_stay),
+    ("a_table_that_is_not_ours_is_refused", false, not_ours_is_refused),
+    ("a_table_that_another_process_owns_is_refused", false, owned_is_refused),
+    ("other_hooks_are_refused_or_replaced", false, other_hooks),
+    ("blocks_come_expire_and_go", false, blocks_come_and_go),
+    ("a_full_block_set_says_so", false, full_block_set),
+    ("remove_without_a_table_is_no_error", false, remove_without_table),
+    ("without_the_capability_says_so", false, without_capability),
+    ("offered_is_counted_and_bypasses_without_reader", false, offered_is_counted),
+    ("fates_are_carried_out_by_the_kernel", false, fates_are_carried_out),
+    ("pass_of_an_older_generation_is_queued_again", false, older_pass_is_queued),
+    ("loopback_is_offered_once", false, loopback_is_offered_once),
+];
 
 fn nft(arguments: &str) -> Result<String, Failed> {
     let output = Command::new("nft").args(arguments.split_whitespace()).output()?;
