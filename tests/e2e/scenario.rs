@@ -75,6 +75,7 @@ fn try_run_as_process(exe: &Path, name: &str, timeout: Duration) -> std::io::Res
     let mut log = tempfile::tempfile()?;
     let mut child = Command::new(exe)
         .args(["scenario", name])
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?)

@@ -6,8 +6,9 @@ use std::time::Duration;
 use nfq::{Queue, Verdict};
 
 use crate::scenario::{Need, Scenario};
-use crate::toolbox::topology::{SERVERS, Topology};
-use crate::toolbox::traffic::{http_get, serve_http, serve_udp_echo, udp_ask};
+use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
+use crate::toolbox::topology::{SERVER4, SERVER6, SERVERS, Topology};
+use crate::toolbox::traffic::{PATIENCE, http_get, serve_http, serve_udp_echo, udp_ask};
 use crate::toolbox::{FOREIGN_RULESET, QueueRow, queues, wait_until};
 
 /// Packets of both families and both transports cross a gateway that has no rules.
@@ -111,4 +112,22 @@ fn queue_listing() {
     packet.set_verdict(Verdict::Accept);
     queue.verdict(packet).expect("a verdict");
     assert_eq!(ask.join().expect("no panic").expect("an echo"), 4);
+}
+
+/// Without a gate the loads report neither loss nor broken connections: what they report with one is its doing.
+pub const LOAD: Scenario = Scenario { name: "bed::load", needs: &[], seconds_max: 30, run: load };
+
+fn load() {
+    let net = Topology::new();
+    serve_tcp_echo(&net.server, 7);
+    let heartbeats = Heartbeats::start(&net.client, SERVER4, 7, 8);
+    let datagrams = UdpLoad::start(&net.client, &net.server, SERVER6, 9, 8, 1000);
+    let streams = Iperf::start(&net.client, &net.server, SERVER4, 16, 3);
+    datagrams.wait_for(500, PATIENCE * 4);
+    heartbeats.wait_for_rounds(20, PATIENCE * 4);
+    let megabits = streams.finish();
+    let longest = heartbeats.finish();
+    let (sent, missing) = datagrams.finish(PATIENCE);
+    eprintln!("{megabits:.0} Mbit/s, longest round trip {longest:.1?}, {sent} datagrams");
+    assert_eq!(missing, 0, "of {sent} datagrams");
 }

@@ -5,4 +5,4 @@ mod bed;
 use crate::scenario::Scenario;
 
 /// All of them, in the order in which they run.
-pub const ALL: &[Scenario] = &[bed::FORWARDING, bed::QUEUE_CONNTRACK, bed::QUEUE_LISTING, bed::RULESET_DUMP];
+pub const ALL: &[Scenario] = &[bed::FORWARDING, bed::QUEUE_CONNTRACK, bed::QUEUE_LISTING, bed::RULESET_DUMP, bed::LOAD];

@@ -1,5 +1,7 @@
 //! What scenarios are made of: namespaces, a topology, traffic, and the program under test.
 
+pub mod gate;
+pub mod load;
 pub mod netns;
 pub mod topology;
 pub mod traffic;

@@ -30,6 +30,11 @@ impl Topology {
     pub fn new() -> Topology {
         let make = |role| Netns::create(role).unwrap_or_else(|error| panic!("cannot make namespace {role}: {error}"));
         let topology = Topology { client: make("client"), gateway: make("gateway"), server: make("server") };
+        for ns in [&topology.client, &topology.gateway, &topology.server] {
+            // Without it the link-local addresses are tentative for two seconds, and no neighbour is found so long.
+            ns.sysctl("net.ipv6.conf.all.accept_dad", "0");
+            ns.sysctl("net.ipv6.conf.default.accept_dad", "0");
+        }
         topology.join(&topology.client, "lan", 1);
         topology.join(&topology.server, "wan", 2);
         topology.gateway.sysctl("net.ipv4.ip_forward", "1");
@@ -41,13 +46,13 @@ impl Topology {
         self.gateway.ip(&format!(
             "link add {interface} type veth peer name eth0 netns {host}
              address add 10.77.{net}.1/24 dev {interface}
-             address add fd77:0:{net}::1/64 dev {interface} nodad
+             address add fd77:0:{net}::1/64 dev {interface}
              link set {interface} up",
             host = host.name()
         ));
         host.ip(&format!(
             "address add 10.77.{net}.2/24 dev eth0
-             address add fd77:0:{net}::2/64 dev eth0 nodad
+             address add fd77:0:{net}::2/64 dev eth0
              link set eth0 up
              route add default via 10.77.{net}.1
              route add default via fd77:0:{net}::1"
