@@ -3,7 +3,8 @@
 //! Each scenario of [`scenarios`] is listed once per place: `native::NAME` runs on this machine's kernel where that has
 //! what the scenario needs (otherwise it is reported as ignored, with the reason), `vm-6.1::NAME` and `vm-6.12::NAME`
 //! run on stock Debian kernels under QEMU. A kernel is booted when the first of its scenarios comes up, once, and runs
-//! them all; this very binary is also what runs inside.
+//! them all; this very binary is also what runs inside. The `kernel_*` test targets, which cargo runs on this machine's
+//! kernel, run whole in each guest, too.
 //!
 //! ```text
 //! cargo test --test e2e                  everything; root, and `make deps test-kernels` first
@@ -50,7 +51,11 @@ fn run_trials() -> ExitCode {
     for series in vm::SERIES {
         for scenario in scenarios::ALL {
             let name = format!("vm-{series}::{}", scenario.name);
-            trials.push(Trial::ignorable_test(name, || vm::run(series, scenario)));
+            trials.push(Trial::ignorable_test(name, || vm::run(series, scenario.name, scenario.timeout())));
+        }
+        for test in vm::programs::names() {
+            let name = format!("vm-{series}::{test}");
+            trials.push(Trial::ignorable_test(name, move || vm::run(series, &test, vm::programs::TIMEOUT)));
         }
     }
 
@@ -63,13 +68,12 @@ fn run_native(scenario: &Scenario) -> Result<Completion, Failed> {
     if let Some(missing) = host::features().missing(scenario.needs) {
         return Ok(Completion::ignored_with(format!("this kernel lacks {missing}")));
     }
-    let exe = std::env::current_exe()?;
-    into_completion(scenario::run_as_process(&exe, scenario.name, scenario.timeout()))
+    into_completion(scenario::run_as_process(scenario.name, scenario.timeout()))
 }
 
 fn into_completion(outcome: Outcome) -> Result<Completion, Failed> {
     match outcome {
-        Outcome::Passed => Ok(Completion::Completed),
+        Outcome::Passed { .. } => Ok(Completion::Completed),
         Outcome::Failed { output } => Err(output.into()),
     }
 }

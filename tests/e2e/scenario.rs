@@ -2,7 +2,7 @@
 //! behind harms nobody, and so that the namespaces it made can be told from everybody else's.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::scenarios;
 use crate::toolbox::netns;
 
-const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
+const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
 /// One end-to-end test. It passes by returning and fails by panicking.
 pub struct Scenario {
@@ -48,7 +48,7 @@ pub enum Need {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Outcome {
-    Passed,
+    Passed { output: String },
     Failed { output: String },
 }
 
@@ -62,19 +62,26 @@ pub fn run_here(name: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs one scenario in a process group of its own and leaves nothing of it behind, neither processes nor namespaces.
-pub fn run_as_process(exe: &Path, name: &str, timeout: Duration) -> Outcome {
-    match try_run_as_process(exe, name, timeout) {
-        Ok(outcome) => outcome,
-        Err(error) => Outcome::Failed { output: format!("cannot run {}: {error}", exe.display()) },
+/// Runs one scenario in a process of its own.
+pub fn run_as_process(name: &str, timeout: Duration) -> Outcome {
+    match std::env::current_exe() {
+        Ok(exe) => run_command(Command::new(exe).args(["scenario", name]), timeout),
+        Err(error) => Outcome::Failed { output: format!("who am I? {error}") },
     }
 }
 
-fn try_run_as_process(exe: &Path, name: &str, timeout: Duration) -> std::io::Result<Outcome> {
+/// Runs a command in a process group of its own and leaves nothing of it behind, neither processes nor namespaces.
+pub fn run_command(command: &mut Command, timeout: Duration) -> Outcome {
+    match try_run_command(command, timeout) {
+        Ok(outcome) => outcome,
+        Err(error) => Outcome::Failed { output: format!("cannot run {command:?}: {error}") },
+    }
+}
+
+fn try_run_command(command: &mut Command, timeout: Duration) -> std::io::Result<Outcome> {
     // A file and not a pipe: a process left behind cannot keep us waiting for its end.
     let mut log = tempfile::tempfile()?;
-    let mut child = Command::new(exe)
-        .args(["scenario", name])
+    let mut child = command
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -101,15 +108,17 @@ fn try_run_as_process(exe: &Path, name: &str, timeout: Duration) -> std::io::Res
 
     let output = read_output(&mut log)?;
     Ok(match status {
-        Some(status) if status.success() => Outcome::Passed,
-        Some(status) => Outcome::Failed { output: format!("{output}\n{name}: {status}") },
-        None => Outcome::Failed { output: format!("{output}\n{name}: still running after {timeout:?}, killed") },
+        Some(status) if status.success() => Outcome::Passed { output },
+        Some(status) => Outcome::Failed { output: format!("{output}\n{status}") },
+        None => Outcome::Failed { output: format!("{output}\nstill running after {timeout:?}, killed") },
     })
 }
 
 fn read_output(log: &mut File) -> std::io::Result<String> {
-    log.rewind()?;
     let mut bytes = Vec::new();
+    // The end is what tells.
+    let len = log.metadata()?.len();
+    log.seek(SeekFrom::Start(len.saturating_sub(OUTPUT_BYTES_MAX)))?;
     log.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }

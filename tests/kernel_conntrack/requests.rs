@@ -178,7 +178,8 @@ fn a_large_table_is_dumped_in_seconds() {
     assert_eq!(sum, all.iter().map(|(_, tuple)| u64::from(tuple.src_port)).sum::<u64>());
     let rate = |elapsed: std::time::Duration| f64::from(COUNT) / elapsed.as_secs_f64();
     println!("created {:.0} entries/s, dumped {:.0} entries/s", rate(created), rate(dumped));
-    assert!(rate(dumped) > 50_000.0, "a million entries would take more than 20 s");
+    let emulated = std::env::var_os("TIDEGATE_EMULATED").is_some();
+    assert!(emulated || rate(dumped) > 50_000.0, "a million entries would take more than 20 s");
     let began = Instant::now();
     for (_, tuple) in &all[..2000] {
         assert!(socket.get(&key(*tuple)).unwrap().is_some());

@@ -8,6 +8,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::programs;
+
 /// Programs that scenarios call, beside busybox.
 const PROGRAMS: [&str; 7] = ["ip", "tc", "nft", "conntrack", "iperf3", "kmod", "xtables-nft-multi"];
 /// Names under which a program with many names is called.
@@ -124,13 +126,17 @@ fn add_programs(root: &Root<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// The program under test, this test, and the files that the project ships.
+/// The program under test, this test, the other tests that run in guests, and the files that the project ships.
 fn add_project(root: &Root<'_>) -> io::Result<()> {
-    for (binary, to) in [
-        (PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), "tidegate/tidegate"),
-        (std::env::current_exe()?, "tidegate/e2e"),
-    ] {
-        root.add_binary(&binary, to)?;
+    let mut binaries = vec![
+        (PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), "tidegate/tidegate".to_owned()),
+        (std::env::current_exe()?, "tidegate/e2e".to_owned()),
+    ];
+    for (name, path) in programs::build().map_err(io::Error::other)? {
+        binaries.push((path, format!("{}/{name}", programs::GUEST_DIR)));
+    }
+    for (binary, to) in binaries {
+        root.add_binary(&binary, &to)?;
         // Debug information is most of a test build, and all of it would have to be copied into the guest's memory.
         let _ = Command::new("strip").arg("--strip-debug").arg(root.at(to)).status();
     }

@@ -6,6 +6,7 @@
 
 pub mod guest;
 mod initramfs;
+pub mod programs;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,7 +22,7 @@ use libtest_mimic::{Completion, Failed};
 use tempfile::TempDir;
 
 use crate::into_completion;
-use crate::scenario::{Outcome, SLOW_FACTOR, Scenario, tail_of};
+use crate::scenario::{Outcome, SLOW_FACTOR, tail_of};
 
 /// The kernels, by the series that `tests/vm/fetch-kernels` files them under.
 pub const SERIES: [&str; 2] = ["6.1", "6.12"];
@@ -34,8 +35,8 @@ const CONSOLE_LINES_SHOWN: usize = 60;
 
 static CURRENT: Mutex<Option<Vm>> = Mutex::new(None);
 
-/// Runs a scenario in the guest of `series`.
-pub fn run(series: &'static str, scenario: &Scenario) -> Result<Completion, Failed> {
+/// Runs a scenario, or one of [`programs`], in the guest of `series`. `timeout` is for a kernel that is not emulated.
+pub fn run(series: &'static str, name: &str, timeout: Duration) -> Result<Completion, Failed> {
     let kernel = match Kernel::find(series) {
         Ok(kernel) => kernel,
         Err(missing) if std::env::var("TIDEGATE_VM").as_deref() == Ok("require") => return Err(missing.into()),
@@ -47,10 +48,10 @@ pub fn run(series: &'static str, scenario: &Scenario) -> Result<Completion, Fail
         *current = Some(Vm::boot(&kernel)?);
     }
     let vm = current.as_mut().ok_or("the guest is gone")?;
-    match vm.run(scenario) {
+    match vm.run(name, timeout) {
         Ok(outcome) => into_completion(outcome),
         Err(error) => {
-            let report = format!("{}: {error}\n{}", scenario.name, vm.console());
+            let report = format!("{name}: {error}\n{}", vm.console());
             drop(current.take());
             Err(report.into())
         }
@@ -121,7 +122,7 @@ impl Vm {
             .arg(kernel.image())
             .arg("-initrd")
             .arg(&initramfs)
-            .args(["-append", "console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on"])
+            .args(["-append", &format!("console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on {}", accel.tell())])
             .arg("-serial")
             .arg(format!("file:{}", console_in(dir.path()).display()))
             .args(["-serial", "stdio"])
@@ -141,9 +142,9 @@ impl Vm {
         Ok(vm)
     }
 
-    fn run(&mut self, scenario: &Scenario) -> Result<Outcome, String> {
-        let timeout = scenario.timeout() * self.slow_factor;
-        writeln!(self.requests, "{} {}", scenario.name, timeout.as_secs()).map_err(|error| error.to_string())?;
+    fn run(&mut self, name: &str, timeout: Duration) -> Result<Outcome, String> {
+        let timeout = timeout * self.slow_factor;
+        writeln!(self.requests, "{name} {}", timeout.as_secs()).map_err(|error| error.to_string())?;
         let reply = self.reply_within(timeout + GRACE)?;
         serde_json::from_str(&reply).map_err(|error| format!("bad reply of the guest, {error}: {reply}"))
     }
@@ -185,6 +186,13 @@ impl Drop for Vm {
 enum Accel {
     Kvm,
     Tcg,
+}
+
+impl Accel {
+    /// What the kernel hands on to init's environment, and so to every test: measured times mean nothing there.
+    fn tell(self) -> &'static str {
+        if self == Accel::Tcg { "TIDEGATE_EMULATED=1" } else { "" }
+    }
 }
 
 /// KVM if a guest really runs under it: the device may be there and the guest still never gets anywhere.
