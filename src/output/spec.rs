@@ -73,8 +73,10 @@ pub struct AlertOptions {
     pub payload_bytes_max: usize,
     /// `packet`: the whole packet as base64.
     pub packet: bool,
-    /// `metadata`: the rule's metadata and the flow's counters.
+    /// `metadata.rule.metadata`: the rule's metadata.
     pub metadata: bool,
+    /// `metadata.flow`: the flow's ends and counters.
+    pub flow: bool,
     /// `metadata.rule.raw`: the rule as written.
     pub rule_text: bool,
     /// `metadata.rule.reference`: the rule's references.
@@ -91,6 +93,7 @@ impl Default for AlertOptions {
             payload_bytes_max: 4096,
             packet: false,
             metadata: true,
+            flow: true,
             rule_text: false,
             references: false,
             verdict: false,
@@ -99,7 +102,7 @@ impl Default for AlertOptions {
 }
 
 /// Options of the `drop` type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropOptions {
     /// `alerts`: carry the rule that dropped.
     pub alerts: bool,
@@ -109,10 +112,16 @@ pub struct DropOptions {
     pub verdict: bool,
 }
 
+impl Default for DropOptions {
+    fn default() -> Self {
+        DropOptions { alerts: true, flows: DropFlows::Start, verdict: false }
+    }
+}
+
 /// `flows: start|all`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DropFlows {
-    /// One drop per flow and direction.
+    /// Not those that merely follow from an earlier drop of the same connection.
     #[default]
     Start,
     All,

@@ -1,5 +1,8 @@
 //! `conntrack:` how we live with the kernel's table.
 
+use super::report::Report;
+use super::section::{Choice, Section};
+
 /// The section `conntrack`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conntrack {
@@ -20,4 +23,18 @@ impl Default for Conntrack {
 pub enum Sysctl {
     Set,
     Keep,
+}
+
+impl Choice for Sysctl {
+    const WORDS: &'static [(&'static str, Sysctl)] = &[("set", Sysctl::Set), ("keep", Sysctl::Keep)];
+}
+
+impl Conntrack {
+    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Conntrack {
+        let mut conntrack = Conntrack::default();
+        section.read_choice("sysctl", &mut conntrack.sysctl, report);
+        section.read_size("event-buffer", 64 << 10..=1 << 30, &mut conntrack.event_buffer_bytes, report);
+        section.finish(report);
+        conntrack
+    }
 }

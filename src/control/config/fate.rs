@@ -1,5 +1,7 @@
 //! `fate:` where a connection's fate is written in its conntrack entry.
 
+use super::report::Report;
+use super::section::{Choice, Section, number};
 use crate::packet::conntrack::FateMask;
 
 /// The section `fate`.
@@ -23,3 +25,22 @@ pub enum FateStore {
     Label,
     Mark,
 }
+
+impl Choice for FateStore {
+    const WORDS: &'static [(&'static str, FateStore)] =
+        &[("auto", FateStore::Auto), ("label", FateStore::Label), ("mark", FateStore::Mark)];
+}
+
+impl Fate {
+    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Fate {
+        let mut fate = Fate::default();
+        section.read_choice("store", &mut fate.store, report);
+        section.read("mask", MASK_EXPECTED, &mut fate.mask, report, |text| {
+            FateMask::new(u32::try_from(number(text)?).ok()?)
+        });
+        section.finish(report);
+        fate
+    }
+}
+
+const MASK_EXPECTED: &str = "at least two neighbouring bits of 32 without a hole, such as 0x07000000";

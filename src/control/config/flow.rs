@@ -1,5 +1,8 @@
 //! `flow:` caps on what hangs on connections.
 
+use super::report::Report;
+use super::section::Section;
+
 /// The section `flow`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -14,3 +17,18 @@ impl Default for Flow {
         Flow { count_max: 524_288, sweep_interval_s: 60 }
     }
 }
+
+impl Flow {
+    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Flow {
+        let mut flow = Flow::default();
+        section.read_number("count-max", 1..=100_000_000, &mut flow.count_max, report);
+        section.read_seconds("sweep-interval", 1..=86_400, &mut flow.sweep_interval_s, report);
+        section.not_honoured(&SURICATA, report);
+        section.finish(report);
+        flow
+    }
+}
+
+/// Sizes of a flow table that we do not have: the kernel's is the one.
+const SURICATA: [&str; 8] =
+    ["memcap", "memcap-policy", "hash-size", "prealloc", "emergency-recovery", "prune-flows", "managers", "recyclers"];

@@ -1,5 +1,8 @@
 //! `gate:` our nftables table.
 
+use super::report::Report;
+use super::section::{Choice, Section};
+
 /// The section `gate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
@@ -25,3 +28,28 @@ pub enum GateHook {
     Host,
     Prerouting,
 }
+
+impl Choice for GateHook {
+    const WORDS: &'static [(&'static str, GateHook)] =
+        &[("forward", GateHook::Forward), ("host", GateHook::Host), ("prerouting", GateHook::Prerouting)];
+}
+
+impl Gate {
+    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Gate {
+        let mut gate = Gate::default();
+        section.read_choice("hook", &mut gate.hook, report);
+        section.read("priority", PRIORITY_EXPECTED, &mut gate.priority, report, |text| {
+            text.parse().ok().filter(|priority| *priority > CONNTRACK_PRIORITY)
+        });
+        section.read_bool("install", &mut gate.install, report);
+        section.read_bool("remove-on-exit", &mut gate.remove_on_exit, report);
+        section.finish(report);
+        gate
+    }
+}
+
+/// `NF_IP_PRI_CONNTRACK`: at or before it a packet has no connection yet.
+const CONNTRACK_PRIORITY: i32 = -200;
+
+const PRIORITY_EXPECTED: &str =
+    "a whole number above -200, where conntrack stands; 10 to 50 is behind the filter and before source NAT";

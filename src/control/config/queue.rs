@@ -1,5 +1,8 @@
 //! `queue:` the NFQUEUE side of the gate, a thread per queue.
 
+use super::report::Report;
+use super::section::Section;
+
 /// The section `queue`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
@@ -34,6 +37,14 @@ pub struct QueueNumbers {
 }
 
 impl QueueNumbers {
+    /// `7400-7403`, `7400:7403` or `7400`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<QueueNumbers> {
+        let (first, last) = text.split_once(['-', ':']).unwrap_or((text, text));
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last).then_some(QueueNumbers { first, last })
+    }
+
     /// How many queues, so how many threads.
     #[must_use]
     pub fn count(self) -> u16 {
@@ -44,3 +55,22 @@ impl QueueNumbers {
         self.first..=self.last
     }
 }
+
+impl Queue {
+    /// Reads over what is there already: `nfq.fail-open` may have spoken.
+    pub(super) fn read(&mut self, mut section: Section<'_>, report: &mut Report) {
+        section.read("numbers", NUMBERS_EXPECTED, &mut self.numbers, report, |text| {
+            QueueNumbers::parse(text).filter(|numbers| numbers.count() <= QUEUE_COUNT_MAX)
+        });
+        section.read_number("length", 1..=1 << 20, &mut self.length_packets, report);
+        section.read_size("receive-buffer", 64 << 10..=1 << 30, &mut self.receive_buffer_bytes, report);
+        section.read_bool("fail-open", &mut self.fail_open, report);
+        section.read_bool("gso", &mut self.gso, report);
+        section.finish(report);
+    }
+}
+
+/// A thread a queue.
+const QUEUE_COUNT_MAX: u16 = 256;
+
+const NUMBERS_EXPECTED: &str = "a range of at most 256 queue numbers, such as 7400-7403";

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::report::Report;
+use super::section::{Choice, Section, choice, list, scalar};
+
 /// The keys around `rule-files`. The list may be empty: no rules, nothing dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -36,4 +39,52 @@ pub enum ActionClass {
     Drop,
     Reject,
     Alert,
+}
+
+impl Choice for ActionClass {
+    const WORDS: &'static [(&'static str, ActionClass)] = &[
+        ("pass", ActionClass::Pass),
+        ("drop", ActionClass::Drop),
+        ("reject", ActionClass::Reject),
+        ("alert", ActionClass::Alert),
+    ];
+}
+
+impl Rules {
+    /// These keys stand at the top of the file.
+    pub(super) fn read(root: &mut Section<'_>, report: &mut Report) -> Rules {
+        let mut rules = Rules::default();
+        root.read("default-rule-path", "a directory", &mut rules.default_rule_path, report, path);
+        for (key, into) in [
+            ("classification-file", &mut rules.classification_file),
+            ("reference-config-file", &mut rules.reference_config_file),
+            ("threshold-file", &mut rules.threshold_file),
+        ] {
+            root.read(key, "a file name", into, report, |text| path(text).map(Some));
+        }
+        report.asked("rule-files");
+        if let Some(node) = root.find("rule-files") {
+            let files = list(node, "rule-files", report).iter();
+            rules.rule_files = files.filter_map(|file| scalar(file, "rule-files", report).map(str::to_owned)).collect();
+        }
+        read_action_order(root, &mut rules.action_order, report);
+        rules
+    }
+}
+
+fn read_action_order(root: &mut Section<'_>, order: &mut [ActionClass; 4], report: &mut Report) {
+    report.asked("action-order");
+    let Some(node) = root.find("action-order") else { return };
+    let typed: Vec<ActionClass> = list(node, "action-order", report)
+        .iter()
+        .filter_map(|item| scalar(item, "action-order", report).and_then(choice))
+        .collect();
+    match <[ActionClass; 4]>::try_from(typed) {
+        Ok(typed) if order.iter().all(|class| typed.contains(class)) => *order = typed,
+        _ => report.rule(&node.place, "action-order", "must name pass, drop, reject and alert, each once"),
+    }
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
 }

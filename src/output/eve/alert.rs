@@ -53,7 +53,7 @@ pub fn record<'e>(
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
         flow: event
             .flow
-            .filter(|_| options.metadata)
+            .filter(|_| options.flow)
             .map(|summary| FlowObject::of(&summary, context).between(to_server(packet))),
         payload: (options.payload && !bytes.is_empty()).then(|| STANDARD.encode(bytes)),
         payload_printable: options.payload_printable.then(|| printable(bytes)),

@@ -1,0 +1,135 @@
+//! Every key, once. `docs/configuration.md` is written from this table; tests compare the table with what the reader
+//! asks for, and its defaults with [`super::Config::default`].
+
+/// A key by its path, list indices left out.
+pub struct Key {
+    pub path: &'static str,
+    /// As one would type it; empty where nothing is set.
+    pub default: &'static str,
+    pub meaning: &'static str,
+}
+
+const fn key(path: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key { path, default, meaning }
+}
+
+pub const KEYS: &[Key] = &[
+    key(
+        "vars.address-groups",
+        "Suricata's",
+        "Names and what `$NAME` stands for in rules. Groups that are not typed keep their default",
+    ),
+    key("vars.port-groups", "Suricata's", "The same for ports"),
+    key("default-rule-path", "/var/lib/tidegate/rules", "Where relative `rule-files` are"),
+    key("rule-files", "", "List of files or globs. Empty: no rules, so nothing is dropped"),
+    key("classification-file", "", "Without it the shipped one"),
+    key("reference-config-file", "", "Without it the shipped one"),
+    key("threshold-file", "", "Suppressions and thresholds by sid"),
+    key(
+        "action-order",
+        "[pass, drop, reject, alert]",
+        "Which action wins when rules of several match, strongest first",
+    ),
+    key("default-log-dir", "/var/log/tidegate", "Where relative log file names are. Made if missing. `-l` sets it"),
+    key("outputs.fast.enabled", "yes", "One line an alert"),
+    key("outputs.fast.filetype", "regular", "`regular`, `unix_dgram` or `unix_stream`"),
+    key("outputs.fast.filename", "fast.log", "File or socket"),
+    key("outputs.eve-log.enabled", "yes", "JSON records, see [eve.md](eve.md). May be listed more than once"),
+    key("outputs.eve-log.filetype", "regular", "`regular`, `unix_dgram` (a datagram a record) or `unix_stream`"),
+    key("outputs.eve-log.filename", "eve.json", "File or socket"),
+    key("outputs.eve-log.community-id", "no", "Add `community_id`"),
+    key("outputs.eve-log.community-id-seed", "0", "The same on all sensors whose records are compared"),
+    key("outputs.eve-log.pcap-file", "no", "Add `pcap_filename` when replaying"),
+    key("outputs.eve-log.types.alert.enabled", "yes", "A rule matched"),
+    key("outputs.eve-log.types.alert.payload", "no", "Add what the rule looked at, base64"),
+    key("outputs.eve-log.types.alert.payload-printable", "no", "The same, readable"),
+    key("outputs.eve-log.types.alert.payload-buffer-size", "4kb", "At most this much of it"),
+    key("outputs.eve-log.types.alert.packet", "no", "Add the packet, base64"),
+    key("outputs.eve-log.types.alert.metadata", "yes", "`yes` and `no` set the two next ones"),
+    key("outputs.eve-log.types.alert.metadata.flow", "yes", "Add the connection's ends and counters"),
+    key("outputs.eve-log.types.alert.metadata.rule.metadata", "yes", "Add the rule's `metadata`"),
+    key("outputs.eve-log.types.alert.metadata.rule.raw", "no", "Add the rule as written"),
+    key("outputs.eve-log.types.alert.metadata.rule.reference", "no", "Add the rule's references"),
+    key("outputs.eve-log.types.alert.verdict", "no", "Add what became of the packet"),
+    key("outputs.eve-log.types.drop.enabled", "yes", "A packet was dropped"),
+    key("outputs.eve-log.types.drop.alerts", "yes", "Add the rule that dropped it"),
+    key(
+        "outputs.eve-log.types.drop.flows",
+        "start",
+        "`all` also tells drops that follow from an earlier one of the same connection",
+    ),
+    key("outputs.eve-log.types.drop.verdict", "no", "Add how it was answered"),
+    key("outputs.eve-log.types.flow.enabled", "yes", "A connection ended: the kernel's account of it"),
+    key("outputs.eve-log.types.anomaly.enabled", "yes", "Oddities in traffic, and of the gate itself"),
+    key("outputs.eve-log.types.stats.enabled", "yes", "Counters, every `stats.interval`"),
+    key("stats.enabled", "yes", "Whether counters are written at all"),
+    key("stats.interval", "8", "Seconds; also `30s`, `5m`"),
+    key("queue.numbers", "7400-7403", "NFQUEUE numbers, one thread each. `-q` sets it; `0:3` is understood too"),
+    key("queue.length", "8192", "Packets that may wait in one queue"),
+    key("queue.receive-buffer", "32mb", "The real depth of a queue: when it is full the kernel fails open"),
+    key("queue.fail-open", "yes", "Too slow: packets pass uninspected and are counted. `no`: the kernel drops them"),
+    key("queue.gso", "yes", "Take super-packets of up to 64 KiB whole, which is most of the speed"),
+    key(
+        "nfq.mode",
+        "accept",
+        "How accepted packets go on: `accept` to the next chain, `repeat` through the chains again with a mark, `route` into another queue",
+    ),
+    key("nfq.repeat-mark", "", "The packet mark for `repeat`; your rules must let it pass by the queue"),
+    key("nfq.repeat-mask", "", "Bits of the packet mark that `repeat-mark` may change; all, if not set"),
+    key("nfq.bypass-mark", "", "The packet mark that packets of cleared connections leave with"),
+    key("nfq.bypass-mask", "", "Bits of the packet mark that `bypass-mark` may change; all, if not set"),
+    key("nfq.route-queue", "", "The queue for `route`"),
+    key("nfq.batchcount", "64", "At most so many verdicts in one message"),
+    key("nfq.fail-open", "yes", "Suricata's name for `queue.fail-open`, which wins if both are set"),
+    key(
+        "gate.hook",
+        "forward",
+        "`forward` on a gateway, `host` for the machine itself (input and output), `prerouting` before routing",
+    ),
+    key(
+        "gate.priority",
+        "20",
+        "Priority of our chains. 10 to 50 is behind the firewall's filter and before source NAT",
+    ),
+    key(
+        "gate.install",
+        "yes",
+        "Install our nftables table at start. `no`: serve as the target of your own queue rules",
+    ),
+    key(
+        "gate.remove-on-exit",
+        "no",
+        "Take the table away at a graceful stop. Without it it stays, and lets packets pass while nobody listens",
+    ),
+    key(
+        "fate.store",
+        "auto",
+        "Where a connection's fate is left for the kernel: `label`, `mark`, or `auto` by what is free",
+    ),
+    key("fate.mask", "0x07000000", "Our bits of the conntrack mark; no other bit is ever written"),
+    key("policy.invalid", "pass", "What a packet meets that conntrack calls INVALID: `pass` or `drop`"),
+    key("policy.untracked", "pass", "The same for a packet without a connection"),
+    key("policy.decode-error", "pass", "The same for a packet that cannot be decoded"),
+    key("policy.flow-memcap", "pass", "The same for a new connection that meets a full flow table"),
+    key("flow.count-max", "524288", "Connections known at once; beyond it `policy.flow-memcap` decides"),
+    key(
+        "flow.sweep-interval",
+        "60",
+        "Seconds between comparisons with the kernel's table, for its events may get lost",
+    ),
+    key(
+        "conntrack.sysctl",
+        "set",
+        "`set` turns on `nf_conntrack_acct`, `_timestamp` and `_events`, which flow records need; `keep` only says what is missing",
+    ),
+    key("conntrack.event-buffer", "32mb", "Receive buffer for the kernel's events"),
+    key("unix-command.enabled", "yes", "The control socket. `auto` is `yes`"),
+    key("unix-command.filename", "tidegate-command.socket", "Relative names are under `/run/tidegate`"),
+    key("pid-file", "", "Relative names are under `/run/tidegate`. `--pidfile` sets it"),
+    key(
+        "run-as.user",
+        "",
+        "Whom to become after the start. CAP_NET_ADMIN is kept, for the kernel asks for it at each verdict",
+    ),
+    key("run-as.group", "", "Without it the user's own"),
+];
