@@ -9,9 +9,11 @@ pub mod cta;
 pub mod destroy;
 pub mod error;
 pub mod listener;
+pub mod mirror;
 pub mod requests;
 pub mod sysctl;
 
 pub use error::ConntrackError;
 pub use listener::{Event, Listener, ListenerOptions};
+pub use mirror::{Mirror, MirrorOptions};
 pub use requests::{ConntrackSocket, DumpSummary, MarkUpdate, Outcome};

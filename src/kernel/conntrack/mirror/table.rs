@@ -1,0 +1,295 @@
+//! The mirrored entries, in shards behind locks that are held for a few hash lookups and never two at a time.
+//!
+//! An entry lies under its original tuple. Its other faces, where NAT made it have any, are aliases that lead there. The
+//! shard is chosen by a hash that both directions of a tuple share, so one lock serves a packet of either.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as Slot;
+
+use super::entry::{Entry, Source};
+use super::view::{Face, View};
+use crate::packet::conntrack::{Conntrack, Direction, Tuple};
+
+const SHARD_COUNT: usize = 64;
+/// A shard with fewer slots than this is not worth shrinking.
+const SHRINK_SLOT_COUNT_MIN: usize = 64;
+
+/// What a packet shows: its tuple, the same turned round, and the views that it may be seen from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Faces<'a> {
+    pub tuple: &'a Tuple,
+    pub opposite: &'a Tuple,
+    pub views: &'a [View],
+    /// The tuple is what an ICMP error quotes.
+    pub quoted: bool,
+}
+
+/// What became of an entry that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    Yes,
+    /// Beyond the cap.
+    Full,
+    /// Somebody died since the kernel was asked, who may be this very entry.
+    Doubtful,
+}
+
+impl Faces<'_> {
+    /// The packet's direction in a connection with these tuples, `None` if it shows none of its faces.
+    pub fn direction_of(&self, entry: &Conntrack) -> Option<Direction> {
+        self.candidates()
+            .find_map(|(face, tuple, direction)| (face.of(&entry.orig, &entry.reply)? == *tuple).then_some(direction))
+    }
+
+    /// Each face that the packet may show of its connection, and the direction that it would then have.
+    fn candidates(&self) -> impl Iterator<Item = (Face, &Tuple, Direction)> {
+        let sides = [(self.tuple, Direction::Original), (self.opposite, Direction::Reply)];
+        self.views.iter().flat_map(move |view| {
+            let view = if self.quoted { view.of_quoted() } else { *view };
+            sides.map(|(tuple, direction)| (view.face(direction), tuple, direction))
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    entry_count: AtomicUsize,
+    entry_count_max: usize,
+    deaths: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: HashMap<Tuple, Entry, RandomState>,
+    aliases: HashMap<(Face, Tuple), Tuple, RandomState>,
+}
+
+impl Table {
+    pub fn new(entry_count_max: usize) -> Table {
+        Table {
+            shards: (0..SHARD_COUNT).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::default(),
+            entry_count: AtomicUsize::new(0),
+            entry_count_max,
+            deaths: AtomicU64::new(0),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entry_count.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub fn alias_count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).aliases.len()).sum()
+    }
+
+    /// Deaths heard of so far. A snapshot taken before one of them may speak of the dead.
+    pub fn deaths(&self) -> u64 {
+        self.deaths.load(Ordering::Acquire)
+    }
+
+    pub fn count_death(&self) {
+        self.deaths.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Finds the entry that a packet belongs to, and hands it over under its lock with original tuple and direction.
+    pub fn visit<R>(&self, faces: &Faces<'_>, visit: impl FnOnce(&Tuple, Direction, &mut Entry) -> R) -> Option<R> {
+        let mut shard = self.shard(faces.tuple);
+        let (orig, direction) = shard.locate(faces)?;
+        if let Some(entry) = shard.entries.get_mut(&orig) {
+            return Some(visit(&orig, direction, entry));
+        }
+        drop(shard);
+        self.shard(&orig).entries.get_mut(&orig).map(|entry| visit(&orig, direction, entry))
+    }
+
+    /// Hands over the entry with this original tuple, under its lock.
+    pub fn visit_orig<R>(&self, orig: &Tuple, visit: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        self.shard(orig).entries.get_mut(orig).map(visit)
+    }
+
+    /// Stores what an event or snapshot says. `deaths_before` is what [`Self::deaths`] said before the snapshot was asked
+    /// for; events need none, for they come in order.
+    pub fn store(&self, from: &Conntrack, source: Source, epoch: u32, deaths_before: Option<u64>) -> Stored {
+        let stand_in = self.take_stand_in(from);
+        let mut shard = self.shard(&from.orig);
+        let old_reply = match shard.entries.entry(from.orig) {
+            Slot::Occupied(mut slot) => {
+                let entry = slot.get_mut();
+                let old_reply = entry.reply;
+                if !entry.is_confirmed() {
+                    let unconfirmed = std::mem::replace(entry, Entry::of(from, epoch));
+                    entry.inherit(&unconfirmed, None);
+                } else if entry.is_same(from) && !(source == Source::New && entry.is_past_opening()) {
+                    entry.learn(from, source, epoch);
+                } else {
+                    *entry = Entry::of(from, epoch);
+                }
+                Some(old_reply)
+            }
+            Slot::Vacant(slot) => {
+                if deaths_before.is_some_and(|before| before != self.deaths()) {
+                    return Stored::Doubtful;
+                }
+                if !self.reserve() {
+                    return Stored::Full;
+                }
+                slot.insert(Entry::of(from, epoch));
+                None
+            }
+        };
+        if let (Some((key, unconfirmed)), Some(entry)) = (stand_in, shard.entries.get_mut(&from.orig)) {
+            entry.inherit(&unconfirmed, Some(key));
+        }
+        drop(shard);
+        if let Some(old_reply) = old_reply.filter(|reply| *reply != from.reply) {
+            self.remove_aliases(&from.orig, &old_reply);
+        }
+        for (face, tuple) in aliases(&from.orig, &from.reply) {
+            self.shard(&tuple).aliases.insert((face, tuple), from.orig);
+        }
+        Stored::Yes
+    }
+
+    /// Adds the stand-in for an entry that is not confirmed, unless something already stands there.
+    pub fn add_unconfirmed(&self, orig: &Tuple, entry: Entry) -> Stored {
+        match self.shard(orig).entries.entry(*orig) {
+            Slot::Occupied(_) => Stored::Yes,
+            Slot::Vacant(_) if !self.reserve() => Stored::Full,
+            Slot::Vacant(slot) => {
+                slot.insert(entry);
+                Stored::Yes
+            }
+        }
+    }
+
+    /// Removes the entry if `condemned` says so.
+    pub fn remove_if(&self, orig: &Tuple, condemned: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+        let mut shard = self.shard(orig);
+        if !condemned(shard.entries.get(orig)?) {
+            return None;
+        }
+        let entry = shard.entries.remove(orig)?;
+        drop(shard);
+        self.release(1);
+        self.remove_aliases(orig, &entry.reply);
+        Some(entry)
+    }
+
+    /// Removes all entries that are not to be kept, then tells of each; one shard is locked at a time, and none while
+    /// `gone` runs. Aliases that lead nowhere go too, and memory that a past crowd needed.
+    pub fn retain(&self, mut keep: impl FnMut(&Tuple, &Entry) -> bool, mut gone: impl FnMut(&Tuple, Entry)) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let removed: Vec<_> = shard.entries.extract_if(|orig, entry| !keep(orig, entry)).collect();
+            shard.shrink();
+            drop(shard);
+            self.release(removed.len());
+            for (orig, entry) in removed {
+                self.remove_aliases(&orig, &entry.reply);
+                gone(&orig, entry);
+            }
+        }
+        self.remove_lost_aliases();
+    }
+
+    /// An unconfirmed entry is known by the tuple that its first packet showed. When the kernel tells the truth about
+    /// its NAT, the stand-in under that face goes.
+    fn take_stand_in(&self, from: &Conntrack) -> Option<(Tuple, Entry)> {
+        aliases(&from.orig, &from.reply)
+            .find_map(|(_, tuple)| Some((tuple, self.remove_if(&tuple, |entry| !entry.is_confirmed())?)))
+    }
+
+    fn remove_aliases(&self, orig: &Tuple, reply: &Tuple) {
+        for (face, tuple) in aliases(orig, reply) {
+            let mut shard = self.shard(&tuple);
+            if shard.aliases.get(&(face, tuple)) == Some(orig) {
+                shard.aliases.remove(&(face, tuple));
+            }
+        }
+    }
+
+    fn remove_lost_aliases(&self) {
+        for shard in &self.shards {
+            let all: Vec<_> = lock(shard).aliases.iter().map(|(key, orig)| (*key, *orig)).collect();
+            for (key, orig) in all {
+                if !self.shard(&orig).entries.contains_key(&orig) {
+                    lock(shard).aliases.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn reserve(&self) -> bool {
+        let reserved = self.entry_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < self.entry_count_max).then(|| count.saturating_add(1))
+        });
+        reserved.is_ok()
+    }
+
+    fn release(&self, count: usize) {
+        self.entry_count.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn shard(&self, tuple: &Tuple) -> MutexGuard<'_, Shard> {
+        // Identifiers of ICMP stay with the packet; ports change sides with the addresses.
+        let ends = match tuple.protocol {
+            1 | 58 => [(tuple.src, tuple.src_port), (tuple.dst, tuple.src_port)],
+            _ => [(tuple.src, tuple.src_port), (tuple.dst, tuple.dst_port)],
+        };
+        let hash = ends.iter().fold(0, |hash: u64, end| hash.wrapping_add(self.hasher.hash_one(end)));
+        let index = usize::try_from(hash >> 32).unwrap_or(0) % SHARD_COUNT;
+        #[expect(clippy::indexing_slicing, reason = "there are SHARD_COUNT shards, always")]
+        lock(&self.shards[index])
+    }
+}
+
+impl Shard {
+    /// The original tuple and the direction of the connection that shows these faces.
+    fn locate(&self, faces: &Faces<'_>) -> Option<(Tuple, Direction)> {
+        faces.candidates().find_map(|(face, tuple, direction)| Some((self.locate_face(face, tuple)?, direction)))
+    }
+
+    fn locate_face(&self, face: Face, tuple: &Tuple) -> Option<Tuple> {
+        let direct = self.entries.get(tuple).is_some_and(|entry| face.of(tuple, &entry.reply) == Some(*tuple));
+        if direct {
+            return Some(*tuple);
+        }
+        if face == Face::Orig || self.aliases.is_empty() {
+            return None;
+        }
+        self.aliases.get(&(face, *tuple)).copied()
+    }
+
+    fn shrink(&mut self) {
+        let crowd = |capacity: usize, len: usize| capacity > SHRINK_SLOT_COUNT_MIN.max(len.saturating_mul(4));
+        if crowd(self.entries.capacity(), self.entries.len()) {
+            self.entries.shrink_to(self.entries.len().saturating_mul(2));
+        }
+        if crowd(self.aliases.capacity(), self.aliases.len()) {
+            self.aliases.shrink_to(self.aliases.len().saturating_mul(2));
+        }
+    }
+}
+
+/// The faces that differ from the original tuple: none without NAT.
+fn aliases(orig: &Tuple, reply: &Tuple) -> impl Iterator<Item = (Face, Tuple)> + use<> {
+    let (orig, reply) = (*orig, *reply);
+    [Face::Between, Face::After]
+        .into_iter()
+        .filter_map(move |face| Some((face, face.of(&orig, &reply)?)))
+        .filter(move |(_, tuple)| *tuple != orig)
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // A panic elsewhere leaves at worst an entry half learnt; the next event or sweep mends it.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
