@@ -15,5 +15,6 @@ pub mod sysctl;
 
 pub use error::ConntrackError;
 pub use listener::{Event, Listener, ListenerOptions};
-pub use mirror::{Mirror, MirrorOptions};
+pub use mirror::{Mirror, MirrorOptions, Sweep};
 pub use requests::{ConntrackSocket, DumpSummary, MarkUpdate, Outcome};
+pub use sysctl::{Sysctl, SysctlReport};

@@ -21,17 +21,19 @@
 //! [`MirrorOptions::entry_count_max`]; beyond it, each packet of a connection that found no room asks with GET.
 
 mod entry;
+pub mod shown;
 mod table;
 pub mod view;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use self::entry::{Entry, Source, tcp_flags_of};
+use self::shown::Shown;
 use self::table::{Faces, Stored, Table};
 use self::view::{View, tcp};
 use super::{ConntrackError, ConntrackSocket, DumpSummary, Event};
 use crate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, Direction, FlowKey, Tuple};
-use crate::packet::ingress::Timestamp;
+use crate::packet::ingress::{Ingress, Timestamp};
 
 /// A stand-in that no packet asked for and no event confirmed for so long is given up.
 const UNCONFIRMED_SECONDS_MAX: u32 = 30;
@@ -40,11 +42,14 @@ const UNCONFIRMED_SECONDS_MAX: u32 = 30;
 pub struct MirrorOptions {
     /// Policy beyond: not mirrored, asked for with GET for each packet, counted as `over_cap`.
     pub entry_count_max: usize,
+    /// The priority of the chains that queue to us, which says what NAT has done to their packets. `None` when the rules
+    /// are somebody else's.
+    pub priority: Option<i32>,
 }
 
 impl Default for MirrorOptions {
     fn default() -> Self {
-        MirrorOptions { entry_count_max: 500_000 }
+        MirrorOptions { entry_count_max: 500_000, priority: None }
     }
 }
 
@@ -70,6 +75,13 @@ pub struct Found {
     pub formerly: Option<FlowKey>,
 }
 
+/// A sweep under way, see [`Mirror::begin_sweep`].
+#[derive(Debug)]
+#[must_use]
+pub struct SweepRun {
+    epoch: u32,
+}
+
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sweep {
@@ -93,6 +105,7 @@ pub struct MirrorCounters {
 #[derive(Debug)]
 pub struct Mirror {
     table: Table,
+    priority: Option<i32>,
     epoch: AtomicU32,
     gets: AtomicU64,
     unconfirmed: AtomicU64,
@@ -105,6 +118,7 @@ impl Mirror {
     pub fn new(options: MirrorOptions) -> Mirror {
         Mirror {
             table: Table::new(options.entry_count_max),
+            priority: options.priority,
             epoch: AtomicU32::new(0),
             gets: AtomicU64::new(0),
             unconfirmed: AtomicU64::new(0),
@@ -122,6 +136,26 @@ impl Mirror {
             unconfirmed: read(&self.unconfirmed),
             over_cap: read(&self.over_cap),
             other_zones: read(&self.other_zones),
+        }
+    }
+
+    /// What `NFQA_CT` and `NFQA_CT_INFO` would have told of this packet; `None` for one that the kernel calls untracked or
+    /// INVALID. With [`Self::lookup`] for packets and [`Self::lookup_related`] for ICMP errors.
+    pub fn track(
+        &self,
+        socket: &mut ConntrackSocket,
+        packet: &Ingress<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Found>, ConntrackError> {
+        let views = shown::views(packet.hook, self.priority);
+        match shown::shown(packet) {
+            Some(Shown::Packet { tuple, tcp_flags }) => {
+                self.lookup(socket, &Seen { tuple: &tuple, tcp_flags, views, now })
+            }
+            Some(Shown::Error { quoted }) => {
+                self.lookup_related(socket, &Seen { tuple: &quoted, tcp_flags: None, views, now })
+            }
+            None => Ok(None),
         }
     }
 
@@ -153,34 +187,53 @@ impl Mirror {
         None
     }
 
-    /// Reads the whole table: at start, after [`Event::Lost`], and now and then. `gone` hears the keys of entries that
-    /// the kernel no longer has. For the listener's thread only: a dump applied beside events could raise the dead.
+    /// Reads the whole table at start. Returns how many entries there were.
+    pub fn fill(&self, socket: &mut ConntrackSocket) -> Result<u64, ConntrackError> {
+        let run = SweepRun { epoch: self.epoch() };
+        Ok(socket.dump(|entry| self.found(&run, entry))?.entries)
+    }
+
+    /// Compares with the whole table: after [`Event::Lost`], and now and then. `gone` hears the keys of entries that the
+    /// kernel no longer has. For the listener's thread only: a dump applied beside events could raise the dead.
     pub fn sweep(
         &self,
         socket: &mut ConntrackSocket,
         now: Timestamp,
-        mut gone: impl FnMut(FlowKey),
+        gone: impl FnMut(FlowKey),
     ) -> Result<Sweep, ConntrackError> {
-        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let dump = socket.dump(|entry| {
-            if entry.zone == 0 && self.table.store(entry, Source::Snapshot, epoch, None) == Stored::Full {
-                count(&self.over_cap);
-            }
-        })?;
-        let mut sweep = Sweep { dump, gone: 0 };
+        let run = self.begin_sweep();
+        let dump = socket.dump(|entry| self.found(&run, entry))?;
+        let gone = if dump.consistent { self.end_sweep(run, now, gone) } else { 0 };
+        Ok(Sweep { dump, gone })
+    }
+
+    /// [`Self::sweep`] in three parts, for a caller with a use of its own for the dump: begin, tell every entry with
+    /// [`Self::found`], and end only if the dump was whole and consistent. A run that does not end removes nothing.
+    pub fn begin_sweep(&self) -> SweepRun {
+        SweepRun { epoch: self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1) }
+    }
+
+    /// An entry of the dump.
+    pub fn found(&self, run: &SweepRun, entry: &Conntrack) {
+        if entry.zone == 0 && self.table.store(entry, Source::Snapshot, run.epoch, None) == Stored::Full {
+            count(&self.over_cap);
+        }
+    }
+
+    /// Removes what the dump did not bring, and stand-ins that nothing became of. Returns how many entries had died
+    /// unheard.
+    pub fn end_sweep(&self, run: SweepRun, now: Timestamp, mut gone: impl FnMut(FlowKey)) -> u64 {
+        let mut unheard = 0u64;
         self.table.retain(
-            |_, entry| match entry.is_confirmed() {
-                true => !dump.consistent || entry.epoch == epoch,
-                false => is_young(entry, now),
-            },
+            |_, entry| if entry.is_confirmed() { entry.epoch == run.epoch } else { is_young(entry, now) },
             |orig, mut entry| {
-                sweep.gone = sweep.gone.saturating_add(u64::from(entry.is_confirmed()));
+                unheard = unheard.saturating_add(u64::from(entry.is_confirmed()));
                 for orig in entry.take_formerly().iter().chain([orig]) {
                     gone(key_of(orig));
                 }
             },
         );
-        Ok(sweep)
+        unheard
     }
 
     /// Gives up stand-ins that nothing became of. Cheap beside [`Self::sweep`], for every few seconds.

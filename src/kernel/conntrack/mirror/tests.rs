@@ -233,7 +233,7 @@ fn an_icmp_error_is_related_against_the_packet_that_it_quotes() {
 
 #[test]
 fn beyond_the_cap_each_packet_asks() {
-    let mirror = Mirror::new(MirrorOptions { entry_count_max: 1 });
+    let mirror = Mirror::new(MirrorOptions { entry_count_max: 1, priority: None });
     let (one, two) = (entry(1000, false, false, 1), entry(2000, false, false, 2));
     mirror.apply(&Event::New(one));
     mirror.apply(&Event::New(two));
