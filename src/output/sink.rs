@@ -6,11 +6,11 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::tz::TimeZone;
 use tracing::{info, warn};
 
@@ -35,6 +35,8 @@ pub struct SinkOptions {
     pub zone: Option<TimeZone>,
     /// Events that may wait.
     pub event_count_max: usize,
+    /// Payloads and packets that may wait in them. Not counted under [`WhenFull::Wait`].
+    pub payload_bytes_max: usize,
     pub when_full: WhenFull,
 }
 
@@ -49,6 +51,7 @@ impl SinkOptions {
             pcap_filename: None,
             zone: None,
             event_count_max: 16_384,
+            payload_bytes_max: 64 << 20,
             when_full: WhenFull::Shed,
         }
     }
@@ -68,6 +71,7 @@ pub enum WhenFull {
 pub struct Sink {
     sender: Sender<Message>,
     shared: Arc<Shared>,
+    payload_bytes_max: usize,
     when_full: WhenFull,
 }
 
@@ -98,8 +102,20 @@ enum Message {
     Stop,
 }
 
+impl Message {
+    /// What it holds beside its fixed parts, in bytes.
+    fn payload_bytes(&self) -> usize {
+        match self {
+            Message::Event(Event::Alert(alert)) => alert.payload.len().saturating_add(alert.packet_bytes.len()),
+            _ => 0,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shared {
+    /// Sum of [`Message::payload_bytes`] in the channel.
+    payload_bytes: AtomicUsize,
     written: AtomicU64,
     shed: AtomicU64,
     lost: AtomicU64,
@@ -128,7 +144,7 @@ impl Sink {
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = bounded(options.event_count_max.max(1));
         let (done_guard, done) = bounded(0);
-        let when_full = options.when_full;
+        let (when_full, payload_bytes_max) = (options.when_full, options.payload_bytes_max);
         let writer = WriterThread::open(options, receiver, Arc::clone(&shared))?;
         let thread = thread::Builder::new()
             .name("tidegate-log".to_owned())
@@ -137,7 +153,7 @@ impl Sink {
                 writer.run();
             })
             .map_err(SinkError::Thread)?;
-        let sink = Sink { sender: sender.clone(), shared: Arc::clone(&shared), when_full };
+        let sink = Sink { sender: sender.clone(), shared: Arc::clone(&shared), payload_bytes_max, when_full };
         Ok((sink, SinkThread { sender, shared, done, thread }))
     }
 
@@ -169,13 +185,16 @@ impl Sink {
     }
 
     fn send(&self, message: Message) {
+        let payload_bytes = message.payload_bytes();
+        let waiting = self.shared.payload_bytes.fetch_add(payload_bytes, Ordering::Relaxed);
         let sent = match self.when_full {
-            WhenFull::Shed => self.sender.try_send(message).map_err(|error| match error {
-                TrySendError::Full(_) | TrySendError::Disconnected(_) => (),
-            }),
-            WhenFull::Wait => self.sender.send(message).map_err(|_| ()),
+            WhenFull::Wait => self.sender.send(message).is_ok(),
+            WhenFull::Shed => {
+                waiting.saturating_add(payload_bytes) <= self.payload_bytes_max && self.sender.try_send(message).is_ok()
+            }
         };
-        if sent.is_err() {
+        if !sent {
+            self.shared.payload_bytes.fetch_sub(payload_bytes, Ordering::Relaxed);
             self.shared.shed.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -248,6 +267,7 @@ impl WriterThread {
 
     /// True when told to stop.
     fn take(&mut self, message: Message) -> bool {
+        self.shared.payload_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
         match message {
             Message::Event(event) => self.write_event(&event),
             Message::Stats(stats) => {

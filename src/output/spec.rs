@@ -13,6 +13,25 @@ pub struct EveLog {
     pub pcap_file: bool,
 }
 
+/// What an alert must carry for these logs. Workers copy no more than this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// At most so much of the payload; 0 where no log writes it.
+    pub payload_bytes_max: usize,
+    /// The whole packet.
+    pub packet: bool,
+}
+
+impl Wanted {
+    #[must_use]
+    pub fn of(logs: &[EveLog]) -> Wanted {
+        logs.iter().filter_map(|log| log.types.alert).fold(Wanted::default(), |wanted, alert| {
+            let payload = if alert.payload || alert.payload_printable { alert.payload_bytes_max } else { 0 };
+            Wanted { payload_bytes_max: wanted.payload_bytes_max.max(payload), packet: wanted.packet || alert.packet }
+        })
+    }
+}
+
 /// The `fast` entry of `outputs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FastLog {

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::output::eve::tests::{alert, context_options};
-use crate::output::spec::{Destination, RecordTypes};
+use crate::output::spec::{AlertOptions, Destination, RecordTypes, Wanted};
+use crate::packet::event::AlertEvent;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -66,6 +67,24 @@ fn a_writer_that_hangs_costs_events_and_no_time() {
     assert!(!ended || start.elapsed() < Duration::from_secs(2));
 }
 
+/// Large payloads fill the memory long before small ones fill the channel.
+#[test]
+fn waiting_payloads_have_a_cap_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("eve.sock");
+    let _never_accepts = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let spec = EveLog { destination: Destination::UnixStream(path.clone()), ..eve_to(&path) };
+    let mut all = context_options(SinkOptions::new(vec![spec], None));
+    all.payload_bytes_max = 1 << 20;
+    let (sink, thread) = Sink::start(all).unwrap();
+    for _ in 0..8000 {
+        sink.event(Event::Alert(Box::new(AlertEvent { payload: vec![0; 60_000].into(), ..alert() })));
+        assert!(sink.shared.payload_bytes.load(Ordering::Relaxed) <= 1 << 20);
+    }
+    assert!(sink.counters().shed > 4000, "{:?}", sink.counters());
+    let _ = thread.stop(Duration::ZERO);
+}
+
 #[test]
 fn replay_waits_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,4 +142,14 @@ fn a_full_disk_is_counted_and_survived() {
     assert!(ended);
     assert_eq!((counters.written, counters.lost, lines(&eve)), (10, 10, 10));
     assert!(counters.write_errors >= 1);
+}
+
+#[test]
+fn alerts_carry_what_the_hungriest_log_wants() {
+    let path = Path::new("eve.json");
+    let with = |alert| EveLog { types: RecordTypes { alert, ..RecordTypes::default() }, ..eve_to(path) };
+    let payload = Some(AlertOptions { payload: true, payload_bytes_max: 100, ..AlertOptions::default() });
+    let packet = Some(AlertOptions { packet: true, ..AlertOptions::default() });
+    assert_eq!(Wanted::of(&[with(None), eve_to(path)]), Wanted::default());
+    assert_eq!(Wanted::of(&[with(payload), with(packet)]), Wanted { payload_bytes_max: 100, packet: true });
 }
