@@ -4,3 +4,4 @@ pub mod conntrack;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;
+pub mod queue;

@@ -53,6 +53,12 @@ impl<'b> Message<'b> {
         let (code, _) = self.body.split_first_chunk::<4>()?;
         Some(i32::from_ne_bytes(*code).saturating_neg())
     }
+
+    /// For `NLMSG_ERROR`: the type of the message that it answers. Its sequence number is this message's own.
+    #[must_use]
+    pub fn error_kind(&self) -> Option<u16> {
+        self.body.get(8..)?.first_chunk().map(|kind| u16::from_ne_bytes(*kind))
+    }
 }
 
 /// `struct nfgenmsg`.
