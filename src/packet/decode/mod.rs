@@ -97,7 +97,8 @@ fn parse_transport<'p>(ip: &Ip<'p>, body: &'p [u8], anomalies: &mut Anomalies) -
         protocol::TCP => tcp::parse(body, anomalies).map(|(tcp, payload)| (Transport::Tcp(tcp), payload)),
         protocol::UDP => {
             let cut = anomalies.has(Anomaly::Ipv4Truncated) || anomalies.has(Anomaly::Ipv6Truncated);
-            udp::parse(body, !cut && !ip.is_fragment(), anomalies).map(|(udp, payload)| (Transport::Udp(udp), payload))
+            udp::parse(body, ip.version, !cut && !ip.is_fragment(), anomalies)
+                .map(|(udp, payload)| (Transport::Udp(udp), payload))
         }
         protocol::ICMP if ip.version == 4 => {
             icmp::parse(body, ip, anomalies).map(|(icmp, payload)| (Transport::Icmp(icmp), payload))

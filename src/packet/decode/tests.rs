@@ -274,6 +274,10 @@ fn odd_transport_headers_are_named() {
         assert_eq!(&names(decoded.anomalies), anomalies, "{name}");
         assert_eq!(&kept(&decoded), left, "{name}");
     }
+    let packet = v6(17, &hex("1000 0035 0000 0000 6869"));
+    let decoded = v6_of(&packet);
+    assert_eq!(names(decoded.anomalies), [A::UdpHeaderLength]);
+    assert_eq!(decoded.headers.unwrap().payload, b"hi", "over IPv6 a length of 0 is delivered");
     let packet = v4(17, &hex("1000 0035 0009 0000 6869"));
     assert_eq!(v4_of(&packet).headers.unwrap().payload, b"h", "the UDP length cuts the payload");
 }

@@ -8,8 +8,14 @@ pub const SCTP_HEADER_BYTES: usize = 12;
 
 /// The header and the payload; `None` when there is no usable header.
 ///
+/// `version` is that of IP: Linux delivers a length of 0 as "all there is" over IPv6, and refuses it over IPv4.
 /// `complete`: all of the datagram should be here; otherwise (a first fragment, a cut copy) the length is not judged.
-pub(super) fn parse<'p>(bytes: &'p [u8], complete: bool, anomalies: &mut Anomalies) -> Option<(Udp<'p>, &'p [u8])> {
+pub(super) fn parse<'p>(
+    bytes: &'p [u8],
+    version: u8,
+    complete: bool,
+    anomalies: &mut Anomalies,
+) -> Option<(Udp<'p>, &'p [u8])> {
     let Some((&[s0, s1, d0, d1, l0, l1, c0, c1], body)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         anomalies.add(Anomaly::UdpTooSmall);
         return None;
@@ -25,6 +31,10 @@ pub(super) fn parse<'p>(bytes: &'p [u8], complete: bool, anomalies: &mut Anomali
         Some(said) => said,
         // Jumbograms (RFC 2675) and super-packets beyond 64 KiB say 0.
         None if udp.len == 0 && bytes.len() > 0xffff => body.len(),
+        None if udp.len == 0 && version == 6 => {
+            anomalies.add(Anomaly::UdpHeaderLength);
+            body.len()
+        }
         None => {
             anomalies.add(Anomaly::UdpHeaderLength);
             return None;
