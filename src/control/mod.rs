@@ -1,3 +1,5 @@
 //! The life cycle: command line, configuration, daemon, workers.
 
 pub mod config;
+
+pub mod replay;
