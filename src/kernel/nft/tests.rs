@@ -104,3 +104,16 @@ fn queue_numbers_end_at_65535() {
         assert_eq!(Queues { first, count }.check().is_ok(), fits, "{first} {count}");
     }
 }
+
+/// The files for an admin are what `install --print` prints: `TIDEGATE_BLESS=1 cargo test shipped` writes them.
+#[test]
+fn shipped_files_are_what_print_prints() {
+    for (hook, file) in [(Hook::Forward, "forward"), (Hook::Host, "host"), (Hook::Prerouting, "prerouting")] {
+        let printed = print(&GateTable { hook, ..GateTable::default() });
+        let path = format!("{}/nft/{file}.nft", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("TIDEGATE_BLESS").is_some() {
+            std::fs::write(&path, &printed).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), printed, "{path}");
+    }
+}

@@ -1,7 +1,8 @@
 //! Our table in nft's syntax, for `install --print` and for the reader of an error.
 
 use super::model::{Chain, Counter, Family, MARKER, Rule, TABLE, Term};
-use super::{Balance, GateTable, QueueMode, Queues};
+use super::{Balance, GateTable, Hook, QueueMode, Queues};
+use crate::packet::conntrack::Fate;
 use std::fmt::{self, Display, Formatter, Write};
 
 /// A file for `nft -f` that leaves the same ruleset as [`super::install`], also when the table is there already: base
@@ -16,9 +17,7 @@ pub fn print(table: &GateTable) -> String {
 }
 
 fn write_table(out: &mut String, table: &GateTable, chains: &[Chain]) -> fmt::Result {
-    writeln!(out, "#!/usr/sbin/nft -f")?;
-    writeln!(out, "# The gate of tidegate, as `tidegate install` puts it in. Load with `nft -f`.")?;
-    writeln!(out, "# Loading it again is safe: chains stay, so nothing that waits in a queue is lost.\n")?;
+    write_heading(out, table)?;
     writeln!(out, "table inet {TABLE} {{\n\tcomment \"{MARKER}\"")?;
     for chain in chains {
         writeln!(out, "\tchain {} {{", chain.name)?;
@@ -30,11 +29,10 @@ fn write_table(out: &mut String, table: &GateTable, chains: &[Chain]) -> fmt::Re
         writeln!(out, "flush chain inet {TABLE} {}", chain.name)?;
     }
     writeln!(out, "\ntable inet {TABLE} {{")?;
-    writeln!(out, "\t# Read by `tidegate status`. What is offered and never received went by uninspected.")?;
     for counter in Counter::ALL {
         writeln!(out, "\tcounter {} {{ }}", counter.name())?;
     }
-    writeln!(out)?;
+    writeln!(out, "\n\t# nft add element inet {TABLE} block4 {{ 192.0.2.1 timeout 1h }}")?;
     for family in Family::BOTH {
         write_block_set(out, family, table.block_count_max)?;
     }
@@ -45,6 +43,39 @@ fn write_table(out: &mut String, table: &GateTable, chains: &[Chain]) -> fmt::Re
         write_chain(out, chain)?;
     }
     writeln!(out, "}}")
+}
+
+fn write_heading(out: &mut String, table: &GateTable) -> fmt::Result {
+    let fate = |fate| table.fate.encode(fate);
+    let traffic = match table.hook {
+        Hook::Forward => "what this machine forwards",
+        Hook::Host => "what this machine sends and receives itself",
+        Hook::Prerouting => "everything that arrives, before it is routed",
+    };
+    writeln!(out, "#!/usr/sbin/nft -f")?;
+    writeln!(out, "# tidegate: {traffic}. The same table as `tidegate install` makes.")?;
+    writeln!(out, "#")?;
+    writeln!(
+        out,
+        "# queue     {}, with bypass: while nobody reads them, packets go on as if we were not here",
+        table.queues
+    )?;
+    writeln!(out, "# priority  {}; the firewall's filter stands at 0, source NAT at 100", table.priority)?;
+    writeln!(
+        out,
+        "# fate      bits {:#010x} of the conntrack mark: {:#010x} pass, {:#010x} drop, {:#010x} reject",
+        table.fate.fate_bits(),
+        fate(Fate::Pass),
+        fate(Fate::Drop),
+        fate(Fate::Reject)
+    )?;
+    writeln!(out, "# offered   what that counter says and tidegate never received went by uninspected")?;
+    writeln!(out, "#")?;
+    writeln!(
+        out,
+        "# Loading this file again is safe. Chains are flushed and refilled, never deleted: deleting a base chain"
+    )?;
+    writeln!(out, "# drops every packet that waits in any queue.\n")
 }
 
 fn write_block_set(out: &mut String, family: Family, size: u32) -> fmt::Result {

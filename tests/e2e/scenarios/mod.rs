@@ -1,8 +1,19 @@
 //! The scenarios, grouped by what they show.
 
 mod bed;
+mod nft;
 
 use crate::scenario::Scenario;
 
 /// All of them, in the order in which they run.
-pub const ALL: &[Scenario] = &[bed::FORWARDING, bed::QUEUE_CONNTRACK, bed::QUEUE_LISTING, bed::RULESET_DUMP, bed::LOAD];
+pub const ALL: &[Scenario] = &[
+    bed::FORWARDING,
+    bed::QUEUE_CONNTRACK,
+    bed::QUEUE_LISTING,
+    bed::RULESET_DUMP,
+    bed::LOAD,
+    nft::BALANCE,
+    nft::BALANCE_HOST,
+    nft::FATES,
+    nft::SHIPPED_FILES,
+];

@@ -13,7 +13,7 @@ use super::programs;
 /// Programs that scenarios call, beside busybox.
 const PROGRAMS: [&str; 7] = ["ip", "tc", "nft", "conntrack", "iperf3", "kmod", "xtables-nft-multi"];
 /// Names under which a program with many names is called.
-const LINKS: [(&str, &str); 9] = [
+const LINKS: [(&str, &str); 10] = [
     ("kmod", "modprobe"),
     ("kmod", "lsmod"),
     ("xtables-nft-multi", "iptables"),
@@ -21,6 +21,7 @@ const LINKS: [(&str, &str); 9] = [
     ("xtables-nft-multi", "iptables-save"),
     ("xtables-nft-multi", "ip6tables-save"),
     ("xtables-nft-multi", "iptables-restore"),
+    ("xtables-nft-multi", "ip6tables-restore"),
     ("xtables-nft-multi", "iptables-nft"),
     ("xtables-nft-multi", "ip6tables-nft"),
 ];
