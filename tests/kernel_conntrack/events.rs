@@ -103,7 +103,11 @@ fn destroy_survives_a_tiny_buffer() {
     }
     assert_eq!(heard, 300);
     assert!(listener.drops() > 0, "the buffer was meant to be too small");
-    assert_eq!(table_count(), 0);
+    // The kernel frees an entry shortly after it told of its end.
+    while table_count() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn lost_events_are_reported() {

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod events;
+mod mirror;
 mod namespace;
 mod requests;
 
@@ -21,7 +22,7 @@ use libtest_mimic::{Arguments, Trial};
 type Case = (&'static str, fn());
 
 fn cases() -> impl Iterator<Item = Case> {
-    requests::CASES.iter().chain(events::CASES).copied()
+    [requests::CASES, events::CASES, mirror::CASES].into_iter().flatten().copied()
 }
 
 fn main() -> ExitCode {
