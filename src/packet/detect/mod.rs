@@ -1,1 +1,308 @@
-//! Rule evaluation: a packet's buffers against the rule set.
+//! Rules meet packets: which rules match, and what the first of them in action order decides.
+//!
+//! ```text
+//!  group (protocol, direction) --> prefilter over the payload --> candidates, in the order of judgement
+//!                             \--> rules without a literal, by port --/          |
+//!     for each: flow, ports, addresses, header fields, memory, buffers  <--------/
+//!     match: leaves its flowbits, counts toward its threshold, decides if nobody decided before
+//! ```
+//!
+//! A rule is judged whole, so what the prefilter finds is never more than a hint. Nothing here allocates while rules
+//! do not match; the scratch of a [`DetectThread`] grows to its working size and stays.
+//!
+//! Streams: [`Buffers::payload`] is where the window of a reassembled stream will stand in for the packet's payload.
+
+mod buffer;
+mod header;
+mod state;
+mod threshold;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::conntrack::Direction;
+use super::decode::{Headers, Transport};
+use super::ingress::{Ingress, Timestamp};
+use crate::rules::meta::{RuleAction, RuleMeta};
+use crate::rules::plan::{FlowTest, HeaderProtocol, Rule, Toward};
+use crate::rules::ruleset::{Class, RuleSet};
+
+pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
+
+use buffer::Evaluation;
+use threshold::Said;
+
+/// Matches kept of one packet, as Suricata's `packet-alert-max`.
+const MATCH_COUNT_MAX: usize = 15;
+
+/// One worker's scratch for judging packets.
+#[derive(Debug, Default)]
+pub struct DetectThread {
+    candidates: Vec<u32>,
+    /// By literal: the number of the packet that saw it last.
+    seen: Vec<u32>,
+    packet_number: u32,
+    hits: Vec<Hit>,
+    counters: DetectCounters,
+}
+
+/// What a worker has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetectCounters {
+    /// Rules judged, after the prefilter.
+    pub candidates: u64,
+    pub matches: u64,
+    /// Rules given up because their contents could stand in too many combinations of places.
+    pub limit_reached: u64,
+    /// Matches beyond those that one packet may have.
+    pub overflow: u64,
+}
+
+/// What the rules may know of the packet's flow.
+#[derive(Debug)]
+pub struct FlowView<'f> {
+    pub direction: Direction,
+    /// TCP: the handshake is complete. Otherwise: both sides have spoken.
+    pub established: bool,
+    pub state: &'f mut FlowDetectState,
+}
+
+impl FlowView<'_> {
+    fn toward(&self) -> Toward {
+        match self.direction {
+            Direction::Original => Toward::Server,
+            Direction::Reply => Toward::Client,
+        }
+    }
+}
+
+/// What the first deciding match says should happen, by `action-order`. What does happen is policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decision {
+    /// No rule decides: alerts at most.
+    #[default]
+    None,
+    Pass,
+    Drop,
+    /// [`RuleAction::Reject`], [`RuleAction::RejectDst`] or [`RuleAction::RejectBoth`].
+    Reject(RuleAction),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    rule: u32,
+    alert: bool,
+}
+
+/// What came of one packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    rules: &'a RuleSet,
+    hits: &'a [Hit],
+    pub decision: Decision,
+}
+
+/// A rule that matched.
+#[derive(Clone, Copy, Debug)]
+pub struct Match<'a> {
+    pub rule: &'a Arc<RuleMeta>,
+    /// False for `noalert`, and for matches that a threshold keeps quiet.
+    pub alert: bool,
+}
+
+impl<'a> Outcome<'a> {
+    /// The matches in the order of judgement: by action, then priority.
+    pub fn matches(&self) -> impl Iterator<Item = Match<'a>> + use<'a> {
+        let rules = self.rules;
+        self.hits
+            .iter()
+            .filter_map(move |hit| rules.rule(hit.rule).map(|rule| Match { rule: &rule.meta, alert: hit.alert }))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hits.is_empty()
+    }
+
+    /// The match that made the decision.
+    #[must_use]
+    pub fn decider(&self) -> Option<Match<'a>> {
+        self.matches().find(|found| match self.decision {
+            Decision::None => false,
+            Decision::Pass => found.rule.action == RuleAction::Pass,
+            Decision::Drop => found.rule.action == RuleAction::Drop,
+            Decision::Reject(kind) => found.rule.action == kind,
+        })
+    }
+}
+
+/// The buffers that rules look into.
+#[derive(Clone, Copy, Debug)]
+struct Buffers<'p> {
+    payload: &'p [u8],
+    headers: &'p Headers<'p>,
+}
+
+impl DetectThread {
+    #[must_use]
+    pub fn new() -> DetectThread {
+        DetectThread::default()
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> DetectCounters {
+        self.counters
+    }
+
+    /// Judges one packet by all rules. `flow` is `None` where conntrack knows no connection: then only rules that ask
+    /// nothing of a flow can match.
+    pub fn inspect<'s>(
+        &'s mut self,
+        rules: &'s RuleSet,
+        _ingress: &Ingress<'_>,
+        headers: &Headers<'_>,
+        mut flow: Option<FlowView<'_>>,
+        shared: &SharedDetectState,
+        now: Timestamp,
+    ) -> Outcome<'s> {
+        self.hits.clear();
+        let buffers = Buffers { payload: headers.payload, headers };
+        self.collect(rules, &buffers, flow.as_ref().map(FlowView::toward));
+        let mut decision = Decision::None;
+        for at in 0..self.candidates.len() {
+            let Some(number) = self.candidates.get(at).copied() else { break };
+            let Some(rule) = rules.rule(number) else { continue };
+            self.counters.candidates += 1;
+            if !self.judge(rule, &buffers, flow.as_ref(), shared, now) {
+                continue;
+            }
+            self.counters.matches += 1;
+            state::apply(&rule.effects, headers, &mut flow, shared, now);
+            let said = threshold::count(rule, headers, shared, now);
+            if said == Said::Nothing {
+                continue;
+            }
+            let alert = said == Said::Alert && !rule.noalert && rule.action() != RuleAction::Pass;
+            self.remember(Hit { rule: number, alert });
+            decision = decide(decision, rule.action());
+            if decision == Decision::Pass {
+                break;
+            }
+        }
+        Outcome { rules, hits: &self.hits, decision }
+    }
+
+    fn remember(&mut self, hit: Hit) {
+        if self.hits.len() < MATCH_COUNT_MAX {
+            self.hits.push(hit);
+        } else {
+            self.counters.overflow += 1;
+        }
+    }
+
+    /// Fills `candidates` with the rules worth judging, in the order of judgement.
+    fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, toward: Option<Toward>) {
+        self.candidates.clear();
+        let group = rules.group(class(buffers.headers), toward);
+        let (src_port, dst_port) = buffers.headers.ports();
+        for list in group.always.lists(src_port, dst_port) {
+            self.candidates.extend_from_slice(list);
+        }
+        if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
+            self.next_packet(rules);
+            let (seen, number, candidates) = (&mut self.seen, self.packet_number, &mut self.candidates);
+            group.payload.scan(buffers.payload, |literal| {
+                if let Some(last) = seen.get_mut(literal)
+                    && *last != number
+                {
+                    *last = number;
+                    candidates.extend_from_slice(group.payload.rules(literal));
+                }
+            });
+        }
+        self.candidates.sort_unstable();
+        self.candidates.dedup();
+    }
+
+    /// Starts a new packet number, so that no literal counts as seen.
+    fn next_packet(&mut self, rules: &RuleSet) {
+        let wanted = rules.literal_count_max();
+        if self.seen.len() < wanted || self.packet_number == u32::MAX {
+            self.seen.clear();
+            self.seen.resize(wanted, 0);
+            self.packet_number = 0;
+        }
+        self.packet_number += 1;
+    }
+
+    /// Whether `rule` matches: the cheap questions first.
+    fn judge(
+        &mut self,
+        rule: &Rule,
+        buffers: &Buffers<'_>,
+        flow: Option<&FlowView<'_>>,
+        shared: &SharedDetectState,
+        now: Timestamp,
+    ) -> bool {
+        let headers = buffers.headers;
+        if !flow_fits(rule.flow, flow)
+            || !protocol_fits(rule.header.protocol, buffers)
+            || !header::addresses_fit(&rule.header, headers)
+            || !rule.packet.iter().all(|test| header::accepts(test, headers))
+            || !state::accepts(&rule.state, headers, flow, shared, now)
+        {
+            return false;
+        }
+        let mut evaluation = Evaluation::default();
+        let matched = rule.buffers.iter().all(|plan| {
+            let bytes = buffers.bytes(plan.buffer);
+            bytes.is_some_and(|bytes| plan.chains.iter().all(|chain| evaluation.matches(chain, bytes)))
+        });
+        self.counters.limit_reached += u64::from(evaluation.limit_reached());
+        matched
+    }
+}
+
+/// Alerts decide nothing; otherwise the first in action order stands.
+fn decide(before: Decision, action: RuleAction) -> Decision {
+    match (before, action) {
+        (Decision::None, RuleAction::Pass) => Decision::Pass,
+        (Decision::None, RuleAction::Drop) => Decision::Drop,
+        (Decision::None, RuleAction::Reject | RuleAction::RejectDst | RuleAction::RejectBoth) => {
+            Decision::Reject(action)
+        }
+        _ => before,
+    }
+}
+
+fn class(headers: &Headers<'_>) -> Class {
+    match headers.transport {
+        Transport::Tcp(_) => Class::Tcp,
+        Transport::Udp(_) => Class::Udp,
+        Transport::Icmp(_) if headers.ip.version == 6 => Class::Icmpv6,
+        Transport::Icmp(_) => Class::Icmpv4,
+        Transport::Sctp { .. } => Class::Sctp,
+        Transport::Other => Class::Other,
+    }
+}
+
+fn flow_fits(test: FlowTest, flow: Option<&FlowView<'_>>) -> bool {
+    let Some(flow) = flow else { return !test.needs_flow() };
+    test.toward.is_none_or(|wanted| wanted == flow.toward())
+        && test.established.is_none_or(|wanted| wanted == flow.established)
+}
+
+fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>) -> bool {
+    match protocol {
+        HeaderProtocol::Ipv4 => buffers.headers.ip.version == 4,
+        HeaderProtocol::Ipv6 => buffers.headers.ip.version == 6,
+        // A segment without data is no part of the stream.
+        HeaderProtocol::TcpStream => !buffers.payload.is_empty(),
+        // The group has seen to the others.
+        _ => true,
+    }
+}

@@ -1,0 +1,266 @@
+//! Chains of tests in one buffer, with all the ways their contents may stand.
+//!
+//! A chain matches if some choice of places satisfies every test. Where a later test depends on a content's place, each
+//! place is tried in turn; where none does, or the first place serves best, the first one is enough (see
+//! `rules::compile`). The number of tries is bounded, as in Suricata, because a payload can be made to have very many.
+
+use crate::rules::plan::{
+    Amount, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content, IsDataAt, JumpFrom,
+    MathOperator, Number, NumberForm, Step, VARIABLE_COUNT_MAX,
+};
+
+/// Places tried for one rule and packet: Suricata's `inspection-recursion-limit`.
+const TRY_COUNT_MAX: u32 = 3_000;
+
+/// The evaluation of one rule on one packet.
+#[derive(Debug, Default)]
+pub(super) struct Evaluation {
+    variables: [u64; VARIABLE_COUNT_MAX],
+    tries: u32,
+}
+
+impl Evaluation {
+    pub(super) fn matches(&mut self, chain: &Chain, buffer: &[u8]) -> bool {
+        self.run(&chain.steps, buffer, 0)
+    }
+
+    pub(super) fn limit_reached(&self) -> bool {
+        self.tries > TRY_COUNT_MAX
+    }
+
+    /// Whether `steps` can be satisfied when the match before them ended at `position`.
+    fn run(&mut self, steps: &[Step], buffer: &[u8], mut position: usize) -> bool {
+        let mut steps = steps;
+        while let Some((step, rest)) = steps.split_first() {
+            if let (BufferTest::Content(content), true) = (&step.test, step.anchors) {
+                return self.try_places(content, rest, buffer, position);
+            }
+            match self.test(&step.test, buffer, position) {
+                Some(moved) => position = moved,
+                None => return false,
+            }
+            steps = rest;
+        }
+        true
+    }
+
+    /// Tries each place of an anchoring content.
+    fn try_places(&mut self, content: &Content, rest: &[Step], buffer: &[u8], position: usize) -> bool {
+        let mut window = self.window(content, buffer.len(), position);
+        while let Some(start) = find(content, buffer, window) {
+            self.tries = self.tries.saturating_add(1);
+            if self.limit_reached() {
+                return false;
+            }
+            if self.run(rest, buffer, start + content.pattern.len()) {
+                return true;
+            }
+            window.0 = start + 1;
+        }
+        false
+    }
+
+    /// The position after a test that holds, or `None`.
+    fn test(&mut self, test: &BufferTest, buffer: &[u8], position: usize) -> Option<usize> {
+        match test {
+            BufferTest::Content(content) => {
+                let found = find(content, buffer, self.window(content, buffer.len(), position));
+                match (found, content.negated) {
+                    (Some(start), false) => Some(start + content.pattern.len()),
+                    (None, true) => Some(position),
+                    _ => None,
+                }
+            }
+            BufferTest::IsDataAt(test) => self.is_data_at(*test, buffer, position).then_some(position),
+            BufferTest::ByteTest(test) => self.byte_test(test, buffer, position).then_some(position),
+            BufferTest::ByteJump(jump) => self.byte_jump(jump, buffer, position),
+            BufferTest::ByteExtract(extract) => self.byte_extract(extract, buffer, position).map(|()| position),
+            BufferTest::ByteMath(math) => self.byte_math(math, buffer, position).map(|()| position),
+            BufferTest::Size(test) => test.accepts(buffer.len() as u64).then_some(position),
+        }
+    }
+
+    fn amount(&self, amount: Amount) -> i64 {
+        match amount {
+            Amount::Number(number) => number,
+            Amount::Variable(at) => self.variable(at).try_into().unwrap_or(i64::MAX),
+        }
+    }
+
+    fn variable(&self, at: u8) -> u64 {
+        self.variables.get(usize::from(at)).copied().unwrap_or(0)
+    }
+
+    fn store(&mut self, at: u8, value: u64) {
+        if let Some(variable) = self.variables.get_mut(usize::from(at)) {
+            *variable = value;
+        }
+    }
+
+    /// Where the content may begin and must end: `from..to` in the buffer, empty if nowhere.
+    fn window(&self, content: &Content, length: usize, position: usize) -> (usize, usize) {
+        let end = i64::try_from(length).unwrap_or(i64::MAX);
+        let position = i64::try_from(position).unwrap_or(i64::MAX);
+        let (from, to) = if content.is_relative() {
+            let from = position.saturating_add(content.distance.map_or(0, |amount| self.amount(amount)));
+            (from, content.within.map_or(end, |within| from.saturating_add(self.amount(within))))
+        } else if content.startswith {
+            (0, i64::try_from(content.pattern.len()).unwrap_or(i64::MAX))
+        } else {
+            let from = content.offset.map_or(0, |amount| self.amount(amount));
+            (from, content.depth.map_or(end, |depth| from.saturating_add(self.amount(depth))))
+        };
+        let clamp = |value: i64| usize::try_from(value.clamp(0, end)).unwrap_or(0);
+        // Where the window begins beyond the end there is no place, not even for nothing.
+        if from > end { (1, 0) } else { (clamp(from), clamp(to)) }
+    }
+
+    fn is_data_at(&self, test: IsDataAt, buffer: &[u8], position: usize) -> bool {
+        let amount = self.amount(test.amount);
+        let length = i64::try_from(buffer.len()).unwrap_or(i64::MAX);
+        let found = if test.relative {
+            i64::try_from(position).unwrap_or(i64::MAX).saturating_add(amount) <= length
+        } else {
+            amount < length
+        };
+        found != test.negated
+    }
+
+    /// Where a number begins, if that is inside of the buffer.
+    fn place(&self, offset: i64, relative: bool, position: usize) -> Option<usize> {
+        let base = if relative { i64::try_from(position).ok()? } else { 0 };
+        usize::try_from(base.checked_add(offset)?).ok()
+    }
+
+    /// Reads a number: its value without the mask, and how many bytes it took.
+    fn read(&self, number: &Number, buffer: &[u8], at: usize) -> Option<(u64, usize)> {
+        let count = usize::try_from(self.amount(number.count)).ok()?;
+        let bytes = buffer.get(at..)?.get(..count)?;
+        match number.form {
+            NumberForm::Text(base) => read_text(bytes, base),
+            _ if count > 8 => None,
+            NumberForm::BigEndian => Some((bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)), count)),
+            NumberForm::LittleEndian => {
+                Some((bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)), count))
+            }
+        }
+    }
+
+    fn byte_test(&self, test: &ByteTest, buffer: &[u8], position: usize) -> bool {
+        let read = self
+            .place(self.amount(test.offset), test.relative, position)
+            .and_then(|at| self.read(&test.number, buffer, at));
+        let Some((value, _)) = read else { return false };
+        let value = masked(value, test.number.bitmask);
+        let wanted = match test.value {
+            Amount::Number(number) => u64::from_ne_bytes(number.to_ne_bytes()),
+            Amount::Variable(at) => self.variable(at),
+        };
+        let holds = match test.operator {
+            ByteOperator::Less => value < wanted,
+            ByteOperator::Greater => value > wanted,
+            ByteOperator::Equal => value == wanted,
+            ByteOperator::LessOrEqual => value <= wanted,
+            ByteOperator::GreaterOrEqual => value >= wanted,
+            ByteOperator::And => value & wanted != 0,
+            ByteOperator::Or => value ^ wanted != 0,
+        };
+        holds != test.negated
+    }
+
+    fn byte_jump(&self, jump: &ByteJump, buffer: &[u8], position: usize) -> Option<usize> {
+        let at = self.place(self.amount(jump.offset), jump.relative, position)?;
+        if at > buffer.len() || buffer.is_empty() {
+            return None;
+        }
+        let (value, taken) = match jump.number.count {
+            Amount::Number(0) => (0, 0),
+            _ => self.read(&jump.number, buffer, at)?,
+        };
+        let mut value = masked(value, jump.number.bitmask).checked_mul(u64::from(jump.multiplier))?;
+        if jump.align {
+            value = value.checked_next_multiple_of(4)?;
+        }
+        let distance = i64::try_from(value).ok()?.checked_add(i64::from(jump.post_offset))?;
+        let base = match jump.from {
+            JumpFrom::Here => at + taken,
+            JumpFrom::Beginning => 0,
+            JumpFrom::End => buffer.len(),
+        };
+        let target = i64::try_from(base).ok()?.checked_add(distance)?;
+        // Before the beginning is the beginning; at the end or beyond is nowhere.
+        let target = usize::try_from(target.max(0)).ok()?;
+        (target < buffer.len()).then_some(target)
+    }
+
+    fn byte_extract(&mut self, extract: &ByteExtract, buffer: &[u8], position: usize) -> Option<()> {
+        let at = self.place(extract.offset, extract.relative, position)?;
+        let (value, _) = self.read(&extract.number, buffer, at)?;
+        let mut value = masked(value, extract.number.bitmask).checked_mul(u64::from(extract.multiplier))?;
+        if extract.align > 0 {
+            value = value.checked_next_multiple_of(u64::from(extract.align))?;
+        }
+        self.store(extract.into, value);
+        Some(())
+    }
+
+    fn byte_math(&mut self, math: &ByteMath, buffer: &[u8], position: usize) -> Option<()> {
+        let at = self.place(math.offset, math.relative, position)?;
+        let (value, _) = self.read(&math.number, buffer, at)?;
+        let operand = match math.value {
+            Amount::Number(number) => u64::from_ne_bytes(number.to_ne_bytes()),
+            Amount::Variable(at) => self.variable(at),
+        };
+        let shift = u32::try_from(operand).unwrap_or(u32::MAX);
+        let result = match math.operator {
+            MathOperator::Add => value.wrapping_add(operand),
+            MathOperator::Subtract => value.wrapping_sub(operand),
+            MathOperator::Multiply => value.wrapping_mul(operand),
+            MathOperator::Divide => value.checked_div(operand)?,
+            MathOperator::ShiftLeft => value.checked_shl(shift).unwrap_or(0),
+            MathOperator::ShiftRight => value.checked_shr(shift).unwrap_or(0),
+        };
+        self.store(math.into, masked(result, math.number.bitmask));
+        Some(())
+    }
+}
+
+/// The first place of the pattern inside of `window`.
+fn find(content: &Content, buffer: &[u8], window: (usize, usize)) -> Option<usize> {
+    let (from, to) = window;
+    let searched = buffer.get(from..to)?;
+    if content.endswith {
+        let start = buffer.len().checked_sub(content.pattern.len())?;
+        let fits = to == buffer.len() && start >= from && content.pattern.is_at(buffer, start);
+        return fits.then_some(start);
+    }
+    content.pattern.find(searched).map(|at| from + at)
+}
+
+fn masked(value: u64, mask: Option<u32>) -> u64 {
+    match mask {
+        Some(mask) => (value & u64::from(mask)).checked_shr(mask.trailing_zeros()).unwrap_or(0),
+        None => value,
+    }
+}
+
+/// As `strtoull`: space, a sign, `0x` before hexadecimal digits; then at least one digit.
+fn read_text(bytes: &[u8], base: u32) -> Option<(u64, usize)> {
+    let skipped = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let mut rest = bytes.get(skipped..)?;
+    let negative = rest.first() == Some(&b'-');
+    if matches!(rest.first(), Some(b'-' | b'+')) {
+        rest = rest.get(1..)?;
+    }
+    if base == 16 && matches!(rest, [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit()) {
+        rest = rest.get(2..)?;
+    }
+    let digits = rest.iter().map_while(|byte| char::from(*byte).to_digit(base));
+    let (mut value, mut count) = (0u64, 0usize);
+    for digit in digits {
+        value = value.checked_mul(u64::from(base))?.checked_add(u64::from(digit))?;
+        count += 1;
+    }
+    let taken = bytes.len() - rest.len() + count;
+    (count > 0).then_some((if negative { value.wrapping_neg() } else { value }, taken))
+}

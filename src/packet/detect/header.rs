@@ -1,0 +1,138 @@
+//! Addresses, ports and header fields.
+
+use super::{Buffers, Headers};
+use crate::packet::decode::{Tcp, Transport};
+use crate::rules::keyword::buffers::Buffer;
+use crate::rules::plan::{Header, IpOption, IpProtoTest, PacketTest};
+
+impl<'p> Buffers<'p> {
+    /// The bytes of a buffer; `None` if this packet has no such buffer, and then nothing in it can match.
+    pub(super) fn bytes(&self, buffer: Buffer) -> Option<&'p [u8]> {
+        let ip = &self.headers.ip;
+        match (buffer, &self.headers.transport) {
+            (Buffer::PAYLOAD, _) => (!self.payload.is_empty()).then_some(self.payload),
+            (Buffer::IPV4_HEADER, _) => (ip.version == 4).then_some(ip.header),
+            (Buffer::IPV6_HEADER, _) => (ip.version == 6).then_some(ip.header),
+            (Buffer::TCP_HEADER, Transport::Tcp(tcp)) => Some(tcp.header),
+            (Buffer::UDP_HEADER, Transport::Udp(udp)) => Some(udp.header),
+            (Buffer::ICMPV4_HEADER, Transport::Icmp(icmp)) => (ip.version == 4).then_some(icmp.header),
+            (Buffer::ICMPV6_HEADER, Transport::Icmp(icmp)) => (ip.version == 6).then_some(icmp.header),
+            _ => None,
+        }
+    }
+}
+
+/// Ports first: they are one comparison.
+pub(super) fn addresses_fit(header: &Header, headers: &Headers<'_>) -> bool {
+    let (src_port, dst_port) = headers.ports();
+    let (src, dst) = (headers.ip.src, headers.ip.dst);
+    let forward = header.src_ports.contains(src_port)
+        && header.dst_ports.contains(dst_port)
+        && header.src.contains(src)
+        && header.dst.contains(dst);
+    forward
+        || header.both_ways
+            && header.src_ports.contains(dst_port)
+            && header.dst_ports.contains(src_port)
+            && header.src.contains(dst)
+            && header.dst.contains(src)
+}
+
+/// Whether the packet has the field and it is as wanted.
+pub(super) fn accepts(test: &PacketTest, headers: &Headers<'_>) -> bool {
+    let ip = &headers.ip;
+    match *test {
+        PacketTest::PayloadSize(test) => test.accepts(headers.payload.len() as u64),
+        PacketTest::Ttl(test) => test.accepts(u64::from(ip.ttl)),
+        PacketTest::Tos { tos, negated } => (ip.tos == tos) != negated,
+        PacketTest::IpId(id) => ip.version == 4 && ip.id == id,
+        PacketTest::IpOption(option) => ip.version == 4 && has_ip_option(ip.options, option),
+        PacketTest::FragBits(test) => ip.version == 4 && test.accepts(ip.fragment_flags),
+        PacketTest::FragOffset(test) => test.accepts(u64::from(ip.fragment_offset / 8)),
+        PacketTest::IpProto(test) => match test {
+            IpProtoTest::Equal(protocol) => ip.protocol == protocol,
+            IpProtoTest::NotEqual(protocol) => ip.protocol != protocol,
+            IpProtoTest::Less(protocol) => ip.protocol < protocol,
+            IpProtoTest::Greater(protocol) => ip.protocol > protocol,
+        },
+        PacketTest::SameIp => ip.src == ip.dst,
+        PacketTest::TcpFlags(_)
+        | PacketTest::TcpSeq(_)
+        | PacketTest::TcpAck(_)
+        | PacketTest::TcpWindow { .. }
+        | PacketTest::TcpMss(_) => headers.tcp().is_some_and(|tcp| tcp_accepts(test, tcp)),
+        PacketTest::IcmpType(_) | PacketTest::IcmpCode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
+            icmp_accepts(test, headers)
+        }
+    }
+}
+
+fn tcp_accepts(test: &PacketTest, tcp: &Tcp<'_>) -> bool {
+    match *test {
+        PacketTest::TcpFlags(test) => test.accepts(tcp.flags),
+        PacketTest::TcpSeq(seq) => tcp.seq == seq,
+        PacketTest::TcpAck(ack) => tcp.ack == ack,
+        PacketTest::TcpWindow { window, negated } => (tcp.window == window) != negated,
+        PacketTest::TcpMss(test) => maximum_segment_size(tcp.options).is_some_and(|mss| test.accepts(u64::from(mss))),
+        _ => false,
+    }
+}
+
+fn icmp_accepts(test: &PacketTest, headers: &Headers<'_>) -> bool {
+    let Transport::Icmp(icmp) = &headers.transport else { return false };
+    // Echo, timestamp, information and address mask; ICMPv6 has echo only.
+    let numbered = match headers.ip.version {
+        6 => matches!(icmp.icmp_type, 128 | 129),
+        _ => matches!(icmp.icmp_type, 0 | 8 | 13..=18),
+    };
+    match *test {
+        PacketTest::IcmpType(test) => test.accepts(u64::from(icmp.icmp_type)),
+        PacketTest::IcmpCode(test) => test.accepts(u64::from(icmp.icmp_code)),
+        PacketTest::IcmpId(id) => numbered && icmp.id == id,
+        PacketTest::IcmpSeq(seq) => numbered && icmp.seq == seq,
+        _ => false,
+    }
+}
+
+/// Walks kind, length, value triples; kinds 0 and 1 are single bytes. Calls `found` until it says true.
+fn any_option(mut options: &[u8], mut found: impl FnMut(u8, &[u8]) -> bool) -> bool {
+    while let Some((&kind, rest)) = options.split_first() {
+        if kind <= 1 {
+            if found(kind, &[]) {
+                return true;
+            }
+            if kind == 0 {
+                return false;
+            }
+            options = rest;
+            continue;
+        }
+        let Some(length) = rest.first().map(|length| usize::from(*length)).filter(|length| *length >= 2) else {
+            return false;
+        };
+        let Some((option, after)) = options.split_at_checked(length) else { return false };
+        if found(kind, option.get(2..).unwrap_or_default()) {
+            return true;
+        }
+        options = after;
+    }
+    false
+}
+
+fn has_ip_option(options: &[u8], wanted: IpOption) -> bool {
+    match wanted {
+        IpOption::Any => !options.is_empty(),
+        IpOption::Number(number) => any_option(options, |kind, _| kind == number),
+    }
+}
+
+fn maximum_segment_size(options: &[u8]) -> Option<u16> {
+    let mut size = None;
+    any_option(options, |kind, value| {
+        if kind == 2 {
+            size = value.try_into().ok().map(u16::from_be_bytes);
+        }
+        kind == 2
+    });
+    size
+}

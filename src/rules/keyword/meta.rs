@@ -1,0 +1,107 @@
+//! What a rule says about itself.
+
+use super::number::{integer, unsigned};
+use super::{Arg, Draft, Keyword, once, option};
+use crate::rules::error::{Code, Mistake};
+use crate::rules::meta::AlertTarget;
+
+const FAMILY: &str = "meta";
+
+pub(super) static KEYWORDS: &[Keyword] = &[
+    option("msg", FAMILY, "\"text\"", "What an alert says.", msg),
+    option("sid", FAMILY, "number", "The rule's number, at least 1.", sid),
+    option("rev", FAMILY, "number", "The rule's revision; of two rules with one sid the higher stands.", rev),
+    option("gid", FAMILY, "number", "The group of the sid; 1 if absent.", gid),
+    option("classtype", FAMILY, "name", "A class of classification.config; gives category and priority.", classtype),
+    option("reference", FAMILY, "type,value", "Where to read more; may be repeated.", reference),
+    option("metadata", FAMILY, "key value[, key value...]", "Any further facts; may be repeated.", metadata),
+    option("priority", FAMILY, "1 to 255", "Overrides the priority of the classtype; 1 is worst.", priority),
+    option("target", FAMILY, "src_ip | dest_ip", "Which side of a match is the target of the attack.", target),
+];
+
+/// Takes the backslash from `\"`, `\;`, `\:` and `\\`.
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(next) = rest.next() {
+        match (next, rest.peek()) {
+            ('\\', Some('"' | ';' | ':' | '\\')) => plain.extend(rest.next()),
+            _ => plain.push(next),
+        }
+    }
+    plain
+}
+
+fn msg(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let text = unescaped(arg.at(arg.quoted()?));
+    once(&mut draft.msg, text, arg)
+}
+
+fn sid(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let span = arg.unquoted();
+    let value: u32 = unsigned(arg.at(span), span, u32::MAX)?;
+    if value == 0 {
+        return Err(Mistake::new(Code::Sid, span, "a sid is at least 1")
+            .help("use a number from 1,000,000 to 1,999,999 for rules of your own"));
+    }
+    once(&mut draft.sid, value, arg)
+}
+
+fn rev(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let span = arg.unquoted();
+    once(&mut draft.rev, unsigned(arg.at(span), span, u32::MAX)?, arg)
+}
+
+fn gid(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let span = arg.unquoted();
+    once(&mut draft.gid, unsigned(arg.at(span), span, u32::MAX)?, arg)
+}
+
+fn classtype<'t>(draft: &mut Draft<'t>, arg: &Arg<'t>) -> Result<(), Mistake> {
+    let span = arg.unquoted();
+    once(&mut draft.classtype, (arg.at(span), span), arg)
+}
+
+fn reference(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let span = arg.unquoted();
+    let Some((kind, value)) = arg.at(span).split_once(',') else {
+        return Err(arg.wrong("a reference is a type and a value").help("for example `reference:cve,2021-44228;`"));
+    };
+    draft.references.push((kind.trim().to_owned(), unescaped(value.trim()), span));
+    Ok(())
+}
+
+fn metadata(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    for part in arg.at(arg.unquoted()).split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+        let value = value.trim();
+        let at = match draft.metadata.iter().position(|(known, _)| known == key) {
+            Some(at) => at,
+            None => {
+                draft.metadata.push((key.to_owned(), Vec::new()));
+                draft.metadata.len() - 1
+            }
+        };
+        if let Some((_, values)) = draft.metadata.get_mut(at)
+            && !value.is_empty()
+        {
+            values.push(value.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn priority(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let span = arg.unquoted();
+    let value = integer(arg.at(span), span, 1, 255)?;
+    once(&mut draft.priority, u8::try_from(value).unwrap_or(u8::MAX), arg)
+}
+
+fn target(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    draft.target = Some(match arg.at(arg.unquoted()) {
+        "src_ip" => AlertTarget::Source,
+        "dest_ip" | "dst_ip" => AlertTarget::Destination,
+        _ => return Err(arg.wrong("neither `src_ip` nor `dest_ip`")),
+    });
+    Ok(())
+}

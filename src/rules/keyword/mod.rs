@@ -1,0 +1,490 @@
+//! Every keyword, declared once: name, arguments, what it does to the rule, and whether the engine honours it.
+//!
+//! The parser, `tidegate keywords`, `docs/keywords.md` and the suggestions for unknown words all read [`table`]. A
+//! keyword that is known but not honoured is still read, so that its own mistakes are found; the rule is then refused
+//! with the reason. It is never half-honoured.
+
+pub mod buffers;
+
+mod bytes;
+mod content;
+mod flow;
+mod header;
+mod meta;
+mod number;
+mod refused;
+mod state;
+mod threshold;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use super::error::{Code, Mistake, Span};
+use super::meta::AlertTarget;
+use super::plan::{Amount, BufferTest, Content, Effect, FlowTest, PacketTest, StateTest, Threshold};
+use buffers::{Buffer, BufferInfo};
+
+/// What has to be built before a keyword or protocol can be honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    Http,
+    Http2,
+    Dns,
+    Tls,
+    Quic,
+    Ssh,
+    Smtp,
+    Ftp,
+    Tftp,
+    Smb,
+    Nfs,
+    Dcerpc,
+    Kerberos,
+    Sip,
+    Rdp,
+    Rfb,
+    Snmp,
+    Mqtt,
+    Ike,
+    Dhcp,
+    Ntp,
+    Modbus,
+    Dnp3,
+    Enip,
+    Bittorrent,
+    Pgsql,
+    Template,
+    /// Extraction of files and bodies.
+    Files,
+    AppLayer,
+    Stream,
+    Datasets,
+    Reputation,
+    Base64,
+    Pcre,
+    Transforms,
+    FlowCounters,
+    Tags,
+    Bypass,
+    Events,
+    /// Will not come: the reason stands in the text.
+    Never(&'static str),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parser = match self {
+            Need::Http => "HTTP",
+            Need::Http2 => "HTTP/2",
+            Need::Dns => "DNS",
+            Need::Tls => "TLS",
+            Need::Quic => "QUIC",
+            Need::Ssh => "SSH",
+            Need::Smtp => "SMTP",
+            Need::Ftp => "FTP",
+            Need::Tftp => "TFTP",
+            Need::Smb => "SMB",
+            Need::Nfs => "NFS",
+            Need::Dcerpc => "DCERPC",
+            Need::Kerberos => "Kerberos",
+            Need::Sip => "SIP",
+            Need::Rdp => "RDP",
+            Need::Rfb => "RFB",
+            Need::Snmp => "SNMP",
+            Need::Mqtt => "MQTT",
+            Need::Ike => "IKE",
+            Need::Dhcp => "DHCP",
+            Need::Ntp => "NTP",
+            Need::Modbus => "Modbus",
+            Need::Dnp3 => "DNP3",
+            Need::Enip => "ENIP",
+            Need::Bittorrent => "BitTorrent",
+            Need::Pgsql => "PostgreSQL",
+            Need::Template => "template",
+            Need::Files => return f.write_str("files and bodies are not extracted yet"),
+            Need::AppLayer => return f.write_str("application protocols are not recognised yet"),
+            Need::Stream => return f.write_str("streams are not reassembled yet"),
+            Need::Datasets => return f.write_str("datasets are not there yet"),
+            Need::Reputation => return f.write_str("IP reputation is not there yet"),
+            Need::Base64 => return f.write_str("base64 is not decoded yet"),
+            Need::Pcre => return f.write_str("regular expressions are not there yet"),
+            Need::Transforms => return f.write_str("transforms are not there yet"),
+            Need::FlowCounters => return f.write_str("flow counters do not reach the rules yet"),
+            Need::Tags => return f.write_str("tagged packets are not recorded yet"),
+            Need::Bypass => return f.write_str("rules cannot clear a connection yet; `pass` does it by policy"),
+            Need::Events => return f.write_str("decoder and stream events do not reach the rules yet"),
+            Need::Never(reason) => return f.write_str(reason),
+        };
+        write!(f, "the {parser} parser is not there yet")
+    }
+}
+
+/// Whether a keyword takes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    None,
+    Required,
+    Optional,
+}
+
+/// What a keyword does.
+#[derive(Clone, Copy)]
+pub enum Meaning {
+    /// Reads its value into the draft of the rule.
+    Option(Read),
+    /// Contents that follow are matched in this buffer.
+    Sticky(Buffer),
+    /// The content before is matched in this buffer.
+    Modifier(Buffer),
+    /// Known by name only.
+    Nothing,
+}
+
+/// One keyword of the language.
+#[derive(Clone, Copy)]
+pub struct Keyword {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub family: &'static str,
+    /// The syntax of the value, empty if there is none.
+    pub arguments: &'static str,
+    pub doc: &'static str,
+    pub value: Value,
+    pub meaning: Meaning,
+    /// `None`: honoured.
+    pub need: Option<Need>,
+}
+
+impl Keyword {
+    /// The buffer that it selects, if it does.
+    #[must_use]
+    pub fn buffer(&self) -> Option<&'static BufferInfo> {
+        match self.meaning {
+            Meaning::Sticky(buffer) | Meaning::Modifier(buffer) => Some(buffer.info()),
+            _ => None,
+        }
+    }
+
+    /// `honoured`, or why it is refused.
+    #[must_use]
+    pub fn state(&self) -> String {
+        match self.need {
+            None => "honoured".to_owned(),
+            Some(need) => format!("refused: {need}"),
+        }
+    }
+}
+
+/// Reads the value of an option into the draft of its rule.
+pub type Read = for<'t> fn(&mut Draft<'t>, &Arg<'t>) -> Result<(), Mistake>;
+
+/// A keyword with a value, or, with empty `arguments`, without.
+const fn option(name: &'static str, family: &'static str, arguments: &'static str, doc: &'static str, read: Read) -> Keyword {
+    let value = if arguments.is_empty() { Value::None } else { Value::Required };
+    Keyword { name, aliases: &[], family, arguments, doc, value, meaning: Meaning::Option(read), need: None }
+}
+
+impl Keyword {
+    const fn aliased(mut self, aliases: &'static [&'static str]) -> Keyword {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn value_optional(mut self) -> Keyword {
+        self.value = Value::Optional;
+        self
+    }
+}
+
+/// All keywords by name; each alias leads to its keyword.
+#[derive(Default)]
+pub struct Table {
+    by_name: HashMap<&'static str, usize>,
+    keywords: Vec<Keyword>,
+}
+
+impl Table {
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Keyword> {
+        self.by_name.get(name).and_then(|at| self.keywords.get(*at))
+    }
+
+    /// In alphabetical order, aliases folded.
+    pub fn iter(&self) -> impl Iterator<Item = &Keyword> {
+        self.keywords.iter()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+}
+
+/// The keywords of the language.
+#[must_use]
+pub fn table() -> &'static Table {
+    static TABLE: LazyLock<Table> = LazyLock::new(build_table);
+    &TABLE
+}
+
+fn build_table() -> Table {
+    let families = [
+        meta::KEYWORDS,
+        content::KEYWORDS,
+        bytes::KEYWORDS,
+        header::KEYWORDS,
+        flow::KEYWORDS,
+        state::KEYWORDS,
+        threshold::KEYWORDS,
+        refused::KEYWORDS,
+    ];
+    let mut keywords: Vec<Keyword> = families.into_iter().flatten().copied().collect();
+    for (buffer, info) in Buffer::all() {
+        keywords.push(buffer_keyword(info.name, info.aliases, Meaning::Sticky(buffer), info));
+        keywords.extend(info.modifier.map(|name| buffer_keyword(name, &[], Meaning::Modifier(buffer), info)));
+    }
+    keywords.sort_by_key(|keyword| keyword.name);
+    let mut by_name = HashMap::new();
+    for (at, keyword) in keywords.iter().enumerate() {
+        by_name.extend(keyword.aliases.iter().chain([&keyword.name]).map(|name| (*name, at)));
+    }
+    Table { by_name, keywords }
+}
+
+fn buffer_keyword(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    meaning: Meaning,
+    info: &BufferInfo,
+) -> Keyword {
+    let family = if matches!(meaning, Meaning::Sticky(_)) { "buffer" } else { "buffer (modifier)" };
+    Keyword { name, aliases, family, arguments: "", doc: info.doc, value: Value::None, meaning, need: info.need }
+}
+
+/// The value of one option as it stands in the rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg<'t> {
+    /// The text of the whole rule.
+    pub rule: &'t str,
+    pub name: Span,
+    /// Trimmed; empty at the end of the name if the option has no value.
+    pub span: Span,
+}
+
+impl<'t> Arg<'t> {
+    #[must_use]
+    pub fn text(&self) -> &'t str {
+        self.span.of(self.rule)
+    }
+
+    /// The whole option, for mistakes that are not about one word of it.
+    #[must_use]
+    pub fn option(&self) -> Span {
+        Span::new(self.name.start, self.span.end.max(self.name.end))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.span.start >= self.span.end
+    }
+
+    fn wrong(&self, label: impl Into<String>) -> Mistake {
+        let span = if self.is_empty() { self.name } else { self.span };
+        Mistake::new(Code::Value, span, label)
+    }
+
+    /// The inside of the quotes; without quotes the text itself.
+    fn unquoted(&self) -> Span {
+        let text = self.text();
+        if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') {
+            return Span::new(self.span.start + 1, self.span.end - 1);
+        }
+        self.span
+    }
+
+    /// The inside of the quotes that this value must have.
+    fn quoted(&self) -> Result<Span, Mistake> {
+        let inner = self.unquoted();
+        if inner == self.span {
+            let help = if self.text().starts_with('"') {
+                "close the quotes; a `;` inside of quotes must be written `\\;`"
+            } else {
+                "put the value in double quotes"
+            };
+            return Err(self.wrong("the quotes are missing").help(help));
+        }
+        Ok(inner)
+    }
+
+    /// Comma-separated parts, trimmed.
+    fn parts(&self) -> Vec<Span> {
+        super::lex::split(self.rule, self.span, b',')
+    }
+
+    fn at(&self, span: Span) -> &'t str {
+        span.of(self.rule)
+    }
+}
+
+/// What the options of one rule have said so far.
+#[derive(Debug, Default)]
+pub struct Draft<'t> {
+    pub msg: Option<String>,
+    pub sid: Option<u32>,
+    pub rev: Option<u32>,
+    pub gid: Option<u32>,
+    pub classtype: Option<(&'t str, Span)>,
+    pub priority: Option<u8>,
+    /// Type and value.
+    pub references: Vec<(String, String, Span)>,
+    pub metadata: Vec<(String, Vec<String>)>,
+    pub target: Option<AlertTarget>,
+    pub noalert: bool,
+    pub flow: Option<FlowTest>,
+    /// Each with where it stands.
+    pub packet: Vec<(PacketTest, Span)>,
+    pub state: Vec<(StateTest, Span)>,
+    pub effects: Vec<(Effect, Span)>,
+    pub threshold: Option<Threshold>,
+    pub buffers: Vec<BufferDraft>,
+    /// Names of byte variables, by their number.
+    pub variables: Vec<String>,
+    /// Why the rule must be refused although it is well-formed.
+    pub needs: Vec<(Need, Span)>,
+    /// Flowbits with the place of their name.
+    pub flowbit_names: Vec<(String, Span)>,
+    current: Option<usize>,
+    last_content: Option<(usize, usize)>,
+}
+
+/// The tests of one buffer in the order of the rule.
+#[derive(Debug)]
+pub struct BufferDraft {
+    pub buffer: Buffer,
+    /// Where a sticky buffer was selected.
+    pub selected: Option<Span>,
+    pub tests: Vec<(BufferTest, Span)>,
+}
+
+impl<'t> Draft<'t> {
+    /// Applies one option.
+    pub fn apply(&mut self, keyword: &Keyword, arg: &Arg<'t>) -> Result<(), Mistake> {
+        match (keyword.value, arg.is_empty()) {
+            (Value::Required, true) => {
+                return Err(Mistake::new(Code::ValueMissing, arg.name, format!("`{}` needs a value", keyword.name))
+                    .help(format!("the form is `{}:{};`", keyword.name, keyword.arguments)));
+            }
+            (Value::None, false) => {
+                return Err(Mistake::new(Code::ValueUnwanted, arg.span, format!("`{}` takes no value", keyword.name))
+                    .help(format!("write `{};`", keyword.name)));
+            }
+            _ => {}
+        }
+        if let Some(need) = keyword.need {
+            self.needs.push((need, arg.option()));
+        }
+        match keyword.meaning {
+            Meaning::Option(read) => read(self, arg),
+            Meaning::Sticky(buffer) => {
+                self.select(buffer, arg.name);
+                Ok(())
+            }
+            Meaning::Modifier(buffer) => self.move_content(buffer, arg),
+            Meaning::Nothing => Ok(()),
+        }
+    }
+
+    /// Adds a test to the buffer that is selected now.
+    fn push(&mut self, test: BufferTest, span: Span) {
+        let at = match self.current {
+            Some(at) => at,
+            None => self.select(Buffer::PAYLOAD, Span::default()),
+        };
+        let Some(buffer) = self.buffers.get_mut(at) else { return };
+        buffer.tests.push((test, span));
+        if matches!(buffer.tests.last(), Some((BufferTest::Content(_), _))) {
+            self.last_content = Some((at, buffer.tests.len() - 1));
+        }
+    }
+
+    fn select(&mut self, buffer: Buffer, span: Span) -> usize {
+        let selected = (span != Span::default()).then_some(span);
+        let at = self.buffers.iter().position(|draft| draft.buffer == buffer).unwrap_or_else(|| {
+            self.buffers.push(BufferDraft { buffer, selected, tests: Vec::new() });
+            self.buffers.len() - 1
+        });
+        self.current = Some(at);
+        at
+    }
+
+    /// `http_uri` and its like: the last content belongs to `buffer`.
+    fn move_content(&mut self, buffer: Buffer, arg: &Arg<'_>) -> Result<(), Mistake> {
+        let (from, test_at) = self.last_content.ok_or_else(|| no_content(arg))?;
+        let taken = match self.buffers.get_mut(from) {
+            Some(draft) if test_at < draft.tests.len() => draft.tests.remove(test_at),
+            _ => return Err(no_content(arg)),
+        };
+        let sticky = self.current;
+        let to = self.select(buffer, Span::default());
+        self.push(taken.0, taken.1);
+        self.last_content = self.buffers.get(to).map(|draft| (to, draft.tests.len().saturating_sub(1)));
+        self.current = sticky;
+        Ok(())
+    }
+
+    /// The content that a modifier is about.
+    fn content(&mut self, arg: &Arg<'_>) -> Result<&mut Content, Mistake> {
+        let (buffer, test) = self.last_content.ok_or_else(|| no_content(arg))?;
+        match self.buffers.get_mut(buffer).and_then(|draft| draft.tests.get_mut(test)) {
+            Some((BufferTest::Content(content), _)) => Ok(content),
+            _ => Err(no_content(arg)),
+        }
+    }
+
+    /// A number within `low..=high`, or the name of a byte variable.
+    fn amount(&self, arg: &Arg<'_>, span: Span, low: i64, high: i64) -> Result<Amount, Mistake> {
+        let text = arg.at(span);
+        if text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+            return self.variable(text, span).map(Amount::Variable);
+        }
+        number::integer(text, span, low, high).map(Amount::Number)
+    }
+
+    fn variable(&self, name: &str, span: Span) -> Result<u8, Mistake> {
+        let found = self.variables.iter().position(|known| known == name);
+        found.and_then(|at| u8::try_from(at).ok()).ok_or_else(|| {
+            Mistake::new(Code::ByteVariable, span, format!("no byte variable is called `{name}`"))
+                .help("a byte_extract or byte_math that sets it must stand before this option")
+        })
+    }
+
+    /// The number of the variable `name`, made if it is new.
+    fn define(&mut self, name: &str, span: Span) -> Result<u8, Mistake> {
+        if let Some(at) = self.variables.iter().position(|known| known == name) {
+            return Ok(u8::try_from(at).unwrap_or(u8::MAX));
+        }
+        let at = self.variables.len();
+        if at >= super::plan::VARIABLE_COUNT_MAX {
+            let most = super::plan::VARIABLE_COUNT_MAX;
+            return Err(Mistake::new(Code::Limit, span, format!("a rule may have {most} byte variables")));
+        }
+        self.variables.push(name.to_owned());
+        Ok(u8::try_from(at).unwrap_or(u8::MAX))
+    }
+}
+
+fn no_content(arg: &Arg<'_>) -> Mistake {
+    let name = arg.at(arg.name);
+    Mistake::new(Code::NoContent, arg.name, format!("`{name}` changes the content before it, and there is none"))
+        .help(format!("write `content:\"...\"; {name}...`"))
+}
+
+/// Puts `value` where nothing may stand yet.
+fn once<T>(slot: &mut Option<T>, value: T, arg: &Arg<'_>) -> Result<(), Mistake> {
+    if slot.is_some() {
+        let name = arg.at(arg.name);
+        return Err(Mistake::new(Code::Repeated, arg.option(), format!("`{name}` stands here a second time")));
+    }
+    *slot = Some(value);
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! `threshold` and `detection_filter`: how often a rule speaks.
+
+use super::number::integer;
+use super::{Arg, Draft, Keyword, once, option};
+use crate::rules::error::{Code, Mistake, Span};
+use crate::rules::lex::{split, trim};
+use crate::rules::plan::{Threshold, ThresholdKind, Track};
+
+pub(super) static KEYWORDS: &[Keyword] = &[
+    option(
+        "threshold",
+        "threshold",
+        "type limit|threshold|both, track by_src|by_dst|by_both|by_rule, count n, seconds n",
+        "How often a match is told.",
+        threshold,
+    ),
+    option(
+        "detection_filter",
+        "threshold",
+        "track by_src|by_dst|by_both|by_rule, count n, seconds n",
+        "The rule matches only after more than so many hits in the interval.",
+        detection_filter,
+    ),
+];
+
+#[derive(Default)]
+struct Parts {
+    kind: Option<ThresholdKind>,
+    track: Option<Track>,
+    count: Option<u32>,
+    seconds: Option<u32>,
+}
+
+fn parts(arg: &Arg<'_>) -> Result<Parts, Mistake> {
+    let mut parts = Parts::default();
+    for span in split(arg.rule, arg.unquoted(), b',') {
+        let text = arg.at(span);
+        let (word, value) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+        let value_span = trim(arg.rule, Span::new(span.end - value.len(), span.end));
+        match (word, arg.at(value_span)) {
+            ("type", "limit") => once(&mut parts.kind, ThresholdKind::Limit, arg)?,
+            ("type", "threshold") => once(&mut parts.kind, ThresholdKind::Threshold, arg)?,
+            ("type", "both") => once(&mut parts.kind, ThresholdKind::Both, arg)?,
+            ("track", "by_src") => once(&mut parts.track, Track::Source, arg)?,
+            ("track", "by_dst") => once(&mut parts.track, Track::Destination, arg)?,
+            ("track", "by_both") => once(&mut parts.track, Track::Both, arg)?,
+            ("track", "by_rule") => once(&mut parts.track, Track::Rule, arg)?,
+            ("count", number) => once(&mut parts.count, positive(number, value_span)?, arg)?,
+            ("seconds", number) => once(&mut parts.seconds, positive(number, value_span)?, arg)?,
+            _ => return Err(Mistake::new(Code::Value, span, format!("`{text}` is not understood here"))),
+        }
+    }
+    Ok(parts)
+}
+
+fn positive(text: &str, span: Span) -> Result<u32, Mistake> {
+    integer(text, span, 1, i64::from(u32::MAX)).map(|value| u32::try_from(value).unwrap_or(u32::MAX))
+}
+
+fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let Parts { kind: Some(kind), track: Some(track), count: Some(count), seconds: Some(seconds) } = parts(arg)? else {
+        return Err(arg.wrong("type, track, count and seconds are all needed")
+            .help("for example `threshold:type limit, track by_src, count 1, seconds 60;`"));
+    };
+    set(draft, arg, Threshold { kind, track, count, seconds })
+}
+
+fn detection_filter(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let Parts { kind: None, track: Some(track), count: Some(count), seconds: Some(seconds) } = parts(arg)? else {
+        return Err(arg.wrong("track, count and seconds are all needed, and nothing else")
+            .help("for example `detection_filter:track by_src, count 30, seconds 60;`"));
+    };
+    set(draft, arg, Threshold { kind: ThresholdKind::DetectionFilter, track, count, seconds })
+}
+
+fn set(draft: &mut Draft<'_>, arg: &Arg<'_>, threshold: Threshold) -> Result<(), Mistake> {
+    if draft.threshold.is_some() {
+        return Err(Mistake::new(Code::Conflict, arg.option(), "a rule has one threshold or detection_filter"));
+    }
+    draft.threshold = Some(threshold);
+    Ok(())
+}

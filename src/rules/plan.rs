@@ -1,0 +1,598 @@
+//! A rule ready to be evaluated: what its header allows, and its tests in groups that the engine runs cheapest first.
+//!
+//! These are plain data. `packet::detect` gives them their meaning.
+
+use std::sync::Arc;
+
+use super::keyword::buffers::Buffer;
+use super::meta::{RuleAction, RuleMeta};
+use super::vars::{AddressSet, PortSet};
+
+/// One rule of a rule set.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub meta: Arc<RuleMeta>,
+    pub header: Header,
+    pub flow: FlowTest,
+    pub packet: Box<[PacketTest]>,
+    /// Tests of what earlier rules or packets left behind.
+    pub state: Box<[StateTest]>,
+    pub buffers: Box<[BufferPlan]>,
+    /// What a match leaves behind.
+    pub effects: Box<[Effect]>,
+    pub threshold: Option<Threshold>,
+    /// A match tells nobody. Its effects and its action stand.
+    pub noalert: bool,
+}
+
+impl Rule {
+    #[must_use]
+    pub fn action(&self) -> RuleAction {
+        self.meta.action
+    }
+}
+
+/// Protocol, addresses and ports.
+#[derive(Clone, Debug)]
+pub struct Header {
+    pub protocol: HeaderProtocol,
+    pub src: Arc<AddressSet>,
+    pub src_ports: Arc<PortSet>,
+    pub dst: Arc<AddressSet>,
+    pub dst_ports: Arc<PortSet>,
+    /// `<>`: the packet may go either way.
+    pub both_ways: bool,
+}
+
+/// The protocol word of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeaderProtocol {
+    Ip,
+    Ipv4,
+    Ipv6,
+    Tcp,
+    /// TCP packets one by one, never the stream.
+    TcpPkt,
+    /// The TCP stream, never packets one by one.
+    TcpStream,
+    Udp,
+    /// ICMP and ICMPv6.
+    Icmp,
+    Icmpv4,
+    Icmpv6,
+    Sctp,
+    /// Any packet whose headers were understood; the rule may only ask about headers.
+    PktHdr,
+}
+
+/// Which way a packet goes, in the rule language's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Toward {
+    Server,
+    Client,
+}
+
+/// `flow:`. What is not asked is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowTest {
+    pub toward: Option<Toward>,
+    pub established: Option<bool>,
+    /// `only_stream` (true) or `no_stream` (false).
+    pub stream: Option<bool>,
+}
+
+impl FlowTest {
+    /// Whether a packet without a flow can pass.
+    #[must_use]
+    pub fn needs_flow(self) -> bool {
+        self.toward.is_some() || self.established == Some(true)
+    }
+}
+
+/// A number compared with a field; all integer keywords share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberTest {
+    Equal(u64),
+    NotEqual(u64),
+    Less(u64),
+    LessOrEqual(u64),
+    Greater(u64),
+    GreaterOrEqual(u64),
+    /// Both ends excluded.
+    Between(u64, u64),
+    /// What [`NumberTest::Between`] is not.
+    Outside(u64, u64),
+}
+
+impl NumberTest {
+    #[must_use]
+    pub fn accepts(self, value: u64) -> bool {
+        match self {
+            NumberTest::Equal(wanted) => value == wanted,
+            NumberTest::NotEqual(other) => value != other,
+            NumberTest::Less(limit) => value < limit,
+            NumberTest::LessOrEqual(limit) => value <= limit,
+            NumberTest::Greater(limit) => value > limit,
+            NumberTest::GreaterOrEqual(limit) => value >= limit,
+            NumberTest::Between(low, high) => low < value && value < high,
+            NumberTest::Outside(low, high) => value <= low || value >= high,
+        }
+    }
+}
+
+/// How bits of `flags` and `fragbits` are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitsMode {
+    /// Exactly these.
+    Exact,
+    /// `+`: these, and any others.
+    AtLeast,
+    /// `*`: any of these.
+    AnyOf,
+    /// `!`: not all of these; with no bits named, any.
+    NotAll,
+}
+
+/// `flags` and `fragbits`: bits under a mask of those that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitsTest {
+    pub mode: BitsMode,
+    pub bits: u8,
+    /// Bits that are looked at.
+    pub mask: u8,
+}
+
+impl BitsTest {
+    #[must_use]
+    pub fn accepts(self, value: u8) -> bool {
+        let value = value & self.mask;
+        match self.mode {
+            BitsMode::Exact => value == self.bits,
+            BitsMode::AtLeast => value & self.bits == self.bits,
+            BitsMode::AnyOf => value & self.bits != 0,
+            BitsMode::NotAll if self.bits == 0 => value != 0,
+            BitsMode::NotAll => value & self.bits != self.bits,
+        }
+    }
+}
+
+/// A question about headers or sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketTest {
+    PayloadSize(NumberTest),
+    TcpFlags(BitsTest),
+    TcpSeq(u32),
+    TcpAck(u32),
+    TcpWindow { window: u16, negated: bool },
+    TcpMss(NumberTest),
+    IcmpType(NumberTest),
+    IcmpCode(NumberTest),
+    IcmpId(u16),
+    IcmpSeq(u16),
+    Ttl(NumberTest),
+    Tos { tos: u8, negated: bool },
+    IpId(u32),
+    IpOption(IpOption),
+    FragBits(BitsTest),
+    FragOffset(NumberTest),
+    IpProto(IpProtoTest),
+    SameIp,
+}
+
+/// `ip_proto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpProtoTest {
+    Equal(u8),
+    NotEqual(u8),
+    Less(u8),
+    Greater(u8),
+}
+
+/// `ipopts`: an IPv4 option by its number, or any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpOption {
+    Any,
+    Number(u8),
+}
+
+/// A name of the rule language's memory as a number that is the same in every rule set: bits survive a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NameId(pub u64);
+
+impl NameId {
+    /// FNV-1a, 64 bits. Names come from rules, not from traffic, so collisions cannot be provoked.
+    #[must_use]
+    pub fn of(name: &str) -> NameId {
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        NameId(hash)
+    }
+}
+
+/// Whose memory an `xbits` or `hostbits` name lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BitScope {
+    Source,
+    Destination,
+    Pair,
+}
+
+/// A question about what was remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateTest {
+    /// Any of these flowbits is set (or, negated, none is).
+    FlowBits { any_of: Box<[NameId]>, set: bool },
+    FlowInt { name: NameId, test: IntTest },
+    SharedBit { scope: BitScope, name: NameId, set: bool },
+}
+
+/// `flowint` conditions. A variable that was never set fails all but [`IntTest::NotSet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntTest {
+    IsSet,
+    NotSet,
+    Compare(IntCompare, IntOperand),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntCompare {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntOperand {
+    Number(u32),
+    Variable(NameId),
+}
+
+/// What a match leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    FlowBit { name: NameId, change: BitChange },
+    FlowInt { name: NameId, change: IntChange, operand: IntOperand },
+    /// `seconds` is how long a set bit lives.
+    SharedBit { scope: BitScope, name: NameId, change: BitChange, seconds: u32 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitChange {
+    Set,
+    Unset,
+    Toggle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntChange {
+    Set,
+    Add,
+    Subtract,
+}
+
+/// `threshold` and `detection_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    pub kind: ThresholdKind,
+    pub track: Track,
+    pub count: u32,
+    pub seconds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdKind {
+    /// The first `count` of each interval are told.
+    Limit,
+    /// Each `count`-th is told.
+    Threshold,
+    /// Once per interval, when `count` is reached.
+    Both,
+    /// A match only after more than `count` in the interval.
+    DetectionFilter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    Source,
+    Destination,
+    Both,
+    Rule,
+}
+
+/// All that is asked of one buffer: every chain must match, independently of the others.
+#[derive(Clone, Debug)]
+pub struct BufferPlan {
+    pub buffer: Buffer,
+    pub chains: Box<[Chain]>,
+}
+
+/// Tests that share a position: each is relative to where the one before it ended, or begins anew. A chain matches if
+/// *some* choice of the places of its contents satisfies all of it.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    pub steps: Box<[Step]>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub test: BufferTest,
+    /// A later test depends on where this one matched, so other places are worth a try.
+    pub anchors: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum BufferTest {
+    Content(Content),
+    IsDataAt(IsDataAt),
+    ByteTest(ByteTest),
+    ByteJump(ByteJump),
+    ByteExtract(ByteExtract),
+    ByteMath(ByteMath),
+    Size(NumberTest),
+}
+
+/// A number of the rule, or one that a `byte_extract` or `byte_math` of the same rule has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    Number(i64),
+    Variable(u8),
+}
+
+/// Byte variables of one rule.
+pub const VARIABLE_COUNT_MAX: usize = 8;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    pub pattern: Pattern,
+    pub negated: bool,
+    pub offset: Option<Amount>,
+    pub depth: Option<Amount>,
+    pub distance: Option<Amount>,
+    pub within: Option<Amount>,
+    pub startswith: bool,
+    pub endswith: bool,
+    pub fast_pattern: FastPattern,
+}
+
+impl Content {
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        self.distance.is_some() || self.within.is_some()
+    }
+}
+
+/// What the rule's author said about the prefilter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastPattern {
+    #[default]
+    Unsaid,
+    Chosen,
+    /// `fast_pattern:only`.
+    Only,
+    /// `fast_pattern:offset,length`.
+    Chop { offset: u16, length: u16 },
+}
+
+/// Bytes to look for, with the rarest of them to look for first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// Lower case if `nocase`.
+    bytes: Box<[u8]>,
+    nocase: bool,
+    rare_at: u16,
+}
+
+impl Pattern {
+    #[must_use]
+    pub fn new(bytes: &[u8], nocase: bool) -> Pattern {
+        let bytes: Box<[u8]> = if nocase { bytes.to_ascii_lowercase().into() } else { bytes.into() };
+        let rarest = bytes.iter().enumerate().max_by_key(|(_, byte)| rarity(**byte)).map_or(0, |(at, _)| at);
+        Pattern { bytes, nocase, rare_at: u16::try_from(rarest).unwrap_or(0) }
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    #[must_use]
+    pub fn nocase(&self) -> bool {
+        self.nocase
+    }
+
+    /// Where the pattern first begins in `haystack`.
+    #[must_use]
+    pub fn find(&self, haystack: &[u8]) -> Option<usize> {
+        let last_start = haystack.len().checked_sub(self.bytes.len())?;
+        let rare_at = usize::from(self.rare_at);
+        let rare = *self.bytes.get(rare_at)?;
+        let mut start = 0;
+        while start <= last_start {
+            let window = haystack.get(start + rare_at..=last_start + rare_at)?;
+            let found = if self.nocase && rare.is_ascii_alphabetic() {
+                memchr::memchr2(rare, rare.to_ascii_uppercase(), window)
+            } else {
+                memchr::memchr(rare, window)
+            };
+            start += found?;
+            if self.is_at(haystack, start) {
+                return Some(start);
+            }
+            start += 1;
+        }
+        None
+    }
+
+    /// Whether the pattern begins at `start`.
+    #[must_use]
+    pub fn is_at(&self, haystack: &[u8], start: usize) -> bool {
+        let Some(window) = haystack.get(start..).and_then(|rest| rest.get(..self.bytes.len())) else {
+            return false;
+        };
+        if self.nocase { window.eq_ignore_ascii_case(&self.bytes) } else { window == &*self.bytes }
+    }
+}
+
+/// How seldom a byte is met in traffic, roughly: 0 is everywhere.
+#[must_use]
+pub fn rarity(byte: u8) -> u8 {
+    match byte {
+        0 | b' ' => 1,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 2,
+        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'g' | b'w' | b'b' => 3,
+        b'\r' | b'\n' | 0xff | b'/' | b'.' | b'-' | b'=' | b':' | b'0'..=b'9' => 4,
+        b'y' | b'v' | b'k' | b'x' | b'j' | b'q' | b'z' | 1 => 5,
+        b'A'..=b'Z' | b'"' | b';' | b',' | b'<' | b'>' | b'(' | b')' | b'&' | b'_' => 6,
+        0x20..=0x7e => 7,
+        _ => 8,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsDataAt {
+    pub amount: Amount,
+    pub relative: bool,
+    pub negated: bool,
+}
+
+/// How a number is read from a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    pub count: Amount,
+    pub form: NumberForm,
+    pub bitmask: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberForm {
+    BigEndian,
+    LittleEndian,
+    /// Digits in this base.
+    Text(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteTest {
+    pub number: Number,
+    pub negated: bool,
+    pub operator: ByteOperator,
+    pub value: Amount,
+    pub offset: Amount,
+    pub relative: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOperator {
+    Less,
+    Greater,
+    Equal,
+    LessOrEqual,
+    GreaterOrEqual,
+    And,
+    Or,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteJump {
+    pub number: Number,
+    pub offset: Amount,
+    pub relative: bool,
+    pub multiplier: u32,
+    pub align: bool,
+    pub from: JumpFrom,
+    pub post_offset: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JumpFrom {
+    Here,
+    Beginning,
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteExtract {
+    pub number: Number,
+    pub offset: i64,
+    pub relative: bool,
+    pub multiplier: u32,
+    /// 0: none, else rounded up to a multiple of 2 or 4.
+    pub align: u8,
+    pub into: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteMath {
+    pub number: Number,
+    pub offset: i64,
+    pub relative: bool,
+    pub operator: MathOperator,
+    pub value: Amount,
+    pub into: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MathOperator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    ShiftLeft,
+    ShiftRight,
+}
+
+impl BufferTest {
+    /// Whether the result depends on where the test before it ended.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        match self {
+            BufferTest::Content(content) => content.is_relative(),
+            BufferTest::IsDataAt(test) => test.relative,
+            BufferTest::ByteTest(test) => test.relative,
+            BufferTest::ByteJump(jump) => jump.relative,
+            BufferTest::ByteExtract(extract) => extract.relative,
+            BufferTest::ByteMath(math) => math.relative,
+            BufferTest::Size(_) => false,
+        }
+    }
+
+    /// Whether it gives the tests after it a new position.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        match self {
+            BufferTest::Content(content) => !content.negated,
+            BufferTest::ByteJump(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it reads or writes byte variables.
+    #[must_use]
+    pub fn uses_variables(&self) -> bool {
+        let variable = |amount: Option<Amount>| matches!(amount, Some(Amount::Variable(_)));
+        match self {
+            BufferTest::Content(content) => {
+                [content.offset, content.depth, content.distance, content.within].into_iter().any(variable)
+            }
+            BufferTest::IsDataAt(test) => variable(Some(test.amount)),
+            BufferTest::ByteTest(test) => [test.value, test.offset, test.number.count].map(Some).into_iter().any(variable),
+            BufferTest::ByteJump(jump) => variable(Some(jump.offset)) || variable(Some(jump.number.count)),
+            BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
+            BufferTest::Size(_) => false,
+        }
+    }
+}

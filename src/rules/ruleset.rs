@@ -1,0 +1,192 @@
+//! The immutable result: rules in the order in which they are judged, and groups that say which can match a packet.
+
+use hashbrown::HashMap;
+
+use super::plan::{HeaderProtocol, Rule, Toward};
+use super::prefilter::Prefilter;
+
+/// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
+const RULE_PORT_COUNT_MAX: usize = 32;
+
+/// What a packet is, as far as groups go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Tcp,
+    Udp,
+    Icmpv4,
+    Icmpv6,
+    Sctp,
+    Other,
+}
+
+impl Class {
+    pub const ALL: [Class; 6] = [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Sctp, Class::Other];
+}
+
+/// Compiled rules, shared by all threads and never changed.
+#[derive(Debug)]
+pub struct RuleSet {
+    generation: u64,
+    rules: Box<[Rule]>,
+    groups: Box<[Group]>,
+    empty: Group,
+}
+
+/// The rules that can match packets of one class going one way.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// Rules that need a literal in the payload.
+    pub payload: Prefilter,
+    /// Rules that do not.
+    pub always: PortIndex,
+}
+
+impl RuleSet {
+    /// `rules` must stand in the order in which they are judged; `literals` holds each rule's choice for the prefilter.
+    #[must_use]
+    pub fn new(generation: u64, rules: Vec<Rule>, literals: &[Option<Vec<u8>>]) -> RuleSet {
+        let mut groups = Vec::with_capacity(Class::ALL.len() * WAYS.len());
+        for class in Class::ALL {
+            for way in WAYS {
+                groups.push(group(&rules, literals, class, way));
+            }
+        }
+        RuleSet { generation, rules: rules.into(), groups: groups.into(), empty: Group::default() }
+    }
+
+    /// A set that matches nothing.
+    #[must_use]
+    pub fn empty() -> RuleSet {
+        RuleSet::new(0, Vec::new(), &[])
+    }
+
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    #[must_use]
+    pub fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// The rules for a packet; `toward` is `None` where no flow is known.
+    #[must_use]
+    pub fn group(&self, class: Class, toward: Option<Toward>) -> &Group {
+        let way = match toward {
+            Some(Toward::Server) => 0,
+            Some(Toward::Client) => 1,
+            None => 2,
+        };
+        self.groups.get(class as usize * WAYS.len() + way).unwrap_or(&self.empty)
+    }
+
+    /// The largest number of literals in one prefilter: how much scratch a thread needs.
+    #[must_use]
+    pub fn literal_count_max(&self) -> usize {
+        self.groups.iter().map(|group| group.payload.literal_count()).max().unwrap_or(0)
+    }
+
+    /// Heap that the prefilters hold.
+    #[must_use]
+    pub fn prefilter_bytes(&self) -> usize {
+        self.groups.iter().map(|group| group.payload.memory_bytes()).sum()
+    }
+}
+
+const WAYS: [Option<Toward>; 3] = [Some(Toward::Server), Some(Toward::Client), None];
+
+fn group(rules: &[Rule], literals: &[Option<Vec<u8>>], class: Class, way: Option<Toward>) -> Group {
+    let mut entries = Vec::new();
+    let mut always = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        let number = u32::try_from(at).unwrap_or(u32::MAX);
+        if !concerns(rule, class, way) {
+            continue;
+        }
+        match literals.get(at).and_then(Option::as_ref) {
+            Some(literal) => entries.push((literal.clone(), number)),
+            None => always.push(number),
+        }
+    }
+    let (payload, refused) = Prefilter::build(&entries);
+    always.extend(refused);
+    always.sort_unstable();
+    always.dedup();
+    Group { payload, always: PortIndex::new(rules, &always) }
+}
+
+fn concerns(rule: &Rule, class: Class, way: Option<Toward>) -> bool {
+    let flow_fits = match way {
+        Some(toward) => rule.flow.toward.is_none_or(|wanted| wanted == toward),
+        None => !rule.flow.needs_flow(),
+    };
+    let protocol_fits = match rule.header.protocol {
+        HeaderProtocol::Ip | HeaderProtocol::PktHdr | HeaderProtocol::Ipv4 | HeaderProtocol::Ipv6 => true,
+        HeaderProtocol::Tcp | HeaderProtocol::TcpPkt | HeaderProtocol::TcpStream => class == Class::Tcp,
+        HeaderProtocol::Udp => class == Class::Udp,
+        HeaderProtocol::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
+        HeaderProtocol::Icmpv4 => class == Class::Icmpv4,
+        HeaderProtocol::Icmpv6 => class == Class::Icmpv6,
+        HeaderProtocol::Sctp => class == Class::Sctp,
+    };
+    flow_fits && protocol_fits
+}
+
+/// Rules by the ports they want, so that a packet meets few of those that have no literal.
+#[derive(Debug, Default)]
+pub struct PortIndex {
+    any: Box<[u32]>,
+    by_dst: HashMap<u16, Vec<u32>>,
+    by_src: HashMap<u16, Vec<u32>>,
+}
+
+impl PortIndex {
+    fn new(rules: &[Rule], numbers: &[u32]) -> PortIndex {
+        let mut any = Vec::new();
+        let mut index = PortIndex::default();
+        for number in numbers {
+            let Some(rule) = usize::try_from(*number).ok().and_then(|at| rules.get(at)) else { continue };
+            let dst = rule.header.dst_ports.enumerated(RULE_PORT_COUNT_MAX);
+            let src = rule.header.src_ports.enumerated(RULE_PORT_COUNT_MAX);
+            match (rule.header.both_ways, dst, src) {
+                (false, Some(ports), _) => file(&mut index.by_dst, &ports, *number),
+                (false, None, Some(ports)) => file(&mut index.by_src, &ports, *number),
+                _ => any.push(*number),
+            }
+        }
+        index.any = any.into();
+        index
+    }
+
+    /// The rules that a packet with these ports must be held against, in up to three ascending lists.
+    #[must_use]
+    pub fn lists(&self, src_port: u16, dst_port: u16) -> [&[u32]; 3] {
+        [
+            &self.any,
+            self.by_dst.get(&dst_port).map_or(&[], Vec::as_slice),
+            self.by_src.get(&src_port).map_or(&[], Vec::as_slice),
+        ]
+    }
+}
+
+fn file(map: &mut HashMap<u16, Vec<u32>>, ports: &[u16], number: u32) {
+    for port in ports {
+        map.entry(*port).or_default().push(number);
+    }
+}
