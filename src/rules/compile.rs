@@ -499,7 +499,9 @@ fn check_contents(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
                 && limit < length
             {
                 let label = format!("{length} bytes do not fit into `{word}:{limit}`");
-                mistakes.push(Mistake::new(Code::TooShort, *span, label).help(format!("make it at least `{word}:{length};`")));
+                mistakes.push(
+                    Mistake::new(Code::TooShort, *span, label).help(format!("make it at least `{word}:{length};`")),
+                );
             }
         }
     }
@@ -582,14 +584,13 @@ fn check_protocol(draft: &Draft<'_>, header: &Header, mistakes: &mut Vec<Mistake
 
 /// The literal without which the rule cannot match: the author's choice, else the rarest.
 fn literal(buffers: &[super::keyword::BufferDraft]) -> Option<Vec<u8>> {
-    let contents = buffers
-        .iter()
-        .filter(|buffer| buffer.buffer == Buffer::PAYLOAD)
-        .flat_map(|buffer| &buffer.tests)
-        .filter_map(|(test, _)| match test {
-            BufferTest::Content(content) if !content.negated => Some(content),
-            _ => None,
-        });
+    let contents =
+        buffers.iter().filter(|buffer| buffer.buffer == Buffer::PAYLOAD).flat_map(|buffer| &buffer.tests).filter_map(
+            |(test, _)| match test {
+                BufferTest::Content(content) if !content.negated => Some(content),
+                _ => None,
+            },
+        );
     contents
         .map(|content| {
             let (literal, worth) = literal_of(searched(content));
@@ -686,4 +687,14 @@ fn cost(chain: &Chain) -> (u8, usize) {
         _ => 0,
     });
     (kind, usize::MAX - longest.max().unwrap_or(0))
+}
+
+/// The tests of a rule's payload in the order of the rule, for the oracle.
+#[cfg(test)]
+pub(crate) fn payload_tests(text: &str) -> Option<Vec<BufferTest>> {
+    let (mut mistakes, mut draft) = (Vec::new(), Draft::default());
+    let ast = parse(text, &mut mistakes)?;
+    read_options(text, &ast, &mut draft, &mut mistakes);
+    let payload = draft.buffers.into_iter().find(|buffer| buffer.buffer == Buffer::PAYLOAD)?;
+    Some(payload.tests.into_iter().map(|(test, _)| test).collect())
 }

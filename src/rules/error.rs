@@ -205,7 +205,7 @@ impl fmt::Display for Diagnostic {
 pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let wanted = name.to_ascii_lowercase();
     known
-        .map(|candidate| (strsim::damerau_levenshtein(&wanted, candidate), candidate))
+        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &candidate.to_ascii_lowercase()), candidate))
         .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
         .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().min(wanted.len()) / 3))
         .map(|(_, candidate)| candidate)

@@ -64,12 +64,7 @@ pub fn parse(text: &str, mistakes: &mut Vec<Mistake>) -> Option<RuleAst> {
     })
 }
 
-fn expect_seven(
-    fields: &[Span],
-    text: &str,
-    body: Option<usize>,
-    mistakes: &mut Vec<Mistake>,
-) -> Option<[Span; 7]> {
+fn expect_seven(fields: &[Span], text: &str, body: Option<usize>, mistakes: &mut Vec<Mistake>) -> Option<[Span; 7]> {
     const NAMES: [&str; 7] =
         ["action", "protocol", "source", "source ports", "direction", "destination", "destination ports"];
     if let Ok(seven) = <[Span; 7]>::try_from(fields) {
@@ -86,7 +81,8 @@ fn expect_seven(
         }
     };
     let help = mistake.help.clone().unwrap_or_else(|| {
-        "a header is: action protocol source ports -> destination ports, for example `alert tcp any any -> any 80`".into()
+        "a header is: action protocol source ports -> destination ports, for example `alert tcp any any -> any 80`"
+            .into()
     });
     mistakes.push(mistake.help(help));
     None
@@ -158,10 +154,10 @@ fn header_fields(text: &str, end: usize) -> Vec<Span> {
 
 fn options(text: &str, open: usize, mistakes: &mut Vec<Mistake>) -> Vec<OptionAst> {
     let Some(close) = text.rfind(')').filter(|close| *close > open) else {
-        mistakes.push(
-            Mistake::new(Code::Options, Span::new(open, open + 1), "this `(` is never closed")
-                .help("end the rule with `;)`; a rule that goes on in the next line needs `\\` at the end of the line"),
-        );
+        mistakes
+            .push(Mistake::new(Code::Options, Span::new(open, open + 1), "this `(` is never closed").help(
+                "end the rule with `;)`; a rule that goes on in the next line needs `\\` at the end of the line",
+            ));
         return Vec::new();
     };
     let rest = trim(text, Span::new(close + 1, text.len()));
@@ -208,8 +204,7 @@ fn option(text: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<OptionA
     }
     if name.of(text).bytes().any(|byte| matches!(byte, b'"' | b' ' | b'|')) {
         mistakes.push(
-            Mistake::new(Code::Options, name, "this is no option")
-                .help("a `;` inside of quotes must be written `\\;`"),
+            Mistake::new(Code::Options, name, "this is no option").help("a `;` inside of quotes must be written `\\;`"),
         );
         return None;
     }
@@ -232,7 +227,7 @@ mod tests {
         let text = r#"drop tcp [1.2.3.4, !5.6.7.8] any <> $X [80,443] (msg:"a\;b"; nocase ; sid : 1;)"#;
         let (ast, codes) = shape(text);
         let ast = ast.unwrap();
-        assert_eq!(codes, []);
+        assert!(codes.is_empty());
         assert_eq!(ast.action, RuleAction::Drop);
         assert!(ast.both_ways);
         assert_eq!(ast.src.of(text), "[1.2.3.4, !5.6.7.8]");

@@ -222,9 +222,19 @@ pub enum BitScope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateTest {
     /// Any of these flowbits is set (or, negated, none is).
-    FlowBits { any_of: Box<[NameId]>, set: bool },
-    FlowInt { name: NameId, test: IntTest },
-    SharedBit { scope: BitScope, name: NameId, set: bool },
+    FlowBits {
+        any_of: Box<[NameId]>,
+        set: bool,
+    },
+    FlowInt {
+        name: NameId,
+        test: IntTest,
+    },
+    SharedBit {
+        scope: BitScope,
+        name: NameId,
+        set: bool,
+    },
 }
 
 /// `flowint` conditions. A variable that was never set fails all but [`IntTest::NotSet`].
@@ -254,10 +264,22 @@ pub enum IntOperand {
 /// What a match leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    FlowBit { name: NameId, change: BitChange },
-    FlowInt { name: NameId, change: IntChange, operand: IntOperand },
+    FlowBit {
+        name: NameId,
+        change: BitChange,
+    },
+    FlowInt {
+        name: NameId,
+        change: IntChange,
+        operand: IntOperand,
+    },
     /// `seconds` is how long a set bit lives.
-    SharedBit { scope: BitScope, name: NameId, change: BitChange, seconds: u32 },
+    SharedBit {
+        scope: BitScope,
+        name: NameId,
+        change: BitChange,
+        seconds: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,7 +396,10 @@ pub enum FastPattern {
     /// `fast_pattern:only`.
     Only,
     /// `fast_pattern:offset,length`.
-    Chop { offset: u16, length: u16 },
+    Chop {
+        offset: u16,
+        length: u16,
+    },
 }
 
 /// Bytes to look for, with the rarest of them to look for first.
@@ -589,7 +614,9 @@ impl BufferTest {
                 [content.offset, content.depth, content.distance, content.within].into_iter().any(variable)
             }
             BufferTest::IsDataAt(test) => variable(Some(test.amount)),
-            BufferTest::ByteTest(test) => [test.value, test.offset, test.number.count].map(Some).into_iter().any(variable),
+            BufferTest::ByteTest(test) => {
+                [test.value, test.offset, test.number.count].map(Some).into_iter().any(variable)
+            }
             BufferTest::ByteJump(jump) => variable(Some(jump.offset)) || variable(Some(jump.number.count)),
             BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
             BufferTest::Size(_) => false,

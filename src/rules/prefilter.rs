@@ -119,7 +119,7 @@ mod tests {
     fn every_literal_in_any_case_is_found() {
         let entries = [(b"abc".to_vec(), 0), (b"bc".to_vec(), 1), (b"abc".to_vec(), 2), (b"x".to_vec(), 3)];
         let (prefilter, left) = Prefilter::build(&entries);
-        assert_eq!(left, []);
+        assert!(left.is_empty());
         let mut rules = Vec::new();
         prefilter.scan(b"..aBC", |literal| rules.extend_from_slice(prefilter.rules(literal)));
         rules.sort_unstable();

@@ -415,12 +415,19 @@ fn read_list<S: Set>(vars: &Vars, text: &str, span: Span, depth: usize) -> Resul
         return Err(Mistake::new(S::ANY_CODE, span, "lists or variables are nested too deeply")
             .help("does a variable contain itself?"));
     }
+    if item.contains(',') && split(text, span, b',').len() > 1 {
+        // `!80,!443` without brackets is a list too, as in Suricata.
+        return read_members(vars, text, span, depth);
+    }
     if let Some(rest) = item.strip_prefix('!') {
         let inner = Span::new(span.end - rest.len(), span.end);
         return Ok(read_list::<S>(vars, text, inner, depth + 1)?.complement());
     }
     if item.starts_with('[') {
-        return read_members(vars, text, span, depth);
+        if !item.ends_with(']') {
+            return Err(Mistake::new(S::ANY_CODE, span, "this `[` is never closed"));
+        }
+        return read_members(vars, text, Span::new(span.start + 1, span.end - 1), depth);
     }
     if let Some(name) = item.strip_prefix('$') {
         return read_variable(vars, name, span, depth);
@@ -431,18 +438,13 @@ fn read_list<S: Set>(vars: &Vars, text: &str, span: Span, depth: usize) -> Resul
     if item.is_empty() {
         return Err(Mistake::new(S::ANY_CODE, span, format!("an {} is missing here", S::KIND)));
     }
-    if item.contains(',') {
-        return Err(Mistake::new(S::ANY_CODE, span, "a list needs brackets").help(format!("write `[{item}]`")));
-    }
     S::member(item).map_err(|label| Mistake::new(S::ANY_CODE, span, label))
 }
 
+/// Members between brackets, or without them.
 fn read_members<S: Set>(vars: &Vars, text: &str, span: Span, depth: usize) -> Result<S, Mistake> {
-    if !span.of(text).ends_with(']') {
-        return Err(Mistake::new(S::ANY_CODE, span, "this `[` is never closed"));
-    }
     let (mut wanted, mut excluded, mut positive) = (S::none(), S::none(), false);
-    for member in split(text, Span::new(span.start + 1, span.end - 1), b',') {
+    for member in split(text, span, b',') {
         match member.of(text).strip_prefix('!') {
             Some(rest) => {
                 let inner = Span::new(member.end - rest.len(), member.end);
@@ -504,6 +506,8 @@ mod tests {
             ("0.0.0.0/0", "2001:db8::", false),
             ("::/0", "2001:db8::", true),
             ("[[1.1.1.1,[2.2.2.2]],3.3.3.3]", "2.2.2.2", true),
+            ("1.1.1.1,2.2.2.2", "2.2.2.2", true),
+            ("!1.1.1.1,!2.2.2.2", "2.2.2.2", false),
         ];
         for (list, address, inside) in cases {
             assert_eq!(addresses(list).unwrap().contains(address.parse().unwrap()), inside, "{list} {address}");
@@ -533,7 +537,6 @@ mod tests {
             ("1.2.3.400", Code::Address),
             ("1.2.3.4/40", Code::Address),
             ("[1.2.3.4", Code::Address),
-            ("1.1.1.1,2.2.2.2", Code::Address),
             ("$HOME_NETT", Code::Variable),
             ("[!any]", Code::EmptySet),
             ("[10.0.0.0/8,!10.0.0.0/8]", Code::EmptySet),

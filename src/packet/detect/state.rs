@@ -93,16 +93,16 @@ impl FlowDetectState {
             (IntTest::IsSet, value) => value.is_some(),
             (IntTest::NotSet, value) => value.is_none(),
             (IntTest::Compare(..), None) => false,
-            (IntTest::Compare(compare, operand), Some(value)) => self.operand(operand).is_some_and(|operand| {
-                match compare {
+            (IntTest::Compare(compare, operand), Some(value)) => {
+                self.operand(operand).is_some_and(|operand| match compare {
                     IntCompare::Equal => value == operand,
                     IntCompare::NotEqual => value != operand,
                     IntCompare::Less => value < operand,
                     IntCompare::LessOrEqual => value <= operand,
                     IntCompare::Greater => value > operand,
                     IntCompare::GreaterOrEqual => value >= operand,
-                }
-            }),
+                })
+            }
         }
     }
 }
@@ -154,8 +154,17 @@ pub(super) fn apply(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// A pair has its lower address first: both directions are one.
-    Bit { name: NameId, a: IpAddr, b: IpAddr },
-    Threshold { gid: u32, sid: u32, a: IpAddr, b: IpAddr },
+    Bit {
+        name: NameId,
+        a: IpAddr,
+        b: IpAddr,
+    },
+    Threshold {
+        gid: u32,
+        sid: u32,
+        a: IpAddr,
+        b: IpAddr,
+    },
 }
 
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -1,1 +1,449 @@
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::*;
+use crate::packet::decode::{Icmp, Ip, Tcp, Udp};
+use crate::rules::{Context, Options, Source, Vars, compile};
+
+/// A rule set with all that judging needs.
+pub(super) struct Bench {
+    pub set: Arc<RuleSet>,
+    thread: DetectThread,
+    shared: SharedDetectState,
+    now: Timestamp,
+}
+
+impl Bench {
+    /// The rules that compile; others are left out.
+    pub(super) fn of(rules: &str) -> Bench {
+        let context = Context { vars: Vars::standard(), ..Context::default() };
+        let compiled = compile(&[Source::new("test.rules", rules)], &context, &Options::default());
+        Bench {
+            set: compiled.set,
+            thread: DetectThread::new(),
+            shared: SharedDetectState::default(),
+            now: Timestamp::from_micros(1_700_000_000_000_000),
+        }
+    }
+
+    /// Like [`Bench::of`], and every rule must compile.
+    fn whole(rules: &str) -> Bench {
+        let bench = Bench::of(rules);
+        let wanted = rules.lines().filter(|line| !line.trim().is_empty()).count();
+        assert_eq!(bench.set.len(), wanted, "not all of these compile:\n{rules}");
+        bench
+    }
+
+    fn outcome(&mut self, headers: &Headers<'_>, flow: Option<FlowView<'_>>) -> (Vec<(u32, bool)>, Decision) {
+        let ingress = Ingress::bare(&[], 0x0800);
+        let outcome = self.thread.inspect(&self.set, &ingress, headers, flow, &self.shared, self.now);
+        (outcome.matches().map(|found| (found.rule.sid, found.alert)).collect(), outcome.decision)
+    }
+
+    pub(super) fn sids(&mut self, headers: &Headers<'_>) -> Vec<u32> {
+        self.outcome(headers, None).0.into_iter().map(|(sid, _)| sid).collect()
+    }
+
+    fn alerts(&mut self, headers: &Headers<'_>) -> Vec<u32> {
+        self.outcome(headers, None).0.into_iter().filter(|(_, alert)| *alert).map(|(sid, _)| sid).collect()
+    }
+}
+
+fn ip(src: &str, dst: &str, protocol: u8) -> Ip<'static> {
+    let src: IpAddr = src.parse().unwrap();
+    Ip {
+        src,
+        dst: dst.parse().unwrap(),
+        version: if src.is_ipv4() { 4 } else { 6 },
+        protocol,
+        ttl: 64,
+        tos: 0,
+        id: 4660,
+        flow_label: 0,
+        fragment_flags: 2,
+        fragment_offset: 0,
+        total_len: 40,
+        options: &[],
+        header: &[],
+    }
+}
+
+fn segment(flags: u8) -> Tcp<'static> {
+    Tcp {
+        src_port: 40000,
+        dst_port: 80,
+        seq: 7,
+        ack: 9,
+        flags,
+        reserved: 0,
+        window: 512,
+        checksum: 0,
+        urgent: 0,
+        options: &[2, 4, 0x05, 0xb4, 1, 3, 3, 7],
+        header: &[],
+    }
+}
+
+pub(super) fn tcp(payload: &[u8]) -> Headers<'_> {
+    Headers { ip: ip("192.168.1.5", "8.8.8.8", 6), transport: Transport::Tcp(segment(Tcp::ACK | Tcp::PSH)), payload }
+}
+
+fn udp(payload: &[u8]) -> Headers<'_> {
+    let transport = Transport::Udp(Udp { src_port: 40000, dst_port: 53, len: 0, checksum: 0, header: &[] });
+    Headers { ip: ip("192.168.1.5", "8.8.8.8", 17), transport, payload }
+}
+
+fn icmp(icmp_type: u8, id: u16) -> Headers<'static> {
+    let transport = Transport::Icmp(Icmp { icmp_type, icmp_code: 0, checksum: 0, id, seq: 3, header: &[] });
+    Headers { ip: ip("192.168.1.5", "8.8.8.8", 1), transport, payload: b"ping" }
+}
+
+/// Rules as `options => does it match`, on one packet.
+fn table(protocol: &str, headers: &Headers<'_>, cases: &[(&str, bool)]) {
+    for (options, expected) in cases {
+        let rule = format!("alert {protocol} any any -> any any ({options} sid:1;)");
+        assert_eq!(!Bench::whole(&rule).sids(headers).is_empty(), *expected, "{options}");
+    }
+}
+
+#[test]
+fn contents_stand_where_their_modifiers_say() {
+    let payload = b"GET /index.php?id=1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    table(
+        "tcp",
+        &tcp(payload),
+        &[
+            (r#"content:"GET";"#, true),
+            (r#"content:"get";"#, false),
+            (r#"content:"get"; nocase;"#, true),
+            (r#"content:"GET"; startswith;"#, true),
+            (r#"content:"ET"; startswith;"#, false),
+            (r#"content:"|0d 0a 0d 0a|"; endswith;"#, true),
+            (r#"content:"|0d 0a|"; endswith;"#, true),
+            (r#"content:"HTTP"; endswith;"#, false),
+            (r#"content:"index"; offset:5; depth:5;"#, true),
+            (r#"content:"index"; offset:6;"#, false),
+            (r#"content:"index"; offset:4; depth:5;"#, false),
+            (r#"content:"id="; content:"1"; distance:0; within:1;"#, true),
+            (r#"content:"id="; content:"HTTP"; distance:1; within:5;"#, true),
+            (r#"content:"id="; content:"HTTP"; distance:1; within:4;"#, false),
+            (r#"content:"HTTP"; content:"GET"; distance:-26; within:3;"#, false),
+            (r#"content:"HTTP"; content:"GET"; distance:-24; within:3;"#, true),
+            (r#"content:!"POST";"#, true),
+            (r#"content:!"GET";"#, false),
+            (r#"content:"id="; content:!"2"; distance:0; within:1;"#, true),
+            (r#"content:"GET"; isdataat:10,relative;"#, true),
+            (r#"content:"|0d 0a 0d 0a|"; isdataat:!1,relative;"#, true),
+            (r#"isdataat:40;"#, true),
+            (r#"isdataat:41;"#, false),
+            (r#"bsize:41;"#, true),
+            (r#"bsize:40<>42;"#, true),
+            (r#"dsize:41; content:"GET";"#, true),
+            (r#"dsize:>41; content:"GET";"#, false),
+        ],
+    );
+}
+
+#[test]
+fn a_wrong_first_anchor_is_not_the_end() {
+    table(
+        "tcp",
+        &tcp(b"a1 a2 a3b"),
+        &[
+            (r#"content:"a"; content:"3"; within:1; content:"b"; within:1;"#, true),
+            (r#"content:"a"; content:"4"; within:1;"#, false),
+            // Each `a` but the last is followed by a digit that is not 3.
+            (r#"content:"a"; content:!"1"; distance:0; within:1; content:"2"; within:1;"#, true),
+            (r#"content:"a"; content:!"1"; within:1; content:!"2"; within:1; content:!"3"; within:1;"#, false),
+            (r#"content:"a"; isdataat:!3,relative;"#, true),
+            (r#"content:"a"; isdataat:!2,relative;"#, false),
+            (r#"content:"a"; byte_test:1,=,0x33,0,relative;"#, true),
+        ],
+    );
+}
+
+#[test]
+fn numbers_are_read_from_the_payload() {
+    let payload = b"\x00\x05hello\x00\x00\x00\x02xy length=0017;\xff\xfe";
+    table(
+        "tcp",
+        &tcp(payload),
+        &[
+            ("byte_test:2,=,5,0;", true),
+            ("byte_test:2,!=,5,0;", false),
+            ("byte_test:2,=,0x0500,0,little;", true),
+            ("byte_test:2,&,0x8000,24;", false),
+            ("byte_test:1,&,1,1;", true),
+            ("byte_test:2,=,5,0,bitmask 0x00ff;", true),
+            ("byte_test:2,=,2,0,bitmask 0x0006;", true),
+            ("byte_test:2,=,5,200;", false),
+            (r#"content:"length="; byte_test:4,=,17,0,relative,string,dec;"#, true),
+            (r#"content:"length="; byte_test:4,=,23,0,relative,string,hex;"#, true),
+            (r#"content:"length="; byte_test:4,=,15,0,relative,string,oct;"#, true),
+            (r#"byte_jump:2,0; content:"|00 00 00 02|"; within:4;"#, true),
+            (r#"byte_jump:2,0; content:"hello"; distance:0;"#, false),
+            (r#"content:"hello"; byte_jump:4,0,relative; content:" length"; within:7;"#, true),
+            (r#"byte_jump:1,1,from_beginning; content:"lo"; within:2;"#, true),
+            (r#"byte_jump:1,0,from_end,post_offset -2; content:"|ff fe|"; within:2;"#, true),
+            (r#"byte_extract:2,0,n; content:"hello"; depth:n; offset:2;"#, true),
+            (r#"byte_extract:1,1,n; byte_test:1,=,n,1;"#, true),
+            (r#"byte_extract:1,1,n; content:"|00 00|"; distance:n;"#, true),
+            (r#"byte_math:bytes 1, offset 1, oper +, rvalue 2, result n; content:"|00 00|"; offset:n; depth:2;"#, true),
+            (r#"byte_math:bytes 1, offset 1, oper +, rvalue 3, result n; content:"lo"; offset:n; depth:2;"#, false),
+        ],
+    );
+}
+
+#[test]
+fn header_fields_are_compared() {
+    let mut packet = tcp(b"x");
+    packet.ip.options = &[7, 3, 4, 0];
+    table(
+        "tcp",
+        &packet,
+        &[
+            ("flags:PA;", true),
+            ("flags:A;", false),
+            ("flags:A+;", true),
+            ("flags:+A;", true),
+            ("flags:*SA;", true),
+            ("flags:!S;", true),
+            ("flags:!A;", false),
+            ("flags:A,P;", true),
+            ("tcp.flags:PA;", true),
+            ("seq:7; ack:9;", true),
+            ("window:512;", true),
+            ("window:!512;", false),
+            ("tcp.mss:1460;", true),
+            ("tcp.mss:<1000;", false),
+            ("ttl:64;", true),
+            ("ttl:>64;", false),
+            ("tos:!8;", true),
+            ("id:4660;", true),
+            ("fragbits:D;", true),
+            ("fragbits:M;", false),
+            ("fragbits:!M;", true),
+            ("fragoffset:0;", true),
+            ("ip_proto:6;", true),
+            ("ip_proto:!udp;", true),
+            ("ipopts:rr;", true),
+            ("ipopts:any;", true),
+            ("ipopts:lsrr;", false),
+            ("sameip;", false),
+        ],
+    );
+    table(
+        "icmp",
+        &icmp(8, 77),
+        &[
+            ("itype:8;", true),
+            ("itype:>8;", false),
+            ("itype:7<>9;", true),
+            ("icode:0;", true),
+            ("icmp_id:77;", true),
+            ("icmp_seq:3;", true),
+            (r#"content:"ping";"#, true),
+        ],
+    );
+    table("icmp", &icmp(3, 77), &[("icmp_id:77;", false)]);
+}
+
+#[test]
+fn headers_narrow_by_protocol_address_and_port() {
+    let cases = [
+        ("tcp any any -> any any", true),
+        ("ip any any -> any any", true),
+        ("udp any any -> any any", false),
+        ("ipv6 any any -> any any", false),
+        ("tcp-pkt any any -> any any", true),
+        ("tcp-stream any any -> any any", true),
+        ("pkthdr any any -> any any", true),
+        ("tcp $HOME_NET any -> $EXTERNAL_NET any", true),
+        ("tcp $EXTERNAL_NET any -> $HOME_NET any", false),
+        ("tcp $EXTERNAL_NET any <> $HOME_NET any", true),
+        ("tcp any any -> any 80", true),
+        ("tcp any 80 -> any any", false),
+        ("tcp any 80 <> any 40000", true),
+        ("tcp any any -> any [1:79,81:]", false),
+        ("tcp any any -> any !80", false),
+        ("tcp any 1024: -> any [80,443]", true),
+    ];
+    for (header, expected) in cases {
+        let mut bench = Bench::whole(&format!("alert {header} (sid:1;)"));
+        assert_eq!(!bench.sids(&tcp(b"abc")).is_empty(), expected, "{header}");
+    }
+}
+
+#[test]
+fn flow_asks_for_direction_and_state() {
+    let cases = [
+        ("to_server", Some((Direction::Original, false)), true),
+        ("to_server", Some((Direction::Reply, false)), false),
+        ("from_server", Some((Direction::Reply, false)), true),
+        ("established,to_client", Some((Direction::Reply, true)), true),
+        ("established", Some((Direction::Reply, false)), false),
+        ("not_established", Some((Direction::Original, false)), true),
+        ("stateless", None, true),
+        ("to_server", None, false),
+        ("established", None, false),
+    ];
+    for (words, flow, expected) in cases {
+        let mut bench = Bench::whole(&format!("alert tcp any any -> any any (flow:{words}; content:\"a\"; sid:1;)"));
+        let mut state = FlowDetectState::default();
+        let view = flow.map(|(direction, established)| FlowView { direction, established, state: &mut state });
+        assert_eq!(!bench.outcome(&tcp(b"abc"), view).0.is_empty(), expected, "{words} {flow:?}");
+    }
+}
+
+#[test]
+fn a_rule_without_flow_matches_both_directions() {
+    let mut bench = Bench::whole("alert tcp any any -> any any (content:\"a\"; sid:1;)");
+    for direction in [Direction::Original, Direction::Reply] {
+        let mut state = FlowDetectState::default();
+        let view = FlowView { direction, established: true, state: &mut state };
+        assert_eq!(bench.outcome(&tcp(b"abc"), Some(view)).0, [(1, true)]);
+    }
+}
+
+#[test]
+fn pass_before_drop_before_reject_before_alert() {
+    let rules = "alert tcp any any -> any any (content:\"a\"; sid:1;)\n\
+                 reject tcp any any -> any any (content:\"b\"; sid:2;)\n\
+                 drop tcp any any -> any any (content:\"c\"; sid:3;)\n\
+                 pass tcp any any -> any any (content:\"d\"; sid:4;)\n\
+                 rejectboth tcp any any -> any any (content:\"e\"; sid:5;)";
+    let mut bench = Bench::whole(rules);
+    type Case = (&'static [u8], &'static [(u32, bool)], Decision);
+    let cases: [Case; 5] = [
+        (b"a", &[(1, true)], Decision::None),
+        (b"ab", &[(2, true), (1, true)], Decision::Reject(RuleAction::Reject)),
+        (b"abc", &[(3, true), (2, true), (1, true)], Decision::Drop),
+        (b"abcd", &[(4, false)], Decision::Pass),
+        (b"ae", &[(5, true), (1, true)], Decision::Reject(RuleAction::RejectBoth)),
+    ];
+    for (payload, matches, decision) in cases {
+        let (found, decided) = bench.outcome(&tcp(payload), None);
+        assert_eq!((found.as_slice(), decided), (matches, decision), "{payload:?}");
+    }
+}
+
+#[test]
+fn flowbits_work_across_rules_of_one_packet_and_across_packets() {
+    let rules = "alert tcp any any -> any any (content:\"b\"; flowbits:isset,one; sid:1;)\n\
+                 alert tcp any any -> any any (content:\"a\"; flowbits:set,one; flowbits:noalert; sid:2;)\n\
+                 alert tcp any any -> any any (content:\"c\"; flowbits:isnotset,one; sid:3;)\n\
+                 alert tcp any any -> any any (content:\"d\"; flowbits:unset,one; noalert; sid:4;)\n\
+                 alert tcp any any -> any any (content:\"e\"; flowbits:isset,two|one; sid:5;)";
+    let mut bench = Bench::whole(rules);
+    let mut state = FlowDetectState::default();
+    let mut alerts = |payload: &[u8], state: &mut FlowDetectState| -> Vec<u32> {
+        let view = FlowView { direction: Direction::Original, established: true, state };
+        let (found, _) = bench.outcome(&tcp(payload), Some(view));
+        found.into_iter().filter(|(_, alert)| *alert).map(|(sid, _)| sid).collect()
+    };
+    assert_eq!(alerts(b"b", &mut state), [] as [u32; 0]);
+    assert!(state.is_empty());
+    assert_eq!(alerts(b"ab", &mut state), [1]);
+    assert_eq!(alerts(b"b", &mut state), [1]);
+    assert_eq!(alerts(b"e", &mut state), [5]);
+    assert_eq!(alerts(b"c", &mut state), [] as [u32; 0]);
+    assert_eq!(alerts(b"d", &mut state), [] as [u32; 0]);
+    assert_eq!(alerts(b"c", &mut state), [3]);
+}
+
+#[test]
+fn flowints_count() {
+    let rules = "alert tcp any any -> any any (content:\"x\"; flowint:n,notset; flowint:n,=,1; noalert; sid:1;)\n\
+                 alert tcp any any -> any any (content:\"y\"; flowint:n,isset; flowint:n,+,1; noalert; sid:2;)\n\
+                 alert tcp any any -> any any (content:\"z\"; flowint:n,>=,3; sid:3;)";
+    let mut bench = Bench::whole(rules);
+    let mut state = FlowDetectState::default();
+    let mut found = Vec::new();
+    for payload in [b"z", b"x", b"y", b"z", b"y", b"z"] {
+        let view = FlowView { direction: Direction::Original, established: true, state: &mut state };
+        found.extend(bench.outcome(&tcp(payload), Some(view)).0.into_iter().filter(|(_, alert)| *alert));
+    }
+    assert_eq!(found, [(3, true)]);
+}
+
+#[test]
+fn xbits_and_hostbits_outlive_the_flow_and_expire() {
+    let rules = "alert tcp any any -> any any (content:\"a\"; xbits:set,x,track ip_src,expire 10; noalert; sid:1;)\n\
+                 alert udp any any -> any any (xbits:isset,x,track ip_src; sid:2;)\n\
+                 alert tcp any any -> any any (content:\"b\"; hostbits:set,h,dst; noalert; sid:3;)\n\
+                 alert udp any any -> any any (hostbits:isset,h,dst; sid:4;)";
+    let mut bench = Bench::whole(rules);
+    assert_eq!(bench.alerts(&udp(b"x")), [] as [u32; 0]);
+    bench.sids(&tcp(b"ab"));
+    assert_eq!(bench.alerts(&udp(b"x")), [2, 4]);
+    bench.now = Timestamp::from_micros(bench.now.micros + 11_000_000);
+    assert_eq!(bench.alerts(&udp(b"x")), [4]);
+}
+
+#[test]
+fn a_detection_filter_holds_back_the_action_and_a_limit_only_the_alert() {
+    let mut bench = Bench::whole(
+        "drop tcp any any -> any any (content:\"a\"; detection_filter:track by_src, count 2, seconds 60; sid:1;)",
+    );
+    let decisions: Vec<Decision> = (0..4).map(|_| bench.outcome(&tcp(b"a"), None).1).collect();
+    assert_eq!(decisions, [Decision::None, Decision::None, Decision::Drop, Decision::Drop]);
+    let mut bench = Bench::whole(
+        "drop tcp any any -> any any (content:\"a\"; threshold:type limit, track by_src, count 1, seconds 60; sid:1;)",
+    );
+    assert_eq!(bench.outcome(&tcp(b"a"), None), (vec![(1, true)], Decision::Drop));
+    assert_eq!(bench.outcome(&tcp(b"a"), None), (vec![(1, false)], Decision::Drop));
+}
+
+#[test]
+fn shared_memory_has_a_cap_that_is_counted() {
+    let mut bench = Bench::whole(
+        "alert tcp any any -> any any (content:\"a\"; threshold:type limit, track by_src, count 1, seconds 60; sid:1;)",
+    );
+    bench.shared = SharedDetectState::with_capacity(16);
+    for host in 0..200u8 {
+        let mut packet = tcp(b"a");
+        packet.ip.src = IpAddr::from([10, 0, 0, host]);
+        assert_eq!(bench.alerts(&packet), [1], "a full table keeps no alert back");
+    }
+    let counters = bench.shared.counters();
+    assert!(counters.entries <= 16, "{counters:?}");
+    assert!(counters.refused >= 184, "{counters:?}");
+}
+
+#[test]
+fn tries_are_bounded_and_counted() {
+    let chain: String = (0..12).map(|_| "content:\"a\"; within:200; ").collect();
+    let mut bench =
+        Bench::whole(&format!("alert tcp any any -> any any (content:\"a\"; {chain}content:\"b\"; within:9; sid:1;)"));
+    assert_eq!(bench.sids(&tcp(&[b'a'; 1400])), [] as [u32; 0]);
+    // The prefilter alone keeps such a payload out; with the literal in it the chain is tried.
+    let mut payload = vec![b'b'];
+    payload.resize(1400, b'a');
+    assert_eq!(bench.sids(&tcp(&payload)), [] as [u32; 0]);
+}
+
+#[test]
+fn nothing_is_allocated_while_nothing_matches() {
+    let rules: String = (0..50)
+        .map(|n| {
+            format!(
+                "alert tcp any any -> any any (content:\"needle{n}\"; nocase; content:\"x\"; distance:{n}; sid:{};)\n",
+                n + 1
+            )
+        })
+        .chain(["alert tcp any any -> any 80 (flags:S; sid:100;)\n".to_owned()])
+        .collect();
+    let mut bench = Bench::whole(&rules);
+    let payload = b"GET /needle7 needle9 needle7 HTTP/1.1\r\n\r\n";
+    bench.sids(&tcp(payload));
+    let ingress = Ingress::bare(&[], 0x0800);
+    let (thread, set, shared, now) = (&mut bench.thread, &bench.set, &bench.shared, bench.now);
+    let counted = allocation_counter::measure(|| {
+        let mut state = FlowDetectState::default();
+        for _ in 0..100 {
+            let view = FlowView { direction: Direction::Original, established: true, state: &mut state };
+            assert!(thread.inspect(set, &ingress, &tcp(payload), Some(view), shared, now).is_empty());
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+}

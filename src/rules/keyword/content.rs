@@ -7,8 +7,8 @@ use crate::rules::plan::{Amount, BufferTest, Content, FastPattern, IsDataAt, Pat
 
 const FAMILY: &str = "payload";
 
-/// Suricata's limit for a pattern.
-const PATTERN_BYTES_MAX: usize = 255;
+/// No packet holds much more in one piece.
+const PATTERN_BYTES_MAX: usize = 4_096;
 const OFFSET_MAX: i64 = 65_535;
 /// Suricata's limit for distance and within, either way.
 const DISTANCE_MAX: i64 = 1_048_576;
@@ -41,7 +41,9 @@ fn content(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     }
     if bytes.len() > PATTERN_BYTES_MAX {
         let label = format!("{} bytes, and {PATTERN_BYTES_MAX} are allowed", bytes.len());
-        return Err(Mistake::new(Code::Pattern, value, label).help("split it: the second half with `distance:0; within:N;`"));
+        return Err(
+            Mistake::new(Code::Pattern, value, label).help("split it: the second half with `distance:0; within:N;`")
+        );
     }
     let content = Content {
         pattern: Pattern::new(&bytes, false),
@@ -70,13 +72,19 @@ fn pattern_bytes(text: &str, at: Span) -> Result<Vec<u8>, Mistake> {
         if hex_since.is_some() {
             match (byte, char::from(byte).to_digit(16), digit) {
                 (b'|', _, None) => hex_since = None,
-                (b'|', _, Some(_)) => return Err(Mistake::new(Code::Pattern, here, "half a byte before this `|`")
-                    .help("each byte is two hexadecimal digits")),
+                (b'|', _, Some(_)) => {
+                    return Err(Mistake::new(Code::Pattern, here, "half a byte before this `|`")
+                        .help("each byte is two hexadecimal digits"));
+                }
                 (b' ' | b'\t', _, None) => {}
-                (b' ' | b'\t', _, Some(_)) => return Err(Mistake::new(Code::Pattern, here, "half a byte before this")
-                    .help("each byte is two hexadecimal digits")),
-                (_, None, _) => return Err(Mistake::new(Code::Pattern, here, "no hexadecimal digit")
-                    .help("between `|` and `|` stand bytes such as `0d 0a`; write a plain `|` as `|7c|`")),
+                (b' ' | b'\t', _, Some(_)) => {
+                    return Err(Mistake::new(Code::Pattern, here, "half a byte before this")
+                        .help("each byte is two hexadecimal digits"));
+                }
+                (_, None, _) => {
+                    return Err(Mistake::new(Code::Pattern, here, "no hexadecimal digit")
+                        .help("between `|` and `|` stand bytes such as `0d 0a`; write a plain `|` as `|7c|`"));
+                }
                 (_, Some(low), Some(high)) => {
                     bytes.push(u8::try_from(high * 16 + low).unwrap_or(0));
                     digit = None;
@@ -94,7 +102,10 @@ fn pattern_bytes(text: &str, at: Span) -> Result<Vec<u8>, Mistake> {
             match byte {
                 b'|' => hex_since = Some(here),
                 b'\\' => escaped = true,
-                b'"' => return Err(Mistake::new(Code::Pattern, here, "a quote inside of the pattern").help("write `\\\"` or `|22|`")),
+                b'"' => {
+                    return Err(Mistake::new(Code::Pattern, here, "a quote inside of the pattern")
+                        .help("write `\\\"` or `|22|`"));
+                }
                 _ => bytes.push(byte),
             }
         }
@@ -238,7 +249,11 @@ fn isdataat(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
             "relative" => relative = true,
             "rawbytes" => {}
             other => {
-                return Err(Mistake::new(Code::Value, *flag, format!("`{other}` is neither `relative` nor `rawbytes`")));
+                return Err(Mistake::new(
+                    Code::Value,
+                    *flag,
+                    format!("`{other}` is neither `relative` nor `rawbytes`"),
+                ));
             }
         }
     }

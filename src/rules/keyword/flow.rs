@@ -47,10 +47,9 @@ fn flow(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
             "only_stream" | "no_stream" if test.stream.is_some() => return Err(clash("another stream word")),
             "only_stream" => test.stream = Some(true),
             "no_stream" => test.stream = Some(false),
-            "only_frag" | "no_frag" => draft.needs.push((
-                super::Need::Never("conntrack reassembles fragments before a rule sees them"),
-                part,
-            )),
+            "only_frag" | "no_frag" => {
+                draft.needs.push((super::Need::Never("conntrack reassembles fragments before a rule sees them"), part))
+            }
             _ => {
                 let help = match nearest(&word, WORDS.into_iter()) {
                     Some(near) => format!("did you mean `{near}`?"),

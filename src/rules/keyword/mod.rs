@@ -180,7 +180,13 @@ impl Keyword {
 pub type Read = for<'t> fn(&mut Draft<'t>, &Arg<'t>) -> Result<(), Mistake>;
 
 /// A keyword with a value, or, with empty `arguments`, without.
-const fn option(name: &'static str, family: &'static str, arguments: &'static str, doc: &'static str, read: Read) -> Keyword {
+const fn option(
+    name: &'static str,
+    family: &'static str,
+    arguments: &'static str,
+    doc: &'static str,
+    read: Read,
+) -> Keyword {
     let value = if arguments.is_empty() { Value::None } else { Value::Required };
     Keyword { name, aliases: &[], family, arguments, doc, value, meaning: Meaning::Option(read), need: None }
 }

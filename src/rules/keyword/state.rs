@@ -192,10 +192,13 @@ fn xbits(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
             ("track", "ip_dst") => scope = Some(BitScope::Destination),
             ("track", "ip_pair") => scope = Some(BitScope::Pair),
             ("expire", number) => seconds = unsigned(number, span, u32::MAX)?,
-            _ => return Err(Mistake::new(Code::Value, *option, "neither `track ip_src|ip_dst|ip_pair` nor `expire n`")),
+            _ => {
+                return Err(Mistake::new(Code::Value, *option, "neither `track ip_src|ip_dst|ip_pair` nor `expire n`"));
+            }
         }
     }
-    let scope = scope.ok_or_else(|| arg.wrong("`track` is missing").help("add `track ip_src`, `ip_dst` or `ip_pair`"))?;
+    let scope =
+        scope.ok_or_else(|| arg.wrong("`track` is missing").help("add `track ip_src`, `ip_dst` or `ip_pair`"))?;
     push_shared(draft, arg, verb, (scope, name), seconds);
     Ok(())
 }

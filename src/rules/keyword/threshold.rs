@@ -59,7 +59,8 @@ fn positive(text: &str, span: Span) -> Result<u32, Mistake> {
 
 fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let Parts { kind: Some(kind), track: Some(track), count: Some(count), seconds: Some(seconds) } = parts(arg)? else {
-        return Err(arg.wrong("type, track, count and seconds are all needed")
+        return Err(arg
+            .wrong("type, track, count and seconds are all needed")
             .help("for example `threshold:type limit, track by_src, count 1, seconds 60;`"));
     };
     set(draft, arg, Threshold { kind, track, count, seconds })
@@ -67,7 +68,8 @@ fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 
 fn detection_filter(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let Parts { kind: None, track: Some(track), count: Some(count), seconds: Some(seconds) } = parts(arg)? else {
-        return Err(arg.wrong("track, count and seconds are all needed, and nothing else")
+        return Err(arg
+            .wrong("track, count and seconds are all needed, and nothing else")
             .help("for example `detection_filter:track by_src, count 30, seconds 60;`"));
     };
     set(draft, arg, Threshold { kind: ThresholdKind::DetectionFilter, track, count, seconds })
