@@ -342,6 +342,29 @@ impl FateMask {
         }
     }
 
+    /// Fate and generation as they are written: all bits of `mask` are ours to set. Of the generation as much as fits
+    /// into the bits that the fate leaves free.
+    #[must_use]
+    pub fn encode_with(self, fate: Fate, generation: u64) -> u32 {
+        self.encode(fate) | self.generation_bits(generation)
+    }
+
+    /// The fate that `mark` holds for rule set `generation`: what an older set cleared is to be inspected again, what it
+    /// condemned stays condemned.
+    #[must_use]
+    pub fn decode_for(self, mark: u32, generation: u64) -> Fate {
+        match self.decode(mark) {
+            Fate::Pass if mark & self.mask & !self.fate_bits() != self.generation_bits(generation) => Fate::Inspect,
+            fate => fate,
+        }
+    }
+
+    fn generation_bits(self, generation: u64) -> u32 {
+        let free = self.mask & !self.fate_bits();
+        let low = u32::try_from(generation & u64::from(u32::MAX)).unwrap_or(0);
+        low.checked_shl(free.trailing_zeros()).unwrap_or(0) & free
+    }
+
     /// The two bits that hold the fate itself.
     #[must_use]
     pub fn fate_bits(self) -> u32 {
@@ -363,6 +386,17 @@ mod tests {
                 assert_eq!(mask.encode(fate) & !mask.mask, 0);
             }
         }
+    }
+
+    #[test]
+    fn what_an_older_rule_set_cleared_is_inspected_again() {
+        let mask = FateMask::default();
+        let cleared = mask.encode_with(Fate::Pass, 4);
+        assert_eq!(mask.decode_for(cleared, 4), Fate::Pass);
+        assert_eq!(mask.decode_for(cleared, 5), Fate::Inspect);
+        assert_eq!(mask.decode_for(mask.encode_with(Fate::Drop, 4), 5), Fate::Drop);
+        let no_room = FateMask::new(3).unwrap();
+        assert_eq!(no_room.decode_for(no_room.encode_with(Fate::Pass, 4), 5), Fate::Pass);
     }
 
     #[test]

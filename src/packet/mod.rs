@@ -8,6 +8,16 @@ pub mod conntrack;
 
 pub mod detect;
 
+pub mod flow;
+
 pub mod verdict;
+
+mod facts;
+
+pub mod tell;
+
+pub mod counters;
+
+pub mod path;
 
 pub mod event;

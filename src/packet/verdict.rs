@@ -1,6 +1,7 @@
 //! Matches and policy become a verdict. The only file that can say Drop.
 
 use super::conntrack::Fate;
+use super::detect::Decision;
 
 /// Why a packet was dropped: the EVE `drop.reason`, the counter and the metric label are all this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,9 +10,9 @@ pub enum Reason {
     Rules,
     /// The connection was condemned earlier and the kernel does not enforce it yet.
     FlowDrop,
-    /// `policy.invalid: drop` met a packet that conntrack called INVALID.
+    /// `policy.invalid: drop` met a packet of a tracked protocol without an entry.
     ConntrackInvalid,
-    /// `policy.untracked: drop` met a packet that has no connection at all.
+    /// `policy.untracked: drop` met a packet that conntrack does not track.
     Untracked,
     /// `policy.decode-error: drop` met a packet that could not be decoded.
     DecodeError,
@@ -20,7 +21,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 6] = [
+    pub const COUNT: usize = 6;
+    pub const ALL: [Reason; Reason::COUNT] = [
         Reason::Rules,
         Reason::FlowDrop,
         Reason::ConntrackInvalid,
@@ -73,6 +75,164 @@ pub enum Action {
     Repeat(Reason),
 }
 
+impl Action {
+    #[must_use]
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Action::Accept => None,
+            Action::Drop(reason) | Action::Repeat(reason) => Some(reason),
+        }
+    }
+}
+
+/// What the user wants done with packets that cannot be judged by rules. Nothing here drops by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    pub invalid: OnTrouble,
+    pub untracked: OnTrouble,
+    pub decode_error: OnTrouble,
+    pub flow_memcap: OnTrouble,
+    /// The table behind the queue answers a repeated packet of a rejected flow: it is ours, and installed.
+    pub kernel_rejects: bool,
+    /// Look only: rules alert, nothing is dropped, no fate is written (replay without `--ips`).
+    pub passive: bool,
+}
+
+/// One policy's choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTrouble {
+    #[default]
+    Pass,
+    Drop,
+}
+
+/// Of a packet and the packets inside it, the decision that takes away most.
+#[must_use]
+pub fn strictest(one: Decision, other: Decision) -> Decision {
+    let strictness = |decision| match decision {
+        Decision::None => 0,
+        Decision::Pass => 1,
+        Decision::Drop => 2,
+        Decision::Reject(_) => 3,
+    };
+    if strictness(other) > strictness(one) { other } else { one }
+}
+
 impl Verdict {
     pub const ACCEPT: Verdict = Verdict { action: Action::Accept, fate: None };
+
+    /// The rest of the connection goes by uninspected.
+    pub const PASS: Verdict = Verdict { action: Action::Accept, fate: Some(Fate::Pass) };
+}
+
+impl Policy {
+    /// What the rules decided, for a packet with or without a connection to condemn.
+    pub fn rules(&self, decision: Decision, has_flow: bool) -> Verdict {
+        let fate = |fate| has_flow.then_some(fate);
+        match decision {
+            Decision::Drop | Decision::Reject(_) if self.passive => Verdict::ACCEPT,
+            Decision::None => Verdict::ACCEPT,
+            Decision::Pass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
+            Decision::Drop => Verdict { action: Action::Drop(Reason::Rules), fate: fate(Fate::Drop) },
+            Decision::Reject(_) if has_flow && self.kernel_rejects => {
+                Verdict { action: Action::Repeat(Reason::Rules), fate: Some(Fate::Reject) }
+            }
+            Decision::Reject(_) => Verdict { action: Action::Drop(Reason::Rules), fate: fate(Fate::Reject) },
+        }
+    }
+
+    /// A packet of a connection whose fate is settled came up all the same. `shown` is the fate in its entry: what the
+    /// kernel does not show yet is written again.
+    pub fn settled(&self, fate: Fate, shown: Fate) -> Verdict {
+        let again = (fate != shown).then_some(fate);
+        match fate {
+            Fate::Inspect => Verdict::ACCEPT,
+            Fate::Pass => Verdict { action: Action::Accept, fate: again },
+            Fate::Reject if self.kernel_rejects => Verdict { action: Action::Repeat(Reason::FlowDrop), fate: again },
+            Fate::Drop | Fate::Reject => Verdict { action: Action::Drop(Reason::FlowDrop), fate: again },
+        }
+    }
+
+    /// An ICMP error about a connection whose fate is settled.
+    pub fn related(&self, fate: Fate) -> Verdict {
+        match fate {
+            Fate::Inspect | Fate::Pass => Verdict::ACCEPT,
+            Fate::Drop | Fate::Reject => Verdict { action: Action::Drop(Reason::FlowDrop), fate: None },
+        }
+    }
+
+    pub fn undecodable(&self) -> Verdict {
+        on_trouble(self.decode_error, Reason::DecodeError)
+    }
+
+    pub fn flow_table_full(&self) -> Verdict {
+        on_trouble(self.flow_memcap, Reason::FlowMemcap)
+    }
+
+    /// conntrack tracks this protocol and yet gave the packet no entry: INVALID, or the admin said `notrack`.
+    pub fn invalid(&self) -> Verdict {
+        on_trouble(self.invalid, Reason::ConntrackInvalid)
+    }
+
+    /// conntrack never tracks such packets (IPv6 neighbour discovery, for one).
+    pub fn untracked(&self) -> Verdict {
+        on_trouble(self.untracked, Reason::Untracked)
+    }
+}
+
+fn on_trouble(choice: OnTrouble, reason: Reason) -> Verdict {
+    match choice {
+        OnTrouble::Pass => Verdict::ACCEPT,
+        OnTrouble::Drop => Verdict { action: Action::Drop(reason), fate: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::meta::RuleAction;
+
+    #[test]
+    fn no_default_policy_drops_anything() {
+        let policy = Policy::default();
+        let shown = Fate::Inspect;
+        for verdict in [
+            policy.undecodable(),
+            policy.flow_table_full(),
+            policy.invalid(),
+            policy.untracked(),
+            policy.rules(Decision::None, true),
+            policy.rules(Decision::Pass, true),
+            policy.settled(Fate::Inspect, shown),
+            policy.settled(Fate::Pass, shown),
+        ] {
+            assert_eq!(verdict.action, Action::Accept);
+        }
+    }
+
+    #[test]
+    fn a_settled_fate_is_written_again_until_the_kernel_shows_it() {
+        let policy = Policy::default();
+        assert_eq!(policy.settled(Fate::Drop, Fate::Inspect).fate, Some(Fate::Drop));
+        assert_eq!(policy.settled(Fate::Drop, Fate::Drop).fate, None);
+        assert_eq!(policy.settled(Fate::Drop, Fate::Drop).action, Action::Drop(Reason::FlowDrop));
+    }
+
+    #[test]
+    fn reject_repeats_only_where_the_kernel_will_answer() {
+        let mut policy = Policy::default();
+        let reject = Decision::Reject(RuleAction::Reject);
+        assert_eq!(policy.rules(reject, true).action, Action::Drop(Reason::Rules));
+        policy.kernel_rejects = true;
+        assert_eq!(policy.rules(reject, true).action, Action::Repeat(Reason::Rules));
+        assert_eq!(policy.rules(reject, false).action, Action::Drop(Reason::Rules), "no entry to mark");
+    }
+
+    #[test]
+    fn every_reason_has_its_own_words() {
+        let mut words: Vec<_> = Reason::ALL.iter().flat_map(|reason| [reason.as_str(), reason.counter()]).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert!(words.len() >= Reason::COUNT);
+    }
 }

@@ -1,0 +1,268 @@
+//! THE PAGE: one packet, from the kernel's hands back into the kernel's hands.
+//!
+//! Every stage is one call here. A packet is decoded, finds its flow by conntrack identity, meets the flow's fate if that
+//! is settled, is judged by the rules, and leaves as a verdict. Nothing here allocates unless something happened.
+
+use super::conntrack::{Fate, FateMask};
+use super::counters::PathCounters;
+use super::decode::{self, Headers, Transport, protocol};
+use super::detect::{Decision, DetectThread, FlowView, SharedDetectState};
+use super::event::{Events, FlowEnd};
+use super::flow::Flow;
+use super::flow::shards::FlowShards;
+use super::flow::table::Attach;
+use super::ingress::{Ingress, Timestamp, Tracked};
+use super::tell::{self, Copies, Moment};
+use super::verdict::{self, Action, Policy, Verdict};
+use crate::rules::ruleset::RuleSet;
+
+/// What all workers share while a batch is judged.
+#[derive(Clone, Copy)]
+pub struct World<'w> {
+    pub rules: &'w RuleSet,
+    pub flows: &'w FlowShards,
+    pub shared: &'w SharedDetectState,
+}
+
+/// One worker's way of judging packets: its settings, its scratch memory and its counters.
+pub struct Path {
+    policy: Policy,
+    fate_mask: FateMask,
+    copies: Copies,
+    detect: DetectThread,
+    counters: PathCounters,
+}
+
+impl Path {
+    #[must_use]
+    pub fn new(policy: Policy, fate_mask: FateMask, copies: Copies) -> Path {
+        Path { policy, fate_mask, copies, detect: DetectThread::default(), counters: PathCounters::default() }
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &PathCounters {
+        &self.counters
+    }
+
+    /// Judges one packet. What is worth telling is left in `events`.
+    pub fn inspect(&mut self, world: World<'_>, packet: &Ingress<'_>, now: Timestamp, events: &mut Events) -> Verdict {
+        self.counters.count_packet(packet);
+        let decoded = decode::decode_ingress(packet);
+        self.counters.count_anomalies(decoded.anomalies);
+        let verdict = match decoded.headers {
+            // Not IP at all is not an error: a bridge hands us ARP and the like.
+            None if decoded.anomalies.is_empty() => Verdict::ACCEPT,
+            None => self.policy.undecodable(),
+            Some(headers) => {
+                self.counters.count_headers(&headers);
+                let moment = Moment { packet, headers: &headers, now };
+                self.judge(world, moment, events)
+            }
+        };
+        self.counters.count_verdict(verdict);
+        verdict
+    }
+
+    fn judge(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
+        match moment.packet.conntrack {
+            None => self.judge_flowless(world, moment, events),
+            Some(tracked) if is_icmp_error(tracked, moment.headers) => {
+                self.judge_related(world, moment, tracked, events)
+            }
+            Some(tracked) => self.judge_in_flow(world, moment, tracked, events),
+        }
+    }
+
+    /// The normal case: the packet belongs to a connection.
+    fn judge_in_flow(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        tracked: Tracked<'_>,
+        events: &mut Events,
+    ) -> Verdict {
+        let key = tracked.entry.key();
+        let mut table = world.flows.lock(&key);
+        let Attach::Flow { flow, is_new, replaced } = table.attach(tracked.entry, moment.packet.in_ifindex, moment.now)
+        else {
+            drop(table);
+            return self.judge_beyond_cap(world, moment, events);
+        };
+        if let Some(replaced) = replaced {
+            let last_known = *tracked.entry;
+            events.push(tell::flow_end(&replaced, &last_known, moment.now, FlowEnd::Timeout));
+        }
+        if is_new {
+            self.adopt(flow, tracked, world);
+        }
+        flow.reconsider(world.rules.generation());
+        flow.count(tracked.info.direction(), moment.headers);
+
+        let verdict = match flow.fate {
+            Fate::Inspect => self.apply_rules(world, moment, Some((flow, tracked)), events),
+            fate => self.enforce(fate, flow, tracked, moment, events),
+        };
+        if verdict.action == Action::Accept {
+            flow.note_accepted();
+        } else {
+            table.forget_unborn(&key);
+        }
+        verdict
+    }
+
+    /// A flow that is new to us: what the kernel's entry already says of its fate holds.
+    fn adopt(&mut self, flow: &mut Flow, tracked: Tracked<'_>, world: World<'_>) {
+        self.counters.count_flow(flow.key.orig.protocol, flow.midstream);
+        flow.generation = world.rules.generation();
+        flow.fate = self.fate_mask.decode_for(tracked.entry.mark, flow.generation);
+    }
+
+    /// The rest of a connection whose fate is known. Normally nftables ends it before it reaches us; until the kernel
+    /// shows the fate, we enforce it here and write it again.
+    fn enforce(
+        &mut self,
+        fate: Fate,
+        flow: &Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        events: &mut Events,
+    ) -> Verdict {
+        let verdict = self.policy.settled(fate, self.fate_mask.decode_for(tracked.entry.mark, flow.generation));
+        self.counters.fates_repeated += u64::from(verdict.fate.is_some());
+        events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
+        verdict
+    }
+
+    /// An ICMP error about a connection: it inherits the connection's fate, and is otherwise judged alone.
+    fn judge_related(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        tracked: Tracked<'_>,
+        events: &mut Events,
+    ) -> Verdict {
+        self.counters.related += 1;
+        let key = tracked.entry.key();
+        let known = world.flows.lock(&key).get(&key).map(|flow| flow.fate).unwrap_or_default();
+        let marked = self.fate_mask.decode_for(tracked.entry.mark, world.rules.generation());
+        match if known == Fate::Inspect { marked } else { known } {
+            Fate::Inspect => self.apply_rules(world, moment, None, events),
+            fate => {
+                let verdict = self.policy.related(fate);
+                events.extend(tell::policy_drop(verdict, moment, None));
+                verdict
+            }
+        }
+    }
+
+    /// No connection: packet rules judge it, then the policy for what conntrack refused or never tracks.
+    fn judge_flowless(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
+        let policy = if is_tracked_protocol(moment.headers) {
+            self.counters.invalid += 1;
+            self.policy.invalid()
+        } else {
+            self.counters.untracked += 1;
+            self.policy.untracked()
+        };
+        self.judge_alone(world, moment, policy, events)
+    }
+
+    /// A new connection met a full flow table: judged without state, then by policy.
+    fn judge_beyond_cap(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
+        self.counters.flow_memcap += 1;
+        self.judge_alone(world, moment, self.policy.flow_table_full(), events)
+    }
+
+    fn judge_alone(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        policy: Verdict,
+        events: &mut Events,
+    ) -> Verdict {
+        let by_rules = self.apply_rules(world, moment, None, events);
+        if by_rules.action != Action::Accept {
+            return by_rules;
+        }
+        events.extend(tell::policy_drop(policy, moment, None));
+        policy
+    }
+
+    /// Rules on one packet and on the packets inside it, with its flow or alone.
+    fn apply_rules(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        mut flow: Option<(&mut Flow, Tracked<'_>)>,
+        events: &mut Events,
+    ) -> Verdict {
+        let mut decision = self.detect_layer(world, moment, flow.as_mut().map(|(flow, on)| (&mut **flow, *on)), events);
+        let mut next = moment.headers.inner();
+        for _ in 1..decode::LAYER_COUNT_MAX {
+            let Some(headers) = next.and_then(|layer| layer.headers) else { break };
+            let inner = Moment { headers: &headers, ..moment };
+            decision = verdict::strictest(decision, self.detect_layer(world, inner, None, events));
+            next = headers.inner();
+        }
+
+        let verdict = self.policy.rules(decision, flow.is_some());
+        if let (Some((flow, _)), Some(fate)) = (&mut flow, verdict.fate) {
+            flow.fate = fate;
+            flow.generation = world.rules.generation();
+            self.counters.fates_written += 1;
+        }
+        verdict
+    }
+
+    /// One layer's headers and payload against the rules.
+    fn detect_layer(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        flow: Option<(&mut Flow, Tracked<'_>)>,
+        events: &mut Events,
+    ) -> Decision {
+        let Moment { packet, headers, now } = moment;
+        let (mut flow, tracked) = match flow {
+            Some((flow, tracked)) => (Some(flow), Some(tracked)),
+            None => (None, None),
+        };
+        let view = match (&mut flow, tracked) {
+            (Some(flow), Some(tracked)) => Some(FlowView {
+                direction: tracked.info.direction(),
+                established: flow.is_established(tracked),
+                state: &mut flow.detect,
+            }),
+            _ => None,
+        };
+        let outcome = self.detect.inspect(world.rules, packet, headers, view, world.shared, now);
+        if outcome.is_empty() {
+            return Decision::None;
+        }
+        let decision = outcome.decision;
+        let verdict = self.policy.rules(decision, flow.is_some());
+        self.counters.alerts +=
+            tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), world.rules, events);
+        decision
+    }
+}
+
+/// conntrack hands an ICMP error the entry of the connection that it is about. A connection that a helper expected is
+/// RELATED, too, but is a connection of its own.
+fn is_icmp_error(tracked: Tracked<'_>, headers: &Headers<'_>) -> bool {
+    tracked.info.is_related() && matches!(headers.transport, Transport::Icmp(_))
+}
+
+/// Whether conntrack would have given a good packet of this kind an entry. It never tracks IPv6 neighbour and multicast
+/// listener discovery (`nf_conntrack_icmpv6`), and fragments reach us reassembled.
+fn is_tracked_protocol(headers: &Headers<'_>) -> bool {
+    match headers.transport {
+        Transport::Tcp(_) | Transport::Udp(_) | Transport::Sctp { .. } => true,
+        Transport::Icmp(icmp) => headers.ip.version == 4 || !matches!(icmp.icmp_type, 130..=137 | 143),
+        Transport::Other => matches!(headers.ip.protocol, protocol::TCP | protocol::UDP | protocol::ICMP),
+    }
+}
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;

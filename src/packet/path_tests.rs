@@ -1,0 +1,249 @@
+//! The page, exercised: real rules, packets made of bytes, conntrack entries made by hand.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use etherparse::PacketBuilder;
+
+use super::*;
+use crate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, CtStatus, Tuple};
+use crate::packet::event::Event;
+use crate::packet::verdict::{OnTrouble, Reason};
+use crate::rules::{self, Context, Options, Source, Vars};
+
+const CLIENT: [u8; 4] = [192, 168, 1, 10];
+const SERVER: [u8; 4] = [10, 0, 0, 1];
+const IPV4: u16 = 0x0800;
+
+const RULES: &str = r#"
+drop udp any any -> any any (msg:"attack"; content:"attack"; sid:1;)
+reject udp any any -> any any (msg:"go away"; content:"go away"; sid:2;)
+pass udp any any -> any any (msg:"trusted"; content:"trusted"; sid:3;)
+alert udp any any -> any any (msg:"look"; content:"look"; sid:4;)
+drop icmp any any -> any any (msg:"bad ping"; itype:8; content:"bad"; sid:5;)
+"#;
+
+fn rule_set(text: &str, generation: u64) -> Arc<RuleSet> {
+    let context = Context { vars: Vars::standard(), ..Context::default() };
+    let options = Options { generation, ..Options::default() };
+    let compiled = rules::compile(&[Source::new("test.rules", text)], &context, &options);
+    assert!(compiled.rejected.is_empty(), "{:?}", compiled.diagnostics);
+    compiled.set
+}
+
+fn udp(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4(CLIENT, SERVER, 64).udp(4000, 53).write(&mut bytes, payload).unwrap();
+    bytes
+}
+
+fn entry(status: u32) -> Conntrack {
+    let orig = Tuple {
+        src: Ipv4Addr::from(CLIENT).into(),
+        dst: Ipv4Addr::from(SERVER).into(),
+        protocol: 17,
+        src_port: 4000,
+        dst_port: 53,
+    };
+    let mut entry = Conntrack::of_tuples(0, orig, orig.inverted());
+    entry.id = ConntrackId(7);
+    entry.status = CtStatus(status);
+    entry
+}
+
+struct Bench {
+    path: Path,
+    flows: FlowShards,
+    shared: SharedDetectState,
+    rules: Arc<RuleSet>,
+    events: Events,
+    clock: u64,
+}
+
+impl Bench {
+    fn new(policy: Policy) -> Bench {
+        Bench {
+            path: Path::new(policy, FateMask::default(), Copies::default()),
+            flows: FlowShards::new(1000),
+            shared: SharedDetectState::default(),
+            rules: rule_set(RULES, 1),
+            events: Events::new(),
+            clock: 1_000_000,
+        }
+    }
+
+    fn ips() -> Bench {
+        Bench::new(Policy::default())
+    }
+
+    fn judge(&mut self, bytes: &[u8], entry: Option<(&Conntrack, CtInfo)>) -> Verdict {
+        self.clock += 1000;
+        let mut packet = Ingress::bare(bytes, IPV4);
+        packet.conntrack = entry.map(|(entry, info)| Tracked { entry, info });
+        let world = World { rules: &self.rules, flows: &self.flows, shared: &self.shared };
+        self.path.inspect(world, &packet, Timestamp::from_micros(self.clock), &mut self.events)
+    }
+
+    fn judge_first(&mut self, bytes: &[u8]) -> Verdict {
+        self.judge(bytes, Some((&entry(0), CtInfo::New)))
+    }
+
+    fn judge_later(&mut self, bytes: &[u8]) -> Verdict {
+        self.judge(bytes, Some((&entry(CtStatus::CONFIRMED), CtInfo::New)))
+    }
+
+    /// What was told since the last call: `alert:sid`, `drop:reason`, `flow`.
+    fn told(&mut self) -> Vec<String> {
+        let tell = |event: Event| match event {
+            Event::Alert(alert) => format!("alert:{}{}", alert.rule.sid, if alert.blocked { ":blocked" } else { "" }),
+            Event::Drop(drop) => format!("drop:{}", drop.reason.as_str()),
+            Event::Flow(_) => "flow".to_owned(),
+            Event::Anomaly(_) => "anomaly".to_owned(),
+        };
+        self.events.drain(..).map(tell).collect()
+    }
+}
+
+fn dropped(reason: Reason, fate: Option<Fate>) -> Verdict {
+    Verdict { action: Action::Drop(reason), fate }
+}
+
+#[test]
+fn without_rules_nothing_is_dropped_and_nothing_is_told() {
+    let mut bench = Bench::ips();
+    bench.rules = rule_set("", 1);
+    let packets: [&[u8]; 4] = [&udp(b"attack"), &[], &[0x45, 0, 0], &[0xff; 60]];
+    for bytes in packets {
+        assert_eq!(bench.judge_first(bytes), Verdict::ACCEPT);
+        assert_eq!(bench.judge(bytes, None), Verdict::ACCEPT);
+    }
+    assert!(bench.told().is_empty());
+}
+
+#[test]
+fn an_attack_is_dropped_and_its_connection_condemned() {
+    let mut bench = Bench::ips();
+    assert_eq!(bench.judge_first(&udp(b"hello")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_later(&udp(b"an attack!")), dropped(Reason::Rules, Some(Fate::Drop)));
+    assert_eq!(bench.told(), ["alert:1:blocked", "drop:rules"]);
+
+    // The kernel does not show the fate yet: we enforce it and write it again.
+    assert_eq!(bench.judge_later(&udp(b"harmless")), dropped(Reason::FlowDrop, Some(Fate::Drop)));
+    let mut shown = entry(CtStatus::CONFIRMED);
+    shown.mark = FateMask::default().encode_with(Fate::Drop, 1);
+    let late = bench.judge(&udp(b"harmless"), Some((&shown, CtInfo::New)));
+    assert_eq!(late, dropped(Reason::FlowDrop, None));
+    assert_eq!(bench.told(), ["drop:flow drop", "drop:flow drop"]);
+    assert_eq!(bench.flows.count(), 1);
+}
+
+#[test]
+fn a_dropped_first_packet_leaves_no_flow_behind() {
+    let mut bench = Bench::ips();
+    assert_eq!(bench.judge_first(&udp(b"attack")).action, Action::Drop(Reason::Rules));
+    assert_eq!(bench.flows.count(), 0);
+}
+
+#[test]
+fn a_fate_in_the_mark_outlives_us() {
+    for (fate, action) in [(Fate::Drop, Action::Drop(Reason::FlowDrop)), (Fate::Pass, Action::Accept)] {
+        let mut bench = Bench::ips();
+        let mut marked = entry(CtStatus::CONFIRMED);
+        marked.mark = 0xff | FateMask::default().encode_with(fate, 1);
+        let verdict = bench.judge(&udp(b"attack, if anybody looked"), Some((&marked, CtInfo::New)));
+        assert_eq!(verdict, Verdict { action, fate: None }, "{fate:?}");
+        assert_eq!(bench.path.counters().flows_midstream, 1);
+    }
+}
+
+#[test]
+fn what_was_passed_is_judged_again_by_newer_rules() {
+    let mut bench = Bench::ips();
+    assert_eq!(bench.judge_first(&udp(b"trusted")), Verdict::PASS);
+    assert_eq!(bench.judge_later(&udp(b"attack")), Verdict::PASS, "told again, until the kernel shows it");
+    bench.rules = rule_set(RULES, 2);
+    assert_eq!(bench.judge_later(&udp(b"attack")).action, Action::Drop(Reason::Rules));
+    bench.rules = rule_set(RULES, 3);
+    assert_eq!(bench.judge_later(&udp(b"fine")).action, Action::Drop(Reason::FlowDrop), "condemned stays condemned");
+}
+
+#[test]
+fn reject_is_left_to_the_kernel_where_our_table_stands() {
+    let mut bench = Bench::new(Policy { kernel_rejects: true, ..Policy::default() });
+    let verdict = bench.judge_first(&udp(b"go away"));
+    assert_eq!(verdict, Verdict { action: Action::Repeat(Reason::Rules), fate: Some(Fate::Reject) });
+    assert_eq!(Bench::ips().judge_first(&udp(b"go away")), dropped(Reason::Rules, Some(Fate::Reject)));
+}
+
+#[test]
+fn a_look_without_ips_alerts_and_drops_nothing() {
+    let mut bench = Bench::new(Policy { passive: true, ..Policy::default() });
+    assert_eq!(bench.judge_first(&udp(b"attack")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_later(&udp(b"attack")), Verdict::ACCEPT);
+    assert_eq!(bench.told(), ["alert:1", "alert:1"]);
+}
+
+#[test]
+fn an_icmp_error_inherits_the_fate_of_its_connection() {
+    let mut bench = Bench::ips();
+    let mut error = Vec::new();
+    let unreachable = etherparse::icmpv4::DestUnreachableHeader::Port;
+    PacketBuilder::ipv4(SERVER, CLIENT, 64)
+        .icmpv4(etherparse::Icmpv4Type::DestinationUnreachable(unreachable))
+        .write(&mut error, &udp(b"hello"))
+        .unwrap();
+    let related = (&entry(CtStatus::CONFIRMED), CtInfo::RelatedReply);
+
+    let _ = bench.judge_first(&udp(b"hello"));
+    assert_eq!(bench.judge(&error, Some(related)), Verdict::ACCEPT);
+    let _ = bench.judge_later(&udp(b"attack"));
+    assert_eq!(bench.judge(&error, Some(related)), dropped(Reason::FlowDrop, None));
+    assert_eq!(bench.flows.count(), 1, "the error is no flow of its own");
+}
+
+#[test]
+fn packets_without_a_connection_meet_packet_rules_and_then_their_policy() {
+    let mut bench = Bench::ips();
+    assert_eq!(bench.judge(&udp(b"attack"), None), dropped(Reason::Rules, None));
+    assert_eq!(bench.judge(&udp(b"hello"), None), Verdict::ACCEPT);
+    let mut strict = Bench::new(Policy { invalid: OnTrouble::Drop, ..Policy::default() });
+    assert_eq!(strict.judge(&udp(b"hello"), None), dropped(Reason::ConntrackInvalid, None));
+    assert_eq!(strict.told(), ["drop:conntrack invalid"]);
+    assert_eq!(strict.flows.count(), 0);
+}
+
+#[test]
+fn beyond_the_flow_cap_rules_still_judge() {
+    let mut bench = Bench::ips();
+    bench.flows = FlowShards::new(0);
+    assert_eq!(bench.judge_first(&udp(b"hello")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_first(&udp(b"attack")), dropped(Reason::Rules, None));
+    assert_eq!(bench.path.counters().flow_memcap, 2);
+}
+
+#[test]
+fn an_attack_inside_a_tunnel_is_seen() {
+    let inner = udp(b"attack");
+    let mut outer = Vec::new();
+    PacketBuilder::ipv4(CLIENT, SERVER, 64).write(&mut outer, etherparse::IpNumber::IPV4, &inner).unwrap();
+    let mut bench = Bench::ips();
+    assert_eq!(bench.judge_first(&outer).action, Action::Drop(Reason::Rules));
+}
+
+#[test]
+fn a_reopened_tuple_ends_the_flow_before_it() {
+    let mut bench = Bench::ips();
+    let mut first = entry(CtStatus::CONFIRMED);
+    first.start_ns = Some(1);
+    let mut second = first;
+    second.start_ns = Some(2);
+    let _ = bench.judge(&udp(b"attack"), Some((&first, CtInfo::New)));
+    bench.told();
+    assert_eq!(
+        bench.judge(&udp(b"hello"), Some((&second, CtInfo::New))),
+        Verdict::ACCEPT,
+        "a new connection, not condemned"
+    );
+    assert_eq!(bench.told(), ["flow"]);
+    assert_eq!(bench.flows.count(), 1);
+}

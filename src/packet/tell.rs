@@ -1,0 +1,141 @@
+//! From what happened to the events that tell it. Runs only when something did.
+
+use std::sync::Arc;
+
+use super::conntrack::{Conntrack, CtStatus, TcpState};
+use super::decode::Headers;
+use super::detect::Outcome;
+use super::event::{
+    AlertEvent, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState, FlowSummary, PacketFacts, TcpFlowFacts,
+};
+use super::facts;
+use super::flow::Flow;
+use super::ingress::{Ingress, Timestamp, Tracked};
+use super::verdict::{Action, Verdict};
+use crate::rules::ruleset::RuleSet;
+
+/// At most so many bytes of a payload or packet go into an alert (EVE `payload`, `packet`): a super-packet has 64 KiB, and
+/// a flood of alerts must not fill the memory with copies.
+const COPY_BYTES_MAX: usize = 16 << 10;
+
+/// What alerts carry of the packet besides its headers: only what some output will write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// At most so much of the payload; 0 where no output writes it.
+    pub payload_bytes_max: usize,
+    pub packet: bool,
+}
+
+/// A packet, one of its layers, and when.
+#[derive(Clone, Copy)]
+pub struct Moment<'m, 'p> {
+    pub packet: &'m Ingress<'p>,
+    pub headers: &'m Headers<'p>,
+    pub now: Timestamp,
+}
+
+/// Alerts for every rule that matched, and the drop if they decided on one. Returns how many alerts.
+pub fn matches(
+    outcome: Outcome<'_>,
+    verdict: Verdict,
+    moment: Moment<'_, '_>,
+    copies: Copies,
+    mut flow: Option<(&mut Flow, Tracked<'_>)>,
+    rules: &RuleSet,
+    events: &mut Events,
+) -> u64 {
+    let summary = flow.as_ref().map(|(flow, tracked)| flow.summary(tracked.entry).0);
+    let packet = packet_facts(moment, flow.as_ref().map(|(flow, tracked)| (&**flow, *tracked)));
+    let mut alerts = 0;
+    for hit in outcome.matches().filter(|hit| hit.alert) {
+        alerts += 1;
+        events.push(Event::Alert(Box::new(AlertEvent {
+            packet: packet.clone(),
+            rule: Arc::clone(hit.rule),
+            blocked: verdict.action != Action::Accept && hit.rule.action.is_blocking(),
+            flow: summary,
+            payload: beginning(moment.headers.payload, copies.payload_bytes_max),
+            packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
+            generation: rules.generation(),
+        })));
+    }
+    if let (Some((flow, _)), Some(last)) = (&mut flow, outcome.matches().last()) {
+        flow.alerted |= alerts > 0;
+        flow.last_sid = last.rule.sid;
+    }
+    if let Some(reason) = verdict.action.reason() {
+        let rule = outcome.decider().map(|hit| Arc::clone(hit.rule));
+        let reject = matches!(verdict.action, Action::Repeat(_)) || rule.as_ref().is_some_and(|r| r.action.is_reject());
+        events.push(Event::Drop(Box::new(DropEvent { packet, reason, rule, reject, flow: summary })));
+    }
+    alerts
+}
+
+fn beginning(bytes: &[u8], bytes_max: usize) -> Box<[u8]> {
+    let len = bytes.len().min(bytes_max).min(COPY_BYTES_MAX);
+    bytes.get(..len).unwrap_or_default().into()
+}
+
+/// The event of a drop that no rule asked for on this packet: a settled fate or a policy.
+#[must_use]
+pub fn policy_drop(verdict: Verdict, moment: Moment<'_, '_>, flow: Option<(&Flow, Tracked<'_>)>) -> Option<Event> {
+    let reason = verdict.action.reason()?;
+    Some(Event::Drop(Box::new(DropEvent {
+        packet: packet_facts(moment, flow),
+        reason,
+        rule: None,
+        reject: matches!(verdict.action, Action::Repeat(_)),
+        flow: flow.map(|(flow, tracked)| flow.summary(tracked.entry).0),
+    })))
+}
+
+/// A connection's last account. `entry` is what the kernel said last of it.
+#[must_use]
+pub fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> Event {
+    let (summary, counted_by_kernel) = flow.summary(entry);
+    let end = entry.stop_ns.map_or(flow.last_seen, |ns| Timestamp::from_micros(ns / 1000)).max(summary.start);
+    Event::Flow(Box::new(FlowEvent {
+        timestamp: now,
+        flow_id: flow.id,
+        in_ifindex: flow.in_ifindex,
+        entry: *entry,
+        summary,
+        counted_by_kernel,
+        end,
+        age_s: end.micros_since(summary.start) / 1_000_000,
+        state: flow_state(flow, entry, &summary),
+        reason,
+        alerted: flow.alerted,
+        fate: flow.fate,
+        generation: flow.generation,
+        tcp: entry.tcp.or_else(|| flow.tcp_state.map(bare_state)).map(|tcp| TcpFlowFacts {
+            flags_toserver: flow.tcp_flags_to_server,
+            flags_toclient: flow.tcp_flags_to_client,
+            state: Some(tcp.state),
+        }),
+        icmp: flow.icmp,
+    }))
+}
+
+fn bare_state(state: TcpState) -> super::conntrack::TcpTrack {
+    super::conntrack::TcpTrack { state, wscale_orig: 0, wscale_reply: 0, flags_orig: 0, flags_reply: 0 }
+}
+
+fn flow_state(flow: &Flow, entry: &Conntrack, summary: &FlowSummary) -> FlowState {
+    if flow.fate == super::conntrack::Fate::Pass {
+        return FlowState::Bypassed;
+    }
+    let state = entry.tcp.map(|tcp| tcp.state).or(flow.tcp_state);
+    match state {
+        Some(TcpState::TimeWait | TcpState::Close | TcpState::LastAck) => FlowState::Closed,
+        Some(TcpState::SynSent | TcpState::SynRecv | TcpState::SynSent2 | TcpState::None) => FlowState::New,
+        Some(_) => FlowState::Established,
+        None if entry.status.has(CtStatus::SEEN_REPLY) || summary.pkts_toclient > 0 => FlowState::Established,
+        None => FlowState::New,
+    }
+}
+
+fn packet_facts(moment: Moment<'_, '_>, flow: Option<(&Flow, Tracked<'_>)>) -> PacketFacts {
+    let direction = flow.map(|(_, tracked)| tracked.info.direction());
+    facts::of(moment.packet, moment.headers, flow.map(|(flow, _)| flow.id), direction, moment.now)
+}
