@@ -1,3 +1,7 @@
 //! Arguments become one command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidegate::control::cli::main()
+}

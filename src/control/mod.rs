@@ -1,5 +1,29 @@
 //! The life cycle: command line, configuration, daemon, workers.
 
+pub mod cli;
+
 pub mod config;
+
+pub mod rule_files;
+
+mod reload;
+
+mod daemon;
+
+mod gate;
+
+mod worker;
+
+mod answer;
+
+mod tracking;
+
+mod listener;
+
+mod stats;
+
+mod commands;
+
+mod socket;
 
 pub mod replay;

@@ -1,7 +1,9 @@
 //! All talk with Linux, and the only home of unsafe code.
 
 pub mod conntrack;
+pub mod interfaces;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;
+pub mod privileges;
 pub mod queue;

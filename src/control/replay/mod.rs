@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::capture::{Capture, CaptureError, CapturedFrame};
-use self::conntrack::{DestroyedEntry, SimulatedConntrack};
+use self::conntrack::SimulatedConntrack;
 use self::defrag::{Defragmented, Defragmenter};
 use crate::packet::decode::anomaly::{Anomalies, Anomaly};
 use crate::packet::decode::checksum::{self, Checksum};
@@ -30,7 +30,7 @@ use crate::packet::decode::{Decoded, decode};
 use crate::packet::ingress::{ChecksumStatus, Hook, Ingress, Timestamp};
 use crate::packet::verdict::Action;
 
-pub use self::conntrack::EntryEnd;
+pub use self::conntrack::{DestroyedEntry, EntryEnd};
 
 /// What the data plane is to replay.
 pub trait ReplaySink {

@@ -1,0 +1,125 @@
+//! `tidegate replay`: a capture through the same data plane that judges live packets.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use super::common::{ConfigArgs, LogArgs, RuleArgs, print, start_logging};
+use crate::control::config::Config;
+use crate::control::gate;
+use crate::control::reload::Reloader;
+use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink};
+use crate::control::stats;
+use crate::output::sink::{Sink, SinkOptions, WhenFull};
+use crate::packet::detect::SharedDetectState;
+use crate::packet::event::{Events, FlowEnd};
+use crate::packet::flow::shards::FlowShards;
+use crate::packet::ingress::{Ingress, Timestamp};
+use crate::packet::path::{Path, World};
+use crate::packet::tell;
+use crate::packet::verdict::{Action, Policy};
+use crate::rules::ruleset::RuleSet;
+
+/// The writer has a capture's worth of events to write, and nobody waits for a verdict.
+const LOG_PATIENCE: Duration = Duration::from_secs(600);
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Capture file (pcap or pcapng), or a directory of them.
+    #[arg(short = 'r', value_name = "PCAP")]
+    capture: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    rules: RuleArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    /// Packets with bad checksums: `all` takes them for INVALID as the kernel does, `none` ignores checksums.
+    #[arg(short = 'k', value_name = "all|none", value_enum, default_value = "all")]
+    checksums: Checksums,
+    /// Act as the gate would: drops are drops, and what a dropped packet would have caused does not happen.
+    #[arg(long, visible_alias = "simulate-ips")]
+    ips: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Checksums {
+    All,
+    None,
+}
+
+pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
+    start_logging(verbose);
+    let config = args.config.load_logging_to(&args.log)?;
+    let fresh = Reloader::new(args.rules.files(&config), &config).compile()?;
+    tracing::info!("{}", fresh.summary());
+
+    let mut log_options = SinkOptions::new(config.outputs.eve.clone(), config.outputs.fast.clone());
+    log_options.when_full = WhenFull::Wait;
+    log_options.pcap_filename = Some(args.capture.display().to_string());
+    let (sink, log) = Sink::start(log_options)?;
+
+    let mut judge = Judge {
+        path: Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config)),
+        rules: &fresh.set,
+        flows: FlowShards::new(config.flow.count_max),
+        shared: SharedDetectState::default(),
+        sink: &sink,
+        events: Events::new(),
+    };
+    let options = ReplayOptions { verify_checksums: args.checksums == Checksums::All, ..ReplayOptions::default() };
+    let summary = replay::feed(&args.capture, options, &mut judge).context("replay")?;
+    for problem in &summary.problems {
+        tracing::warn!("{problem}");
+    }
+
+    let counters = *judge.path.counters();
+    let mut stats = stats::of_path(&counters);
+    stats.timestamp = summary.last.unwrap_or_default();
+    stats.detect.engines = vec![fresh.engine];
+    sink.stats(stats);
+    drop(judge);
+    drop(sink);
+    let (output, in_time) = log.stop(LOG_PATIENCE);
+    anyhow::ensure!(in_time && output.lost == 0, "not every event could be written ({} lost)", output.lost);
+    print(&format!(
+        "{} packets of {} frames, {} alerts, {} dropped",
+        summary.packets, summary.frames, counters.alerts, counters.dropped
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn policy(config: &Config, ips: bool) -> Policy {
+    if ips { gate::policy_of(config, false) } else { Policy { passive: true, ..Policy::default() } }
+}
+
+/// The data plane behind the feeder.
+struct Judge<'j> {
+    path: Path,
+    rules: &'j RuleSet,
+    flows: FlowShards,
+    shared: SharedDetectState,
+    sink: &'j Sink,
+    events: Events,
+}
+
+impl ReplaySink for Judge<'_> {
+    fn packet(&mut self, packet: &Ingress<'_>, now: Timestamp) -> Action {
+        let world = World { rules: self.rules, flows: &self.flows, shared: &self.shared };
+        let verdict = self.path.inspect(world, packet, now, &mut self.events);
+        self.sink.events(&mut self.events);
+        verdict.action
+    }
+
+    fn destroyed(&mut self, destroyed: &DestroyedEntry) {
+        let Some(flow) = self.flows.remove(&destroyed.entry.key()) else { return };
+        let reason = match destroyed.end {
+            EntryEnd::CaptureEnded => FlowEnd::Shutdown,
+            _ => FlowEnd::Timeout,
+        };
+        self.sink.event(tell::flow_end(&flow, &destroyed.entry, destroyed.at, reason));
+    }
+}

@@ -1,0 +1,96 @@
+//! From the configuration to the table, the policy and the mode that a gate runs in.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use super::config::{Config, GateHook, OnTrouble};
+use crate::kernel::nft::{self, GateTable, Hook, Installed, QueueMode, Queues};
+use crate::output::spec::Wanted;
+use crate::packet::tell::Copies;
+use crate::packet::verdict::{self, Policy};
+
+/// The table that `config` asks for.
+#[must_use]
+pub fn table_of(config: &Config, generation: u64) -> GateTable {
+    GateTable {
+        hook: match config.gate.hook {
+            GateHook::Forward => Hook::Forward,
+            GateHook::Host => Hook::Host,
+            GateHook::Prerouting => Hook::Prerouting,
+        },
+        priority: config.gate.priority,
+        queues: Queues { first: config.queue.numbers.first, count: config.queue.numbers.count() },
+        fate: config.fate.mask,
+        generation: table_generation(generation),
+        ..GateTable::default()
+    }
+}
+
+/// The table compares only what fits into the mark, so the low bits are enough.
+#[must_use]
+pub fn table_generation(generation: u64) -> u32 {
+    u32::try_from(generation & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// What the data plane does with packets that rules cannot judge.
+#[must_use]
+pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
+    let choice = |choice| match choice {
+        OnTrouble::Pass => verdict::OnTrouble::Pass,
+        OnTrouble::Drop => verdict::OnTrouble::Drop,
+    };
+    Policy {
+        invalid: choice(config.policy.invalid),
+        untracked: choice(config.policy.untracked),
+        decode_error: choice(config.policy.decode_error),
+        flow_memcap: choice(config.policy.flow_memcap),
+        kernel_rejects: table_is_ours,
+        passive: false,
+    }
+}
+
+/// What an already installed table has counted: it outlives us, and what it counted before us is not ours to explain.
+#[must_use]
+pub fn offered_so_far() -> u64 {
+    nft::read_counters().map_or(0, |counters| counters.offered.packets)
+}
+
+/// How the gate works on this kernel.
+#[derive(Debug)]
+pub struct Mode {
+    /// NFQA_CT comes with each packet.
+    pub conntrack_in_verdict: bool,
+    pub installed: ArcSwapOption<Installed>,
+}
+
+impl Mode {
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        let xt = self.installed.load().as_ref().is_some_and(|installed| installed.mode == QueueMode::XtTarget);
+        xt || !self.conntrack_in_verdict
+    }
+
+    /// One line for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let conntrack = if self.conntrack_in_verdict {
+            "conntrack entry with each packet"
+        } else {
+            "conntrack entries by ctnetlink (no NETFILTER_NETLINK_GLUE_CT here)"
+        };
+        let queue = self.installed.load_full().map_or_else(
+            || "queued by rules of somebody else".to_owned(),
+            |installed: Arc<Installed>| installed.to_string(),
+        );
+        let degraded = if self.is_degraded() { "degraded: " } else { "" };
+        format!("{degraded}{conntrack}; {queue}")
+    }
+}
+
+/// What some log will want of alerts besides headers.
+#[must_use]
+pub fn copies_of(config: &Config) -> Copies {
+    let Wanted { payload_bytes_max, packet } = Wanted::of(&config.outputs.eve);
+    Copies { payload_bytes_max, packet }
+}

@@ -1,0 +1,91 @@
+//! Rules from disk to the packet path: read, compile beside the workers, publish. On any error the old set stays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::{ActionClass, Config};
+use super::rule_files::{self, Loaded, RuleFiles, RuleFilesError};
+use crate::output::eve::stats::EngineStats;
+use crate::rules::meta::RuleAction;
+use crate::rules::ruleset::RuleSet;
+use crate::rules::{self, Vars};
+
+/// Compiles the configured rules, a generation at a time.
+#[derive(Clone, Debug)]
+pub struct Reloader {
+    files: RuleFiles,
+    vars: Vars,
+    action_order: [RuleAction; 4],
+    generation: u64,
+}
+
+/// A rule set and what became of the rules that were to be in it.
+pub struct Fresh {
+    pub set: Arc<RuleSet>,
+    pub engine: EngineStats,
+    pub took: Duration,
+    pub generation: u64,
+}
+
+impl Fresh {
+    /// One line for the log.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
+            "{} rules loaded, {} rejected, in {} ms (generation {})",
+            self.engine.rules_loaded,
+            self.engine.rules_failed,
+            self.took.as_millis(),
+            self.generation
+        )
+    }
+}
+
+impl Reloader {
+    #[must_use]
+    pub fn new(files: RuleFiles, config: &Config) -> Reloader {
+        let vars = Vars {
+            address_groups: config.vars.address_groups.iter().cloned().collect(),
+            port_groups: config.vars.port_groups.iter().cloned().collect(),
+        };
+        Reloader { files, vars, action_order: config.rules.action_order.map(action_of), generation: 0 }
+    }
+
+    /// The next generation. Mistakes in single rules are told and the rest loads, as Suricata's users expect.
+    ///
+    /// # Errors
+    /// When a file cannot be read: then there is no new set.
+    pub fn compile(&mut self) -> Result<Fresh, RuleFilesError> {
+        let Loaded { compiled, config_diagnostics, took } = self.load()?;
+        self.generation = self.generation.saturating_add(1);
+        for diagnostic in config_diagnostics.iter().chain(&compiled.diagnostics) {
+            tracing::warn!("{diagnostic}");
+        }
+        let engine = EngineStats {
+            id: 0,
+            rules_loaded: compiled.loaded() as u64,
+            rules_failed: compiled.rejected.len() as u64,
+            rules_skipped: compiled.replaced as u64,
+        };
+        Ok(Fresh { set: compiled.set, engine, took, generation: self.generation })
+    }
+
+    /// Reads and compiles, and tells nobody.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn load(&self) -> Result<Loaded, RuleFilesError> {
+        let generation = self.generation.saturating_add(1);
+        let options = rules::Options { generation, action_order: self.action_order };
+        rule_files::load(&self.files, &self.vars, &options)
+    }
+}
+
+fn action_of(class: ActionClass) -> RuleAction {
+    match class {
+        ActionClass::Pass => RuleAction::Pass,
+        ActionClass::Drop => RuleAction::Drop,
+        ActionClass::Reject => RuleAction::Reject,
+        ActionClass::Alert => RuleAction::Alert,
+    }
+}

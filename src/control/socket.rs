@@ -1,0 +1,154 @@
+//! The control socket: one JSON object a line, asked and answered over a Unix socket.
+//!
+//! A request is `{"command": "...", ...}`; an answer `{"return": "OK"|"NOK", "message": ...}`, as Suricata's users know it.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+const REQUEST_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// A client that says nothing is let go; the next one is waiting.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_POLL: Duration = Duration::from_millis(100);
+
+/// Answers one request. `Err` becomes `NOK`.
+pub type Handler = dyn Fn(&Value) -> Result<Value, String> + Send + Sync;
+
+#[derive(Debug, Error)]
+pub enum SocketError {
+    #[error(
+        "another tidegate answers at {}: stop it first, or give this one another socket (unix-command.filename) and other queues",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    #[error("cannot use the control socket {}", path.display())]
+    Open { path: PathBuf, source: std::io::Error },
+    #[error(
+        "no tidegate answers at {}: start one with `tidegate run`, or name its socket with --socket",
+        .0.display()
+    )]
+    NobodyThere(PathBuf),
+    #[error("talking to the tidegate at {}", path.display())]
+    Talk { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The bound socket, before its thread runs: binding comes first so that a second copy stops before it touches anything.
+#[derive(Debug)]
+pub struct ControlSocket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl ControlSocket {
+    /// Binds `path`, mode 0600. A dead program's socket file is replaced, a living one's is not.
+    pub fn bind(path: &Path) -> Result<ControlSocket, SocketError> {
+        let failed = |source| SocketError::Open { path: path.to_owned(), source };
+        if UnixStream::connect(path).is_ok() {
+            return Err(SocketError::InUse(path.to_owned()));
+        }
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(failed)?;
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(ControlSocket { path: path.to_owned(), listener })
+    }
+
+    /// Answers clients one after another until `stop`.
+    pub fn serve(self, stop: Arc<AtomicBool>, handler: Arc<Handler>) -> std::io::Result<JoinHandle<()>> {
+        thread::Builder::new().name("tg-control".to_owned()).spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                match self.listener.accept() {
+                    Ok((client, _)) => {
+                        // A client that hangs up early is its own business.
+                        let _ = answer(client, &*handler);
+                    }
+                    Err(_) => thread::sleep(STOP_POLL),
+                }
+            }
+            let _ = fs::remove_file(&self.path);
+        })
+    }
+}
+
+/// Asks a running gate.
+pub fn ask(path: &Path, request: &Value) -> Result<Value, SocketError> {
+    let talk = |source| SocketError::Talk { path: path.to_owned(), source };
+    let mut stream = UnixStream::connect(path).map_err(|_| SocketError::NobodyThere(path.to_owned()))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(talk)?;
+    writeln!(stream, "{request}").map_err(talk)?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(talk)?;
+    let mut answer: Value = serde_json::from_str(&line).map_err(|error| talk(error.into()))?;
+    let message = answer.get_mut("message").map(Value::take).unwrap_or_default();
+    match answer.get("return").and_then(Value::as_str) {
+        Some("OK") => Ok(message),
+        _ => Err(SocketError::Refused(message.as_str().unwrap_or("refused without a reason").to_owned())),
+    }
+}
+
+fn answer(client: UnixStream, handler: &Handler) -> std::io::Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
+    let mut line = String::new();
+    BufReader::new((&client).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let result = match serde_json::from_str::<Value>(&line) {
+        Ok(request) => handler(&request),
+        Err(error) => Err(format!("the request is no JSON object on one line: {error}")),
+    };
+    let reply = match result {
+        Ok(message) => json!({ "return": "OK", "message": message }),
+        Err(message) => json!({ "return": "NOK", "message": message }),
+    };
+    writeln!(&client, "{reply}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn echo() -> Arc<Handler> {
+        Arc::new(|request| match request.get("command").and_then(Value::as_str) {
+            Some("echo") => Ok(request.clone()),
+            other => Err(format!("unknown command {other:?}")),
+        })
+    }
+
+    #[test]
+    fn questions_are_answered_a_second_copy_is_refused_and_a_stale_file_is_not_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/control.socket");
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = ControlSocket::bind(&path).unwrap().serve(Arc::clone(&stop), echo()).unwrap();
+
+        let request = json!({ "command": "echo", "x": 1 });
+        assert_eq!(ask(&path, &request).unwrap(), request);
+        assert!(matches!(ask(&path, &json!({ "command": "?" })), Err(SocketError::Refused(_))));
+        assert!(matches!(ControlSocket::bind(&path), Err(SocketError::InUse(_))));
+
+        stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+        assert!(matches!(ask(&path, &request), Err(SocketError::NobodyThere(_))));
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "a dead program's socket file");
+        assert!(ControlSocket::bind(&path).is_ok());
+    }
+}

@@ -1,0 +1,175 @@
+//! One picture of everything that is counted, made when somebody asks: the stats record, `tidegate status`, the ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::gate::Mode;
+use super::listener::ListenerCounters;
+use super::worker::{Published, WorkerCounters, now};
+use crate::kernel::nft;
+use crate::kernel::queue::proc::{self, KernelCounters};
+use crate::output::eve::stats::{
+    CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, LedgerStats, QueueStats,
+    StatsSnapshot, UninspectedStats,
+};
+use crate::output::sink::Sink;
+use crate::packet::counters::PathCounters;
+use crate::packet::flow::shards::FlowShards;
+use crate::packet::verdict::Reason;
+
+/// A queue and the counters that its worker publishes.
+#[derive(Clone, Debug)]
+pub struct QueueWatch {
+    pub number: u16,
+    pub port_id: u32,
+    pub published: Arc<Published>,
+}
+
+/// Everything that a snapshot is made of.
+pub struct Statistics {
+    pub started: Instant,
+    pub queues: Vec<QueueWatch>,
+    pub flows: Arc<FlowShards>,
+    pub listener: Arc<ListenerCounters>,
+    pub sink: Sink,
+    /// Our table counts what is offered. `None` when somebody else's rules feed us.
+    pub gate_installed: bool,
+    /// What the table had counted before we came: its counters outlive us.
+    pub offered_before: u64,
+    pub mode: Mode,
+    pub engine: arc_swap::ArcSwap<EngineStats>,
+}
+
+impl Statistics {
+    #[must_use]
+    pub fn snapshot(&self) -> StatsSnapshot {
+        let mut sum = WorkerCounters::default();
+        let mut queues = Vec::with_capacity(self.queues.len());
+        for watch in &self.queues {
+            let counters = watch.published.read();
+            sum.path.add(&counters.path);
+            sum.queue.packets = sum.queue.packets.saturating_add(counters.queue.packets);
+            sum.queue.overruns = sum.queue.overruns.saturating_add(counters.queue.overruns);
+            sum.panics = sum.panics.saturating_add(counters.panics);
+            let kernel = proc::kernel_counters(watch.number, watch.port_id).ok().flatten().unwrap_or_default();
+            queues.push(queue_stats(watch.number, &counters, &kernel));
+        }
+        let counters = self.gate_installed.then(|| nft::read_counters().ok()).flatten();
+        let mut stats = of_path(&sum.path);
+        stats.timestamp = now();
+        stats.uptime = self.started.elapsed().as_secs();
+        stats.capture = CaptureStats {
+            kernel_packets: sum.queue.packets,
+            kernel_drops: queues.iter().map(|queue| queue.kernel_drops.saturating_add(queue.user_drops)).sum(),
+            errors: sum.queue.overruns.saturating_add(sum.panics),
+        };
+        stats.flow.active = self.flows.count() as u64;
+        if let Some(counters) = counters {
+            stats.flow_bypassed.pkts = counters.fate_passed.packets;
+            stats.flow_bypassed.bytes = counters.fate_passed.bytes;
+        }
+        stats.detect.engines = vec![(**self.engine.load()).clone()];
+        stats.ledger = self.ledger(&sum, &queues, counters.map(|counters| counters.offered.packets));
+        self.add_events(&mut stats.conntrack);
+        stats.output = self.sink.counters();
+        stats.queues = queues;
+        stats
+    }
+
+    /// Offered, less received, less what the kernel says it dropped, less what waits, is what went by uninspected. Of that
+    /// the sockets' own drop counters are overruns, and the rest found a queue full.
+    fn ledger(&self, sum: &WorkerCounters, queues: &[QueueStats], offered: Option<u64>) -> LedgerStats {
+        let received = sum.queue.packets;
+        let kernel_drops = queues.iter().map(|queue| queue.kernel_drops.saturating_add(queue.user_drops)).sum();
+        let waiting: u64 = queues.iter().map(|queue| queue.waiting).sum();
+        let overrun: u64 = queues.iter().map(|queue| queue.overruns).sum();
+        // Without a table of ours nobody counts what was offered; what we know of is then all there is.
+        let offered = offered.map_or(received, |offered| offered.saturating_sub(self.offered_before));
+        let missing = offered.saturating_sub(received).saturating_sub(kernel_drops).saturating_sub(waiting);
+        let overrun = overrun.min(missing);
+        LedgerStats {
+            offered,
+            received,
+            judged: sum.path.packets,
+            uninspected: UninspectedStats { fail_open: missing.saturating_sub(overrun), bypass: 0, overrun },
+            kernel_drops,
+        }
+    }
+
+    fn add_events(&self, conntrack: &mut ConntrackStats) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        conntrack.events_new = read(&self.listener.new);
+        conntrack.events_update = read(&self.listener.updated);
+        conntrack.events_destroy = read(&self.listener.destroyed);
+        conntrack.events_lost = read(&self.listener.lost);
+        conntrack.sweeps = read(&self.listener.sweeps);
+        conntrack.swept = read(&self.listener.swept);
+    }
+}
+
+/// What the data plane alone has counted: all there is in a replay.
+#[must_use]
+pub fn of_path(path: &PathCounters) -> StatsSnapshot {
+    StatsSnapshot {
+        decoder: decoder(path),
+        flow: FlowStats {
+            total: path.flows,
+            tcp: path.flows_tcp,
+            udp: path.flows_udp,
+            icmpv4: path.flows_icmp,
+            icmpv6: path.flows_icmpv6,
+            memcap: path.flow_memcap,
+            ..FlowStats::default()
+        },
+        detect: DetectStats { alert: path.alerts, alerts_suppressed: path.alerts_suppressed, ..DetectStats::default() },
+        ips: ips(path),
+        conntrack: ConntrackStats {
+            untracked: path.untracked,
+            invalid: path.invalid,
+            fates_written: path.fates_written,
+            fates_failed: path.fates_repeated,
+            ..ConntrackStats::default()
+        },
+        ..StatsSnapshot::default()
+    }
+}
+
+fn queue_stats(number: u16, counters: &WorkerCounters, kernel: &KernelCounters) -> QueueStats {
+    QueueStats {
+        id: number,
+        received: counters.queue.packets,
+        accepted: counters.queue.accepted,
+        blocked: counters.queue.dropped,
+        waiting: u64::from(kernel.waiting),
+        kernel_drops: u64::from(kernel.queue_dropped),
+        user_drops: u64::from(kernel.user_dropped),
+        overruns: u64::from(kernel.socket_drops),
+    }
+}
+
+fn decoder(path: &PathCounters) -> DecoderStats {
+    DecoderStats {
+        pkts: path.packets,
+        bytes: path.bytes,
+        invalid: path.undecodable,
+        ipv4: path.ipv4,
+        ipv6: path.ipv6,
+        tcp: path.tcp,
+        udp: path.udp,
+        sctp: path.sctp,
+        icmpv4: path.icmp,
+        icmpv6: path.icmpv6,
+        avg_pkt_size: path.bytes.checked_div(path.packets).unwrap_or(0),
+        ..DecoderStats::default()
+    }
+}
+
+fn ips(path: &PathCounters) -> IpsStats {
+    let mut stats =
+        IpsStats { accepted: path.accepted, blocked: path.dropped, rejected: path.rejected, ..IpsStats::default() };
+    for reason in Reason::ALL {
+        stats.drop_reason.add(reason, path.drops_for(reason));
+    }
+    stats
+}
