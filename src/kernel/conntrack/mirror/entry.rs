@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub epoch: u32,
     /// When a packet last asked, in seconds. Kept for unconfirmed entries only.
     pub asked_s: u32,
+    /// A packet asked and saw it confirmed, the NEW event is still to come: a DESTROY before it is a predecessor's.
+    pub awaits_new: bool,
     rare: Option<Box<Rare>>,
 }
 
@@ -40,8 +42,10 @@ pub(super) enum Source {
     New,
     /// An UPDATE event: what changed, and the rest absent.
     Update,
-    /// GET or dump: all of it, and at least as new as any packet that we saw.
-    Snapshot,
+    /// All of it, and at least as new as any packet that we saw.
+    Get,
+    /// As GET, told to the thread that hears the events.
+    Dump,
 }
 
 impl Entry {
@@ -55,6 +59,7 @@ impl Entry {
             tcp: from.tcp,
             epoch,
             asked_s: 0,
+            awaits_new: false,
             rare: None,
         };
         entry.learn_rare(from);
@@ -80,14 +85,15 @@ impl Entry {
         let ours = self.tcp;
         self.reply = from.reply;
         self.id = from.id;
-        // A reply once seen stays seen, but an event may be older than the reply that we saw ourselves.
-        self.status = CtStatus(from.status.0 | self.status.0 & CtStatus::SEEN_REPLY);
+        // These are never taken back, but an event may be older than what we saw ourselves.
+        self.status = CtStatus(from.status.0 | self.status.0 & (CtStatus::SEEN_REPLY | CtStatus::ASSURED));
         self.mark = from.mark;
         self.start_ns = from.start_ns.unwrap_or(self.start_ns);
         self.tcp = from.tcp.or(ours);
-        if source != Source::Snapshot {
+        if matches!(source, Source::New | Source::Update) {
             self.stay_ahead(ours);
         }
+        self.awaits_new &= matches!(source, Source::Update | Source::Get);
         self.epoch = epoch;
         self.learn_rare(from);
     }
@@ -110,9 +116,10 @@ impl Entry {
         !self.tcp.is_some_and(|tcp| matches!(tcp.state, TcpState::None | TcpState::SynSent | TcpState::SynSent2))
     }
 
-    /// Carries what packets taught an unconfirmed entry over to the confirmed one. `formerly`: the key that it was
-    /// handed out under.
-    pub fn inherit(&mut self, unconfirmed: &Entry, formerly: Option<Tuple>) {
+    /// Carries what packets taught an unconfirmed entry over to the one that `source` shows confirmed. `formerly`: the key
+    /// that it was handed out under.
+    pub fn inherit(&mut self, unconfirmed: &Entry, formerly: Option<Tuple>, source: Source) {
+        self.awaits_new |= source == Source::Get;
         self.status.0 |= unconfirmed.status.0 & CtStatus::SEEN_REPLY;
         self.stay_ahead(unconfirmed.tcp);
         if let Some(formerly) = formerly {

@@ -215,7 +215,7 @@ impl Mirror {
 
     /// An entry of the dump.
     pub fn found(&self, run: &SweepRun, entry: &Conntrack) {
-        if entry.zone == 0 && self.table.store(entry, Source::Snapshot, run.epoch, None) == Stored::Full {
+        if entry.zone == 0 && self.table.store(entry, Source::Dump, run.epoch, None) == Stored::Full {
             count(&self.over_cap);
         }
     }
@@ -327,7 +327,7 @@ impl Mirror {
     }
 
     fn keep(&self, entry: &Conntrack, deaths_before: u64) {
-        if self.table.store(entry, Source::Snapshot, self.epoch(), Some(deaths_before)) == Stored::Full {
+        if self.table.store(entry, Source::Get, self.epoch(), Some(deaths_before)) == Stored::Full {
             count(&self.over_cap);
         }
     }
@@ -381,8 +381,9 @@ impl Mirror {
             return None;
         }
         self.table.count_death();
-        // A stand-in under this tuple is a successor's, whose NEW comes later.
-        let mut entry = self.table.remove_if(&dead.orig, |entry| entry.is_confirmed() && entry.is_same(dead))?;
+        // What was not announced by NEW yet is a successor's, though it may have the same id.
+        let named = |entry: &Entry| entry.is_confirmed() && !entry.awaits_new && entry.is_same(dead);
+        let mut entry = self.table.remove_if(&dead.orig, named)?;
         entry.take_formerly().map(|orig| key_of(&orig))
     }
 

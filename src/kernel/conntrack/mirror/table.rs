@@ -119,7 +119,7 @@ impl Table {
     /// Stores what an event or snapshot says. `deaths_before` is what [`Self::deaths`] said before the snapshot was asked
     /// for; events need none, for they come in order.
     pub fn store(&self, from: &Conntrack, source: Source, epoch: u32, deaths_before: Option<u64>) -> Stored {
-        let stand_in = self.take_stand_in(from);
+        let stand_in = self.stand_in_of(from);
         let mut shard = self.shard(&from.orig);
         let old_reply = match shard.entries.entry(from.orig) {
             Slot::Occupied(mut slot) => {
@@ -127,9 +127,13 @@ impl Table {
                 let old_reply = entry.reply;
                 if !entry.is_confirmed() {
                     let unconfirmed = std::mem::replace(entry, Entry::of(from, epoch));
-                    entry.inherit(&unconfirmed, None);
+                    entry.inherit(&unconfirmed, None, source);
                 } else if entry.is_same(from) && !(source == Source::New && entry.is_past_opening()) {
                     entry.learn(from, source, epoch);
+                    if source == Source::Get {
+                        // The event came first, and has done the rest.
+                        return Stored::Yes;
+                    }
                 } else {
                     *entry = Entry::of(from, epoch);
                 }
@@ -146,8 +150,8 @@ impl Table {
                 None
             }
         };
-        if let (Some((key, unconfirmed)), Some(entry)) = (stand_in, shard.entries.get_mut(&from.orig)) {
-            entry.inherit(&unconfirmed, Some(key));
+        if let (Some((key, unconfirmed)), Some(entry)) = (&stand_in, shard.entries.get_mut(&from.orig)) {
+            entry.inherit(unconfirmed, Some(*key), source);
         }
         drop(shard);
         if let Some(old_reply) = old_reply.filter(|reply| *reply != from.reply) {
@@ -155,6 +159,12 @@ impl Table {
         }
         for (face, tuple) in aliases(&from.orig, &from.reply) {
             self.shard(&tuple).aliases.insert((face, tuple), from.orig);
+        }
+        // Last, so that a packet meets one of the two at any time.
+        if let Some((key, _)) = stand_in
+            && let Some(unconfirmed) = self.remove_if(&key, |entry| !entry.is_confirmed())
+        {
+            self.visit_orig(&from.orig, |entry| entry.inherit(&unconfirmed, None, source));
         }
         Stored::Yes
     }
@@ -202,10 +212,12 @@ impl Table {
     }
 
     /// An unconfirmed entry is known by the tuple that its first packet showed. When the kernel tells the truth about
-    /// its NAT, the stand-in under that face goes.
-    fn take_stand_in(&self, from: &Conntrack) -> Option<(Tuple, Entry)> {
-        aliases(&from.orig, &from.reply)
-            .find_map(|(_, tuple)| Some((tuple, self.remove_if(&tuple, |entry| !entry.is_confirmed())?)))
+    /// its NAT, that is another face of the entry.
+    fn stand_in_of(&self, from: &Conntrack) -> Option<(Tuple, Entry)> {
+        aliases(&from.orig, &from.reply).find_map(|(_, tuple)| {
+            let unconfirmed = |entry: &mut Entry| (!entry.is_confirmed()).then(|| entry.clone());
+            Some((tuple, self.visit_orig(&tuple, unconfirmed)??))
+        })
     }
 
     fn remove_aliases(&self, orig: &Tuple, reply: &Tuple) {

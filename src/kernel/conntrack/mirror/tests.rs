@@ -156,6 +156,22 @@ fn only_its_own_death_removes_an_entry() {
 }
 
 #[test]
+fn a_late_death_spares_a_successor_with_the_same_id() {
+    let mirror = mirror();
+    let old = entry(1000, true, false, 7);
+    let new = Conntrack { status: CtStatus(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY), ..old };
+    let shown = packet(&new, View::BetweenNats, Direction::Original);
+    mirror.lookup_with(&seen(&shown, View::BetweenNats), nothing_there).unwrap().unwrap();
+    mirror.lookup_with(&seen(&shown, View::BetweenNats), kernel_with(&[new])).unwrap().unwrap();
+    mirror.apply(&Event::Destroy(old));
+    mirror.apply(&Event::New(old));
+    let found = mirror.lookup_with(&seen(&shown, View::BetweenNats), nobody_asks).unwrap().unwrap();
+    assert_eq!(found.info, CtInfo::Established, "the event is older than the reply that GET knew of");
+    mirror.apply(&Event::Destroy(new));
+    assert_eq!(mirror.counters().entries, 0);
+}
+
+#[test]
 fn an_answer_overtaken_by_a_death_is_not_kept() {
     let mirror = mirror();
     let entry = entry(1000, false, false, 7);
