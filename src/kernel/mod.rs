@@ -6,4 +6,5 @@ pub mod namespace;
 pub mod netlink;
 pub mod nft;
 pub mod privileges;
+pub mod probe;
 pub mod queue;

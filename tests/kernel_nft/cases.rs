@@ -6,7 +6,10 @@ use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tidegate::kernel::nft::{self, Balance, Block, GateTable, Hook, NftError, QueueMode, Queues};
+use tidegate::kernel::nft::{
+    self, Balance, Block, Conflict, ConflictKind, GateTable, Hook, NftError, QueueMode, Queues,
+};
+use tidegate::kernel::probe::{self, KernelFeatures, State};
 
 pub type Outcome = Result<(), Failed>;
 
@@ -32,6 +35,9 @@ pub const CASES: &[Case] = &[
     ("fates_are_carried_out_by_the_kernel", false, fates_are_carried_out),
     ("pass_of_an_older_generation_is_queued_again", false, older_pass_is_queued),
     ("loopback_is_offered_once", false, loopback_is_offered_once),
+    ("probing_leaves_no_trace_and_agrees_with_install", false, probing_leaves_no_trace),
+    ("foreign_rules_on_our_queues_and_bits_are_found", false, foreign_rules_are_found),
+    ("the_doctor_names_what_is_wrong", false, doctor_names_what_is_wrong),
 ];
 
 fn nft(arguments: &str) -> Result<String, Failed> {
@@ -441,5 +447,109 @@ fn loopback_is_offered_once() -> Outcome {
         assert!(datagram_arrives()?);
     }
     assert_eq!(nft::read_counters()?.offered.packets, 5);
+    Ok(())
+}
+
+fn probing_leaves_no_trace() -> Outcome {
+    nft_load(FOREIGN)?;
+    let before = nft("-a list ruleset")?;
+    let features = nft::probe()?;
+    assert_eq!(nft("-a list ruleset")?, before);
+    let installed = nft::install(&GateTable::default())?;
+    assert_eq!(features.queue, Some(installed.mode == QueueMode::NftQueue));
+    if installed.mode == QueueMode::NftQueue {
+        assert_eq!(features.hash, Some(installed.balance == Balance::Connection));
+    }
+    assert_eq!((features.reject, features.xt_target), (Some(true), Some(true)));
+    Ok(())
+}
+
+fn run(line: &str) -> Outcome {
+    let mut words = line.split(' ');
+    let output = Command::new(words.next().unwrap()).args(words).output()?;
+    if output.status.success() { Ok(()) } else { Err(format!("{line}: {output:?}").into()) }
+}
+
+fn foreign_rules_are_found() -> Outcome {
+    let table = GateTable { queues: Queues { first: 10, count: 4 }, ..GateTable::default() };
+    nft::install(&table)?;
+    nft_load(FOREIGN)?;
+    assert_eq!(nft::conflicts(&table)?, [], "our own rules, and marks of others that are none of our bits");
+
+    for line in [
+        "iptables -A FORWARD -j NFQUEUE --queue-balance 13:15",
+        "iptables -A FORWARD -j NFQUEUE --queue-num 9",
+        "ip6tables -A INPUT -j CONNMARK --set-xmark 0x02000000/0x0f000000",
+        "ip6tables -A INPUT -j CONNMARK --set-xmark 0x1/0xff",
+        "iptables -A INPUT -m connmark --mark 0x1000000/0x1000000 -j ACCEPT",
+    ] {
+        run(line)?;
+    }
+    nft_load(
+        "table inet marks {
+            chain c {
+                ct mark set 5
+                ct mark set ct mark and 0xf8ffffff or 0x06000000
+                ct mark set ct mark and 0xffffff00 or 0x1
+                ct mark 5 tcp flags syn accept
+                ct mark and 0x00ff0000 == 0x00010000 tcp flags syn accept
+                meta mark set ct mark
+            }
+        }\n",
+    )?;
+    let mut kinds: Vec<(String, ConflictKind)> = nft::conflicts(&table)?
+        .into_iter()
+        .map(|Conflict { rule, kind }| (rule.split(" handle").next().unwrap().to_owned(), kind))
+        .collect();
+    kinds.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [
+        ("inet marks c", ConflictKind::MarkWritten(0x0700_0000)),
+        ("inet marks c", ConflictKind::MarkWritten(0x0700_0000)),
+        ("inet marks c", ConflictKind::MarkRead(0x0700_0000)),
+        ("inet marks c", ConflictKind::MarkRead(0x0700_0000)),
+        ("ip filter FORWARD", ConflictKind::Queue(Queues { first: 13, count: 3 })),
+        ("ip filter INPUT", ConflictKind::MarkRead(0x0100_0000)),
+        ("ip6 filter INPUT", ConflictKind::MarkWritten(0x0700_0000)),
+    ];
+    let expected: Vec<_> = expected.into_iter().map(|(rule, kind)| (rule.to_owned(), kind)).collect();
+    assert_eq!(kinds, expected);
+    Ok(())
+}
+
+fn doctor_names_what_is_wrong() -> Outcome {
+    let features = KernelFeatures::probe()?;
+    assert_eq!((features.queue, features.conntrack_netlink, features.nf_tables), (Some(true), Some(true), Some(true)));
+    let state = |table: &GateTable, name: &str| -> State {
+        let findings = probe::findings(&features, table);
+        for finding in &findings {
+            assert!(finding.state == State::Ok || finding.way_out.is_some(), "{finding} has no way out");
+        }
+        findings.iter().filter(|finding| finding.name == name).map(|finding| finding.state).max().unwrap()
+    };
+    let table = GateTable { queues: Queues { first: 10, count: 2 }, ..GateTable::default() };
+    for (name, expected) in [
+        ("queue", State::Ok),
+        ("net-admin", State::Ok),
+        ("ip-forward", State::Degraded),
+        ("queue-owner", State::Ok),
+        ("table", State::Ok),
+        ("foreign-rules", State::Ok),
+    ] {
+        assert_eq!(state(&table, name), expected, "{name}");
+    }
+    nft_load("table inet tidegate {\n}\n")?;
+    run("iptables -A INPUT -j CONNMARK --set-xmark 0x0/0xffffffff")?;
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    std::fs::write("/proc/sys/net/netfilter/nf_conntrack_acct", "0")?;
+    let (_queue, _) = tidegate::kernel::queue::Queue::open(&tidegate::kernel::queue::QueueConfig::new(11))?;
+    for (name, expected) in [
+        ("table", State::Missing),
+        ("foreign-rules", State::Degraded),
+        ("ip-forward", State::Ok),
+        ("conntrack-acct", State::Degraded),
+        ("queue-owner", State::Degraded),
+    ] {
+        assert_eq!(state(&table, name), expected, "{name}");
+    }
     Ok(())
 }

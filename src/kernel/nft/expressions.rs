@@ -20,6 +20,7 @@ const NFTA_NG_MODULUS: u16 = 2;
 const NFTA_NG_OFFSET: u16 = 4;
 const NFTA_CT_KEY: u16 = 2;
 const NFTA_CT_SREG: u16 = 4;
+const NFTA_META_SREG: u16 = 3;
 const NFT_CT_MARK: u32 = 3;
 const NFTA_BITWISE_MASK: u16 = 4;
 const NFTA_BITWISE_XOR: u16 = 5;
@@ -58,6 +59,7 @@ impl RuleFacts {
 #[derive(Default)]
 struct Walk {
     spread: Option<Queues>,
+    /// Register 1, in all likelihood, holds the conntrack mark, after the mask if there is one: (mask, xor).
     mark_loaded: bool,
     mask: Option<(u32, u32)>,
 }
@@ -80,10 +82,6 @@ pub fn of_rule(attributes: Attrs<'_>) -> RuleFacts {
             _ => {}
         }
     }
-    if walk.mark_loaded {
-        // A mark that was loaded and compared without a mask.
-        facts.mark_read |= walk.mask.map_or(u32::MAX, |(mask, _)| mask);
-    }
     facts
 }
 
@@ -102,10 +100,20 @@ fn read_expression(facts: &mut RuleFacts, walk: &mut Walk, attributes: Attrs<'_>
         "hash" => walk.spread = read_spread(data, NFTA_HASH_MODULUS, NFTA_HASH_OFFSET),
         "numgen" => walk.spread = read_spread(data, NFTA_NG_MODULUS, NFTA_NG_OFFSET),
         "target" | "match" => read_xtables(facts, data),
-        "bitwise" => walk.mask = read_bitwise(data),
-        "immediate" => walk.mask = None,
+        "bitwise" if walk.mark_loaded => walk.mask = read_bitwise(data),
+        "cmp" | "lookup" | "range" => note_read(facts, walk),
+        // `meta mark set ct mark` hands our bits on.
+        "meta" if data.clone().any(|attr| attr.kind == NFTA_META_SREG) => note_read(facts, walk),
         "ct" => read_ct(facts, walk, data),
         _ => {}
+    }
+}
+
+/// The loaded mark, masked or not, is used.
+fn note_read(facts: &mut RuleFacts, walk: &mut Walk) {
+    if walk.mark_loaded {
+        facts.mark_read |= walk.mask.map_or(u32::MAX, |(mask, _)| mask);
+        walk.mark_loaded = false;
     }
 }
 

@@ -51,11 +51,16 @@ pub struct Scope {
 
 impl Default for Scope {
     fn default() -> Scope {
-        Scope { table: nftnl::Table::new(c_string(TABLE), ProtoFamily::Inet) }
+        Scope::named(TABLE)
     }
 }
 
 impl Scope {
+    /// For a probe.
+    pub fn named(table: &str) -> Scope {
+        Scope { table: nftnl::Table::new(c_string(table), ProtoFamily::Inet) }
+    }
+
     /// The table with the comment that marks it as ours. No error if it exists.
     pub fn add_table(&self, transaction: &mut Transaction) {
         let name = self.table.get_name();
@@ -175,6 +180,10 @@ impl Scope {
             Term::Jump(chain) => rule.add_expr(&Verdict::Jump { chain: c_string(chain) }),
             Term::RejectWithReset => rule.add_expr(&Verdict::Reject(RejectionType::TcpRst)),
             Term::Reject => rule.add_expr(&Verdict::Reject(RejectionType::Icmp(IcmpCode::PortUnreach))),
+            Term::Label => {
+                rule.add_expr(&CtLabel { store: false });
+                rule.add_expr(&CtLabel { store: true });
+            }
             Term::QueueByConnection { family, ports, queues } => lower_queue_hash(rule, family, ports, queues),
             Term::QueueByAddresses { mode: QueueMode::NftQueue, queues } => rule.add_expr(&Queue::Range(queues)),
             Term::QueueByAddresses { mode: QueueMode::XtTarget, queues } => rule.add_expr(&XtQueue(queues)),
@@ -276,6 +285,18 @@ impl Expression for CtOriginal {
             .u32(sys::NFTNL_EXPR_CT_KEY, self.key)
             .u8(sys::NFTNL_EXPR_CT_DIR, 0)
             .done()
+    }
+}
+
+/// `ct label` into register 1, or from it.
+struct CtLabel {
+    store: bool,
+}
+
+impl Expression for CtLabel {
+    fn to_expr(&self, _: &nftnl::Rule<'_>) -> NonNull<sys::nftnl_expr> {
+        let register = if self.store { sys::NFTNL_EXPR_CT_SREG } else { sys::NFTNL_EXPR_CT_DREG };
+        Raw::new(c"ct").u32(register, REG_1).u32(sys::NFTNL_EXPR_CT_KEY, libc::NFT_CT_LABELS as u32).done()
     }
 }
 

@@ -30,16 +30,20 @@
 //! ```
 
 mod blocks;
+mod conflicts;
 mod error;
 mod expressions;
 mod lower;
 mod model;
+mod probe;
 mod read;
 mod text;
 mod transaction;
 
 pub use blocks::{Block, block, blocked, unblock};
+pub use conflicts::{Conflict, ConflictKind, conflicts};
 pub use error::NftError;
+pub use probe::{NftFeatures, probe};
 pub use read::{CounterValue, Counters, Present, present, read_counters};
 pub use text::print;
 

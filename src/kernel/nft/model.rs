@@ -101,6 +101,8 @@ pub enum Term {
         ports: bool,
         queues: super::Queues,
     },
+    /// For a probe: the connection's label set to itself.
+    Label,
     /// The kernel's own spread, by address pair and protocol. Matches every packet.
     QueueByAddresses {
         mode: QueueMode,

@@ -128,6 +128,7 @@ impl Display for Term {
             Term::Jump(chain) => write!(f, "jump {chain}"),
             Term::RejectWithReset => f.write_str("reject with tcp reset"),
             Term::Reject => f.write_str("reject"),
+            Term::Label => f.write_str("ct label set ct label"),
             Term::QueueByConnection { family, ports, queues } => write_queue_hash(f, family, ports, queues),
             Term::QueueByAddresses { queues, .. } => write!(f, "queue flags bypass to {queues}"),
         }

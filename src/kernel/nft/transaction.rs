@@ -51,6 +51,7 @@ pub struct Control {
 
 /// One message of an answer.
 pub struct Reply {
+    pub family: u8,
     body: Vec<u8>,
 }
 
@@ -127,7 +128,10 @@ impl Control {
                 match answer.kind {
                     NLMSG_ERROR | NLMSG_DONE => done = Some(answer.error_code().unwrap_or(0)),
                     _ => {
-                        replies.push(Reply { body: answer.body.get(NFGEN_BYTES..).unwrap_or_default().to_vec() });
+                        if let Some((nfgen, _)) = answer.netfilter() {
+                            let body = answer.body.get(NFGEN_BYTES..).unwrap_or_default().to_vec();
+                            replies.push(Reply { family: nfgen.family, body });
+                        }
                     }
                 }
             })?;
@@ -263,6 +267,12 @@ struct Step {
 }
 
 impl Transaction {
+    /// Messages so far: the index of the next.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
     /// Adds a message that is built here. `message` is `NFT_MSG_*`; the attributes are written by `build`.
     pub fn add(&mut self, what: &str, message: u16, flags: u16, build: impl FnOnce(&mut Builder)) {
         let mut builder = Builder::default();

@@ -1,0 +1,98 @@
+//! Other people's rules that meet ours: the same queue numbers, the same bits of the conntrack mark. What iptables'
+//! legacy back end holds is not seen from here.
+
+use super::error::NftError;
+use super::expressions::{self, Queueing, RuleFacts};
+use super::model::TABLE;
+use super::transaction::Control;
+use super::{GateTable, Queues};
+use std::fmt::{self, Display, Formatter};
+
+const NFT_MSG_GETRULE: u16 = 7;
+const NFPROTO_UNSPEC: u8 = 0;
+
+/// A rule of another table, and what it shares with us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// `family table chain handle N`, as `nft -a list` names it.
+    pub rule: String,
+    pub kind: ConflictKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// Sends packets to these queues, of which some are ours. As it should be when we serve as its target.
+    Queue(Queues),
+    /// May change these of our mark bits: fates would come and go.
+    MarkWritten(u32),
+    /// Looks at these of our mark bits: our fates would mean something to it.
+    MarkRead(u32),
+}
+
+impl Display for Conflict {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}", self.rule)?;
+        match self.kind {
+            ConflictKind::Queue(queues) => write!(f, " sends to queue {queues}"),
+            ConflictKind::MarkWritten(bits) => write!(f, " writes the bits {bits:#010x} of the conntrack mark"),
+            ConflictKind::MarkRead(bits) => write!(f, " looks at the bits {bits:#010x} of the conntrack mark"),
+        }
+    }
+}
+
+/// Rules of all other tables, of all families, that use a queue or a mark bit of `table`.
+pub fn conflicts(table: &GateTable) -> Result<Vec<Conflict>, NftError> {
+    let mut control = Control::open()?;
+    let replies = control.query("read all rules", NFT_MSG_GETRULE, NFPROTO_UNSPEC, true, |_| {})?;
+    Ok(replies
+        .iter()
+        .map(|reply| (reply.family, expressions::of_rule(reply.attributes())))
+        .filter(|(family, rule)| !(*family == super::transaction::NFPROTO_INET && rule.table == TABLE))
+        .flat_map(|(family, rule)| shared(table, family, &rule))
+        .collect())
+}
+
+fn shared(table: &GateTable, family: u8, rule: &RuleFacts) -> Vec<Conflict> {
+    let name = format!("{} {} {} handle {}", family_name(family), rule.table, rule.chain, rule.handle);
+    let mask = table.fate.mask;
+    let queues = match rule.queueing() {
+        Some(Queueing::Range { queues, .. } | Queueing::Computed { queues: Some(queues) }) => Some(queues),
+        Some(Queueing::Computed { queues: None }) | None => None,
+    };
+    let kinds = [
+        queues.filter(|queues| overlap(*queues, table.queues)).map(ConflictKind::Queue),
+        (rule.mark_written & mask != 0).then_some(ConflictKind::MarkWritten(rule.mark_written & mask)),
+        (rule.mark_read & mask != 0).then_some(ConflictKind::MarkRead(rule.mark_read & mask)),
+    ];
+    kinds.into_iter().flatten().map(|kind| Conflict { rule: name.clone(), kind }).collect()
+}
+
+fn overlap(one: Queues, other: Queues) -> bool {
+    one.first <= other.last() && other.first <= one.last()
+}
+
+fn family_name(family: u8) -> &'static str {
+    match family {
+        1 => "inet",
+        2 => "ip",
+        3 => "arp",
+        5 => "netdev",
+        7 => "bridge",
+        10 => "ip6",
+        _ => "?",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_overlap_at_their_ends() {
+        let ours = Queues { first: 10, count: 4 };
+        for (first, count, meets) in [(0, 10, false), (0, 11, true), (13, 1, true), (14, 9, false), (11, 1, true)] {
+            assert_eq!(overlap(Queues { first, count }, ours), meets, "{first} {count}");
+            assert_eq!(overlap(ours, Queues { first, count }), meets, "{first} {count}");
+        }
+    }
+}
