@@ -15,7 +15,7 @@ use crate::packet::decode::link::LinkType;
 use crate::packet::ingress::Timestamp;
 
 /// The reader's buffer to begin with; it grows to what a block needs.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The largest block that we read. Real captures stay below 1 MiB; a length beyond is damage, not data.
 pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;

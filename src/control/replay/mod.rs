@@ -13,9 +13,6 @@ pub mod conntrack;
 
 pub mod defrag;
 
-#[cfg(test)]
-mod tests;
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -266,3 +263,6 @@ impl Feeder {
 fn is_intact(headers: &crate::packet::decode::Headers<'_>) -> bool {
     checksum::network(&headers.ip) != Checksum::Bad && checksum::transport(headers) != Checksum::Bad
 }
+
+#[cfg(test)]
+mod tests;

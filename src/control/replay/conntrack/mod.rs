@@ -13,9 +13,6 @@
 
 mod tcp;
 
-#[cfg(test)]
-mod tests;
-
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -569,3 +566,6 @@ fn has_own_tracker(number: u8) -> bool {
 fn is_untracked_icmpv6(icmp_type: u8) -> bool {
     matches!(icmp_type, 130..=136 | 143)
 }
+
+#[cfg(test)]
+mod tests;
