@@ -1,5 +1,7 @@
 //! Fuzzing without a fuzzer: every target runs over its committed corpus and over mutations of it. See `README.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test program
+
 mod corpus;
 mod mutate;
 mod targets;
