@@ -168,18 +168,21 @@ fn a_large_table_is_dumped_in_seconds() {
     let mut socket = ConntrackSocket::open().unwrap();
     let (mut seen, mut sum) = (0u64, 0u64);
     let began = Instant::now();
-    let summary = socket
-        .dump(|entry| {
+    let mut summary = None;
+    let allocated = allocation_counter::measure(|| {
+        let dumped = socket.dump(|entry| {
             seen += 1;
             sum += u64::from(entry.orig.src_port);
-        })
-        .unwrap();
-    let dumped = began.elapsed();
+        });
+        summary = Some(dumped.unwrap());
+    });
+    let (dumped, summary) = (began.elapsed(), summary.unwrap());
+    assert!(allocated.count_total < 10, "{} allocations", allocated.count_total);
     assert_eq!((seen, summary.entries, summary.consistent), (u64::from(count), u64::from(count), true));
     assert_eq!(sum, all.iter().map(|(_, tuple)| u64::from(tuple.src_port)).sum::<u64>());
     let rate = |elapsed: std::time::Duration| f64::from(count) / elapsed.as_secs_f64();
     println!("created {:.0} entries/s, dumped {:.0} entries/s", rate(created), rate(dumped));
-    assert!(emulated || rate(dumped) > 20_000.0, "a million entries would take more than 50 s");
+    assert!(emulated || rate(dumped) > 10_000.0, "a million entries would take minutes");
     let began = Instant::now();
     for (_, tuple) in &all[..2000] {
         assert!(socket.get(&key(*tuple)).unwrap().is_some());

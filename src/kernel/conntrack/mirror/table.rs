@@ -91,6 +91,11 @@ impl Table {
         self.shards.iter().map(|shard| lock(shard).aliases.len()).sum()
     }
 
+    #[cfg(test)]
+    pub fn slot_count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).entries.capacity()).sum()
+    }
+
     /// Deaths heard of so far. A snapshot taken before one of them may speak of the dead.
     pub fn deaths(&self) -> u64 {
         self.deaths.load(Ordering::Acquire)

@@ -297,6 +297,39 @@ fn other_zones_stay_out() {
     assert_eq!((mirror.counters().entries, mirror.counters().other_zones), (0, 2));
 }
 
+/// What the module says about memory and allocation.
+#[test]
+fn an_entry_costs_what_is_documented_and_a_known_packet_nothing() {
+    const COUNT: u32 = 50_000;
+    let known = |number: u32| {
+        let port = u16::try_from(number % 50_000).unwrap();
+        entry(port, false, false, number)
+    };
+    let mirror = mirror();
+    let filled = allocation_counter::measure(|| {
+        for number in 0..COUNT {
+            mirror.apply(&Event::New(known(number)));
+        }
+    });
+    let each = filled.bytes_current / i64::from(COUNT);
+    assert!((100..=300).contains(&each), "{each} bytes for an entry");
+    let looked_up = allocation_counter::measure(|| {
+        for number in 0..1000 {
+            let known = known(number);
+            for tuple in [known.orig, known.reply] {
+                mirror.lookup_with(&seen(&tuple, View::BetweenNats), nobody_asks).unwrap().unwrap();
+            }
+        }
+    });
+    assert_eq!(looked_up.count_total, 0);
+    for number in 0..COUNT {
+        mirror.apply(&Event::Destroy(known(number)));
+    }
+    mirror.expire(NOW, |_| ());
+    let left = mirror.table.slot_count();
+    assert!(left < 5000, "{left} slots for no entry");
+}
+
 proptest! {
     /// Whatever is opened, changed, reopened and closed in whatever order: each packet finds its connection, and when all
     /// are closed nothing is left, aliases included.
