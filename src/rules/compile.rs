@@ -176,9 +176,11 @@ impl Compiler<'_> {
         let meta = self.meta(text, &ast, draft, sid, mistakes);
         let buffers = std::mem::take(&mut draft.buffers);
         let literal = literal(&buffers);
+        let header = header?;
         let rule = Rule {
             meta: Arc::new(meta),
-            header: header?,
+            ip_only: is_ip_only(draft, &header, buffers.is_empty()),
+            header,
             flow: draft.flow.unwrap_or_default(),
             packet: draft.packet.iter().map(|(test, _)| *test).collect(),
             state: draft.state.iter().map(|(test, _)| test.clone()).collect(),
@@ -461,6 +463,16 @@ fn protocol(text: &str, span: Span, draft: &mut Draft<'_>, mistakes: &mut Vec<Mi
     None
 }
 
+/// Suricata's rule: no ports, no direction, no question but about addresses and memory.
+fn is_ip_only(draft: &Draft<'_>, header: &Header, no_buffers: bool) -> bool {
+    no_buffers
+        && draft.flow.is_none()
+        && draft.packet.is_empty()
+        && header.src_ports.is_any()
+        && header.dst_ports.is_any()
+        && !matches!(header.protocol, HeaderProtocol::PktHdr | HeaderProtocol::TcpPkt | HeaderProtocol::TcpStream)
+}
+
 /// What can only be judged when all options are read.
 fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes: &mut Vec<Mistake>) {
     draft.buffers.retain(|buffer| buffer.selected.is_some() || !buffer.tests.is_empty());
@@ -679,6 +691,7 @@ fn cost(chain: &Chain) -> (u8, usize) {
         Some(BufferTest::Content(content)) if content.startswith => 2,
         Some(BufferTest::ByteTest(_)) => 3,
         Some(BufferTest::Content(content)) if content.negated => 6,
+        Some(BufferTest::Pcre(_)) => 7,
         Some(BufferTest::Content(_)) => 5,
         Some(_) => 4,
     };

@@ -29,6 +29,8 @@ pub mod compile;
 
 pub mod prefilter;
 
+pub mod addresses;
+
 pub mod ruleset;
 
 pub mod meta;

@@ -21,6 +21,8 @@ pub struct Rule {
     /// What a match leaves behind.
     pub effects: Box<[Effect]>,
     pub threshold: Option<Threshold>,
+    /// Only addresses and protocol are asked: judged once per flow and direction, on the first packet.
+    pub ip_only: bool,
     /// A match tells nobody. Its effects and its action stand.
     pub noalert: bool,
 }
@@ -354,7 +356,17 @@ pub enum BufferTest {
     ByteJump(ByteJump),
     ByteExtract(ByteExtract),
     ByteMath(ByteMath),
+    Pcre(Pcre),
     Size(NumberTest),
+}
+
+/// A regular expression with its limits compiled in.
+#[derive(Clone, Debug)]
+pub struct Pcre {
+    pub regex: Arc<pcre2::bytes::Regex>,
+    /// The subject begins where the match before ended.
+    pub relative: bool,
+    pub negated: bool,
 }
 
 /// A number of the rule, or one that a `byte_extract` or `byte_math` of the same rule has found.
@@ -587,6 +599,7 @@ impl BufferTest {
         match self {
             BufferTest::Content(content) => content.is_relative(),
             BufferTest::IsDataAt(test) => test.relative,
+            BufferTest::Pcre(pcre) => pcre.relative,
             BufferTest::ByteTest(test) => test.relative,
             BufferTest::ByteJump(jump) => jump.relative,
             BufferTest::ByteExtract(extract) => extract.relative,
@@ -600,6 +613,7 @@ impl BufferTest {
     pub fn moves(&self) -> bool {
         match self {
             BufferTest::Content(content) => !content.negated,
+            BufferTest::Pcre(pcre) => !pcre.negated,
             BufferTest::ByteJump(_) => true,
             _ => false,
         }
@@ -619,7 +633,7 @@ impl BufferTest {
             }
             BufferTest::ByteJump(jump) => variable(Some(jump.offset)) || variable(Some(jump.number.count)),
             BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
-            BufferTest::Size(_) => false,
+            BufferTest::Pcre(_) | BufferTest::Size(_) => false,
         }
     }
 }

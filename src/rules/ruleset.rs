@@ -1,12 +1,20 @@
 //! The immutable result: rules in the order in which they are judged, and groups that say which can match a packet.
 
+use std::net::IpAddr;
+
 use hashbrown::HashMap;
 
+use super::addresses::{AddressIndex, Side};
 use super::plan::{HeaderProtocol, Rule, Toward};
 use super::prefilter::Prefilter;
+use super::vars::AddressSet;
 
 /// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
 const RULE_PORT_COUNT_MAX: usize = 32;
+
+/// A rule with so few addresses is filed under them before its ports are considered, and after.
+const FEW_ADDRESS_COUNT_MAX: u64 = 1 << 16;
+const MANY_ADDRESS_COUNT_MAX: u64 = 1 << 22;
 
 /// What a packet is, as far as groups go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub struct RuleSet {
     generation: u64,
     rules: Box<[Rule]>,
     groups: Box<[Group]>,
+    /// Rules without a literal that want few addresses: of every class and direction.
+    addresses: AddressIndex,
     empty: Group,
 }
 
@@ -45,13 +55,17 @@ impl RuleSet {
     /// `rules` must stand in the order in which they are judged; `literals` holds each rule's choice for the prefilter.
     #[must_use]
     pub fn new(generation: u64, rules: Vec<Rule>, literals: &[Option<Vec<u8>>]) -> RuleSet {
+        let filed: Vec<Filed> = (rules.iter().enumerate())
+            .map(|(at, rule)| Filed::new(rule, literals.get(at).is_some_and(Option::is_some)))
+            .collect();
         let mut groups = Vec::with_capacity(Class::ALL.len() * WAYS.len());
         for class in Class::ALL {
             for way in WAYS {
-                groups.push(group(&rules, literals, class, way));
+                groups.push(group(&rules, literals, &filed, class, way));
             }
         }
-        RuleSet { generation, rules: rules.into(), groups: groups.into(), empty: Group::default() }
+        let addresses = address_index(&rules, &filed);
+        RuleSet { generation, rules: rules.into(), groups: groups.into(), addresses, empty: Group::default() }
     }
 
     /// A set that matches nothing.
@@ -96,6 +110,12 @@ impl RuleSet {
         self.groups.get(class as usize * WAYS.len() + way).unwrap_or(&self.empty)
     }
 
+    /// Rules that want one of these addresses, of any class and direction; ascending lists.
+    #[must_use]
+    pub fn by_address(&self, src: IpAddr, dst: IpAddr) -> [&[u32]; 2] {
+        self.addresses.rules(src, dst)
+    }
+
     /// The largest number of literals in one prefilter: how much scratch a thread needs.
     #[must_use]
     pub fn literal_count_max(&self) -> usize {
@@ -111,23 +131,69 @@ impl RuleSet {
 
 const WAYS: [Option<Toward>; 3] = [Some(Toward::Server), Some(Toward::Client), None];
 
-fn group(rules: &[Rule], literals: &[Option<Vec<u8>>], class: Class, way: Option<Toward>) -> Group {
+/// Where a rule is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filed {
+    Literal,
+    DstPort,
+    SrcPort,
+    Address(Side),
+    Everywhere,
+}
+
+impl Filed {
+    /// The narrowest of what the rule has.
+    fn new(rule: &Rule, has_literal: bool) -> Filed {
+        let header = &rule.header;
+        if has_literal {
+            return Filed::Literal;
+        }
+        if header.both_ways {
+            return Filed::Everywhere;
+        }
+        let (src, dst) = (header.src.size(), header.dst.size());
+        let side = if src <= dst { Side::Source } else { Side::Destination };
+        match src.min(dst) {
+            size if size <= FEW_ADDRESS_COUNT_MAX => Filed::Address(side),
+            _ if header.dst_ports.enumerated(RULE_PORT_COUNT_MAX).is_some() => Filed::DstPort,
+            _ if header.src_ports.enumerated(RULE_PORT_COUNT_MAX).is_some() => Filed::SrcPort,
+            size if size <= MANY_ADDRESS_COUNT_MAX => Filed::Address(side),
+            _ => Filed::Everywhere,
+        }
+    }
+}
+
+fn address_index(rules: &[Rule], filed: &[Filed]) -> AddressIndex {
+    let entries: Vec<(u32, Side, &AddressSet)> = (rules.iter().zip(filed).enumerate())
+        .filter_map(|(at, (rule, filed))| {
+            let number = u32::try_from(at).ok()?;
+            match filed {
+                Filed::Address(Side::Source) => Some((number, Side::Source, &*rule.header.src)),
+                Filed::Address(Side::Destination) => Some((number, Side::Destination, &*rule.header.dst)),
+                _ => None,
+            }
+        })
+        .collect();
+    AddressIndex::new(&entries)
+}
+
+fn group(rules: &[Rule], literals: &[Option<Vec<u8>>], filed: &[Filed], class: Class, way: Option<Toward>) -> Group {
     let mut entries = Vec::new();
     let mut always = Vec::new();
-    for (at, rule) in rules.iter().enumerate() {
+    for ((at, rule), filed) in rules.iter().enumerate().zip(filed) {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         if !concerns(rule, class, way) {
             continue;
         }
-        match literals.get(at).and_then(Option::as_ref) {
-            Some(literal) => entries.push((literal.clone(), number)),
-            None => always.push(number),
+        match (filed, literals.get(at).and_then(Option::as_ref)) {
+            (Filed::Literal, Some(literal)) => entries.push((literal.clone(), number)),
+            (Filed::Address(_), _) => {}
+            _ => always.push((number, *filed)),
         }
     }
     let (payload, refused) = Prefilter::build(&entries);
-    always.extend(refused);
-    always.sort_unstable();
-    always.dedup();
+    always.extend(refused.into_iter().map(|number| (number, Filed::Everywhere)));
+    always.sort_unstable_by_key(|(number, _)| *number);
     Group { payload, always: PortIndex::new(rules, &always) }
 }
 
@@ -136,16 +202,23 @@ fn concerns(rule: &Rule, class: Class, way: Option<Toward>) -> bool {
         Some(toward) => rule.flow.toward.is_none_or(|wanted| wanted == toward),
         None => !rule.flow.needs_flow(),
     };
-    let protocol_fits = match rule.header.protocol {
-        HeaderProtocol::Ip | HeaderProtocol::PktHdr | HeaderProtocol::Ipv4 | HeaderProtocol::Ipv6 => true,
-        HeaderProtocol::Tcp | HeaderProtocol::TcpPkt | HeaderProtocol::TcpStream => class == Class::Tcp,
-        HeaderProtocol::Udp => class == Class::Udp,
-        HeaderProtocol::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
-        HeaderProtocol::Icmpv4 => class == Class::Icmpv4,
-        HeaderProtocol::Icmpv6 => class == Class::Icmpv6,
-        HeaderProtocol::Sctp => class == Class::Sctp,
-    };
-    flow_fits && protocol_fits
+    flow_fits && rule.header.protocol.concerns(class)
+}
+
+impl HeaderProtocol {
+    /// Whether packets of this class can be meant; IPv4 and IPv6 are told apart elsewhere.
+    #[must_use]
+    pub fn concerns(self, class: Class) -> bool {
+        match self {
+            HeaderProtocol::Ip | HeaderProtocol::PktHdr | HeaderProtocol::Ipv4 | HeaderProtocol::Ipv6 => true,
+            HeaderProtocol::Tcp | HeaderProtocol::TcpPkt | HeaderProtocol::TcpStream => class == Class::Tcp,
+            HeaderProtocol::Udp => class == Class::Udp,
+            HeaderProtocol::Icmp => matches!(class, Class::Icmpv4 | Class::Icmpv6),
+            HeaderProtocol::Icmpv4 => class == Class::Icmpv4,
+            HeaderProtocol::Icmpv6 => class == Class::Icmpv6,
+            HeaderProtocol::Sctp => class == Class::Sctp,
+        }
+    }
 }
 
 /// Rules by the ports they want, so that a packet meets few of those that have no literal.
@@ -157,17 +230,21 @@ pub struct PortIndex {
 }
 
 impl PortIndex {
-    fn new(rules: &[Rule], numbers: &[u32]) -> PortIndex {
+    fn new(rules: &[Rule], numbers: &[(u32, Filed)]) -> PortIndex {
         let mut any = Vec::new();
         let mut index = PortIndex::default();
-        for number in numbers {
+        for (number, filed) in numbers {
             let Some(rule) = usize::try_from(*number).ok().and_then(|at| rules.get(at)) else { continue };
-            let dst = rule.header.dst_ports.enumerated(RULE_PORT_COUNT_MAX);
-            let src = rule.header.src_ports.enumerated(RULE_PORT_COUNT_MAX);
-            match (rule.header.both_ways, dst, src) {
-                (false, Some(ports), _) => file(&mut index.by_dst, &ports, *number),
-                (false, None, Some(ports)) => file(&mut index.by_src, &ports, *number),
-                _ => any.push(*number),
+            let (map, ports) = match filed {
+                Filed::DstPort => (&mut index.by_dst, &rule.header.dst_ports),
+                Filed::SrcPort => (&mut index.by_src, &rule.header.src_ports),
+                _ => {
+                    any.push(*number);
+                    continue;
+                }
+            };
+            for port in ports.enumerated(RULE_PORT_COUNT_MAX).unwrap_or_default() {
+                map.entry(port).or_default().push(*number);
             }
         }
         index.any = any.into();
@@ -182,11 +259,5 @@ impl PortIndex {
             self.by_dst.get(&dst_port).map_or(&[], Vec::as_slice),
             self.by_src.get(&src_port).map_or(&[], Vec::as_slice),
         ]
-    }
-}
-
-fn file(map: &mut HashMap<u16, Vec<u32>>, ports: &[u16], number: u32) {
-    for port in ports {
-        map.entry(*port).or_default().push(number);
     }
 }

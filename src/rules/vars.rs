@@ -171,6 +171,26 @@ impl AddressSet {
         self.v4.is_all() && self.v6.is_all()
     }
 
+    /// Sorted, disjoint, inclusive ranges, host byte order.
+    #[must_use]
+    pub fn v4_ranges(&self) -> &[(u32, u32)] {
+        &self.v4.0
+    }
+
+    /// Sorted, disjoint, inclusive ranges, host byte order.
+    #[must_use]
+    pub fn v6_ranges(&self) -> &[(u128, u128)] {
+        &self.v6.0
+    }
+
+    /// How much of the address space it holds: IPv4 addresses, and IPv6 in units of a /64, together.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let v4: u64 = self.v4.0.iter().map(|(low, high)| u64::from(high - low) + 1).sum();
+        let v6 = self.v6.0.iter().map(|(low, high)| u64::try_from((high - low) >> 64).unwrap_or(u64::MAX));
+        v6.fold(v4, u64::saturating_add)
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.v4.0.is_empty() && self.v6.0.is_empty()

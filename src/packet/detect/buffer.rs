@@ -6,7 +6,7 @@
 
 use crate::rules::plan::{
     Amount, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content, IsDataAt, JumpFrom,
-    MathOperator, Number, NumberForm, Step, VARIABLE_COUNT_MAX,
+    MathOperator, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX,
 };
 
 /// Places tried for one rule and packet: Suricata's `inspection-recursion-limit`.
@@ -32,8 +32,10 @@ impl Evaluation {
     fn run(&mut self, steps: &[Step], buffer: &[u8], mut position: usize) -> bool {
         let mut steps = steps;
         while let Some((step, rest)) = steps.split_first() {
-            if let (BufferTest::Content(content), true) = (&step.test, step.anchors) {
-                return self.try_places(content, rest, buffer, position);
+            match (&step.test, step.anchors) {
+                (BufferTest::Content(content), true) => return self.try_places(content, rest, buffer, position),
+                (BufferTest::Pcre(pcre), true) => return self.try_matches(pcre, rest, buffer, position),
+                _ => {}
             }
             match self.test(&step.test, buffer, position) {
                 Some(moved) => position = moved,
@@ -60,6 +62,49 @@ impl Evaluation {
         false
     }
 
+    /// Tries each match of an anchoring expression.
+    fn try_matches(&mut self, pcre: &Pcre, rest: &[Step], buffer: &[u8], position: usize) -> bool {
+        let base = if pcre.relative { position } else { 0 };
+        let mut from = 0;
+        while let Some((start, end)) = self.search(pcre, buffer, base, from) {
+            self.tries = self.tries.saturating_add(1);
+            if self.limit_reached() {
+                return false;
+            }
+            if self.run(rest, buffer, base + end) {
+                return true;
+            }
+            from = start + 1;
+        }
+        false
+    }
+
+    /// Start and end of the first match from `from` on, both counted from `base`, where the subject begins.
+    fn search(&mut self, pcre: &Pcre, buffer: &[u8], base: usize, from: usize) -> Option<(usize, usize)> {
+        let subject = buffer.get(base..)?;
+        if from > subject.len() {
+            return None;
+        }
+        match pcre.regex.find_at(subject, from) {
+            Ok(found) => found.map(|found| (found.start(), found.end())),
+            // A limit was reached: no match, and counted.
+            Err(_) => {
+                self.tries = u32::MAX;
+                None
+            }
+        }
+    }
+
+    fn pcre(&mut self, pcre: &Pcre, buffer: &[u8], position: usize) -> Option<usize> {
+        let base = if pcre.relative { position } else { 0 };
+        match (self.search(pcre, buffer, base, 0), pcre.negated) {
+            (Some((_, end)), false) => Some(base + end),
+            // What was given up is neither a match nor the absence of one.
+            (None, true) if !self.limit_reached() => Some(position),
+            _ => None,
+        }
+    }
+
     /// The position after a test that holds, or `None`.
     fn test(&mut self, test: &BufferTest, buffer: &[u8], position: usize) -> Option<usize> {
         match test {
@@ -72,6 +117,7 @@ impl Evaluation {
                 }
             }
             BufferTest::IsDataAt(test) => self.is_data_at(*test, buffer, position).then_some(position),
+            BufferTest::Pcre(pcre) => self.pcre(pcre, buffer, position),
             BufferTest::ByteTest(test) => self.byte_test(test, buffer, position).then_some(position),
             BufferTest::ByteJump(jump) => self.byte_jump(jump, buffer, position),
             BufferTest::ByteExtract(extract) => self.byte_extract(extract, buffer, position).map(|()| position),

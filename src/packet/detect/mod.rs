@@ -72,6 +72,11 @@ pub struct FlowView<'f> {
 }
 
 impl FlowView<'_> {
+    /// Whether rules have not yet judged a packet of this flow that went this way. Asking is judging.
+    fn is_first_of_its_way(&mut self) -> bool {
+        self.state.note_way(self.direction)
+    }
+
     fn toward(&self) -> Toward {
         match self.direction {
             Direction::Original => Toward::Server,
@@ -172,10 +177,14 @@ impl DetectThread {
         self.hits.clear();
         let buffers = Buffers { payload: headers.payload, headers };
         self.collect(rules, &buffers, flow.as_ref().map(FlowView::toward));
+        let first = flow.as_mut().is_none_or(FlowView::is_first_of_its_way);
         let mut decision = Decision::None;
         for at in 0..self.candidates.len() {
             let Some(number) = self.candidates.get(at).copied() else { break };
             let Some(rule) = rules.rule(number) else { continue };
+            if rule.ip_only && !first {
+                continue;
+            }
             self.counters.candidates += 1;
             if !self.judge(rule, &buffers, flow.as_ref(), shared, now) {
                 continue;
@@ -210,6 +219,9 @@ impl DetectThread {
         let group = rules.group(class(buffers.headers), toward);
         let (src_port, dst_port) = buffers.headers.ports();
         for list in group.always.lists(src_port, dst_port) {
+            self.candidates.extend_from_slice(list);
+        }
+        for list in rules.by_address(buffers.headers.ip.src, buffers.headers.ip.dst) {
             self.candidates.extend_from_slice(list);
         }
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
@@ -297,12 +309,12 @@ fn flow_fits(test: FlowTest, flow: Option<&FlowView<'_>>) -> bool {
 }
 
 fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>) -> bool {
-    match protocol {
+    let narrower = match protocol {
         HeaderProtocol::Ipv4 => buffers.headers.ip.version == 4,
         HeaderProtocol::Ipv6 => buffers.headers.ip.version == 6,
         // A segment without data is no part of the stream.
         HeaderProtocol::TcpStream => !buffers.payload.is_empty(),
-        // The group has seen to the others.
         _ => true,
-    }
+    };
+    narrower && protocol.concerns(class(buffers.headers))
 }

@@ -47,7 +47,7 @@ fn naive(tests: &[BufferTest], buffer: &[u8], position: i64, variables: Variable
             Some(moved) => naive(rest, buffer, moved, variables),
             None => false,
         },
-        BufferTest::ByteMath(_) => unreachable!("not generated"),
+        BufferTest::ByteMath(_) | BufferTest::Pcre(_) => unreachable!("not generated"),
     }
 }
 

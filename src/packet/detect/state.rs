@@ -12,6 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::{BuildHasher, Hash};
 
 use super::{FlowView, Headers};
+use crate::packet::conntrack::Direction;
 use crate::packet::ingress::Timestamp;
 use crate::rules::plan::{
     BitChange, BitScope, Effect, IntChange, IntCompare, IntOperand, IntTest, NameId, StateTest, Track,
@@ -31,6 +32,8 @@ const SWEEP_MICROS: u64 = 1_000_000;
 pub struct FlowDetectState {
     bits: Vec<NameId>,
     ints: Vec<(NameId, u32)>,
+    /// Whether a packet of the original direction was judged, and one of the reply direction.
+    judged: [bool; 2],
 }
 
 impl FlowDetectState {
@@ -43,6 +46,16 @@ impl FlowDetectState {
     #[must_use]
     pub fn len(&self) -> usize {
         self.bits.len() + self.ints.len()
+    }
+
+    /// Notes that a packet goes this way; true for the first.
+    pub(super) fn note_way(&mut self, direction: Direction) -> bool {
+        let [original, reply] = &mut self.judged;
+        let judged = match direction {
+            Direction::Original => original,
+            Direction::Reply => reply,
+        };
+        !std::mem::replace(judged, true)
     }
 
     fn has_bit(&self, name: NameId) -> bool {

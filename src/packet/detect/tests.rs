@@ -195,6 +195,41 @@ fn numbers_are_read_from_the_payload() {
 }
 
 #[test]
+fn expressions_match_where_their_flags_say() {
+    let payload = b"user=Admin;id=7\r\nuser=guest;id=9\r\n";
+    let table_of = |cases: &[(&str, bool)]| table("tcp", &tcp(payload), cases);
+    table_of(&[
+        (r#"pcre:"/user=[A-Z]/";"#, true),
+        (r#"pcre:"/USER=admin/i";"#, true),
+        (r#"pcre:"/USER=admin/";"#, false),
+        (r#"pcre:!"/root/";"#, true),
+        (r#"pcre:!"/user/";"#, false),
+        (r#"pcre:"/^id=/m";"#, false),
+        (r#"pcre:"/^user=guest/m";"#, true),
+        (r#"pcre:"/^user=guest/";"#, false),
+        (r#"pcre:"/Admin.*guest/s";"#, true),
+        (r#"pcre:"/Admin.*guest/";"#, false),
+        (r#"pcre:"/id=/A";"#, false),
+        (r#"pcre:"/user=/A";"#, true),
+        (r#"pcre:"/a d m i n # name/xi";"#, true),
+        (r#"content:"id="; pcre:"/^9/R";"#, true),
+        (r#"content:"id="; pcre:"/^8/R";"#, false),
+        (r#"pcre:"/user=/"; content:"guest"; within:5;"#, true),
+        (r#"pcre:"/user=/"; content:"nobody"; within:6;"#, false),
+        (r#"pcre:"/(?<=id=)\d/"; content:"|0d 0a|"; within:2;"#, true),
+        (r#"content:"user"; pcre:"/id=(\d)\r\n.*id=(?!\1)/sR";"#, true),
+    ]);
+}
+
+#[test]
+fn an_expression_that_explodes_is_given_up() {
+    let rule = r#"alert tcp any any -> any any (pcre:"/^(?:(a+)+)+b\1$/"; sid:1;)"#;
+    let mut bench = Bench::whole(rule);
+    assert_eq!(bench.sids(&tcp(&[b'a'; 1400])), [] as [u32; 0]);
+    assert!(bench.thread.counters().limit_reached <= 1);
+}
+
+#[test]
 fn header_fields_are_compared() {
     let mut packet = tcp(b"x");
     packet.ip.options = &[7, 3, 4, 0];
@@ -303,6 +338,31 @@ fn a_rule_without_flow_matches_both_directions() {
         let view = FlowView { direction, established: true, state: &mut state };
         assert_eq!(bench.outcome(&tcp(b"abc"), Some(view)).0, [(1, true)]);
     }
+}
+
+#[test]
+fn rules_of_addresses_alone_speak_once_per_flow_and_direction() {
+    let rules = "alert ip [8.8.8.8,9.9.9.0/24] any -> any any (sid:1;)\n\
+                 alert ip any any -> [8.8.8.8,1.1.1.1] any (sid:2;)\n\
+                 alert tcp any any -> 8.8.8.8 any (flags:A+; sid:3;)\n\
+                 alert udp any any -> 8.8.8.8 any (sid:4;)";
+    let mut bench = Bench::whole(rules);
+    let mut state = FlowDetectState::default();
+    let mut reply = tcp(b"x");
+    std::mem::swap(&mut reply.ip.src, &mut reply.ip.dst);
+    let mut found = Vec::new();
+    for (packet, direction) in [
+        (tcp(b"x"), Direction::Original),
+        (tcp(b"x"), Direction::Original),
+        (reply, Direction::Reply),
+        (reply, Direction::Reply),
+    ] {
+        let view = FlowView { direction, established: true, state: &mut state };
+        found.push(bench.outcome(&packet, Some(view)).0.into_iter().map(|(sid, _)| sid).collect::<Vec<_>>());
+    }
+    assert_eq!(found, [vec![2, 3], vec![3], vec![1], vec![]]);
+    // Without a flow each packet stands for itself.
+    assert_eq!((bench.sids(&tcp(b"x")), bench.sids(&tcp(b"x"))), (vec![2, 3], vec![2, 3]));
 }
 
 #[test]

@@ -21,6 +21,12 @@ impl Buffer {
         BUFFERS.get(usize::from(self.0)).unwrap_or(&PAYLOAD_INFO)
     }
 
+    /// The buffer whose sticky name is `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Buffer> {
+        Buffer::all().find(|(_, info)| info.name == name).map(|(buffer, _)| buffer)
+    }
+
     /// Buffers in the order of the table.
     pub fn all() -> impl Iterator<Item = (Buffer, &'static BufferInfo)> {
         BUFFERS.iter().enumerate().map(|(at, info)| (Buffer(u8::try_from(at).unwrap_or(0)), info))

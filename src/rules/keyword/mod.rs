@@ -12,6 +12,7 @@ mod flow;
 mod header;
 mod meta;
 mod number;
+mod pcre;
 mod refused;
 mod state;
 mod threshold;
@@ -62,7 +63,6 @@ pub enum Need {
     Datasets,
     Reputation,
     Base64,
-    Pcre,
     Transforms,
     FlowCounters,
     Tags,
@@ -108,7 +108,6 @@ impl fmt::Display for Need {
             Need::Datasets => return f.write_str("datasets are not there yet"),
             Need::Reputation => return f.write_str("IP reputation is not there yet"),
             Need::Base64 => return f.write_str("base64 is not decoded yet"),
-            Need::Pcre => return f.write_str("regular expressions are not there yet"),
             Need::Transforms => return f.write_str("transforms are not there yet"),
             Need::FlowCounters => return f.write_str("flow counters do not reach the rules yet"),
             Need::Tags => return f.write_str("tagged packets are not recorded yet"),
@@ -238,6 +237,7 @@ fn build_table() -> Table {
         meta::KEYWORDS,
         content::KEYWORDS,
         bytes::KEYWORDS,
+        pcre::KEYWORDS,
         header::KEYWORDS,
         flow::KEYWORDS,
         state::KEYWORDS,
@@ -411,6 +411,15 @@ impl<'t> Draft<'t> {
         if matches!(buffer.tests.last(), Some((BufferTest::Content(_), _))) {
             self.last_content = Some((at, buffer.tests.len() - 1));
         }
+    }
+
+    /// Adds a test to `buffer` and leaves the selection as it is.
+    fn push_into(&mut self, buffer: Buffer, test: BufferTest, arg: &Arg<'_>) {
+        self.needs.extend(buffer.info().need.map(|need| (need, arg.option())));
+        let before = self.current;
+        self.select(buffer, Span::default());
+        self.push(test, arg.option());
+        self.current = before;
     }
 
     fn select(&mut self, buffer: Buffer, span: Span) -> usize {

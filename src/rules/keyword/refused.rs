@@ -25,14 +25,6 @@ fn prefilter(_: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("prefilter", "prefilter", "", "Accepted: the prefilter is chosen without it.", prefilter),
     refused(
-        "pcre",
-        "payload",
-        Value::Required,
-        "[!]\"/expression/flags\"",
-        Need::Pcre,
-        "A regular expression matches in the buffer.",
-    ),
-    refused(
         "base64_decode",
         "payload",
         Value::Required,
