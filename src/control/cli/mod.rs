@@ -3,6 +3,7 @@
 mod block;
 mod check;
 mod common;
+mod doctor;
 mod install;
 mod keywords;
 mod replay;
@@ -38,6 +39,8 @@ enum Command {
     Remove(install::RemoveArgs),
     /// Ask a running gate how it is.
     Status(status::Args),
+    /// Say what this kernel offers, what is missing, and the way out.
+    Doctor(doctor::Args),
     /// List the rule keywords and how far each is honoured.
     Keywords(keywords::Args),
     /// Block an address at once, also for connections that exist.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Install(args) => install::install(args),
         Command::Remove(args) => install::remove(args),
         Command::Status(args) => status::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Keywords(args) => keywords::run(args),
         Command::Block(args) => block::run(args),
     };
