@@ -50,8 +50,38 @@ impl AnswerMaker {
         match (self.mode, bypass) {
             (NfqMode::Accept, None) => Answer::ACCEPT,
             (NfqMode::Accept, Some(bypass)) => Answer::ACCEPT.with_packet_mark(marked(bypass)),
+            // It has been round already: without this, a rule that does not look at the mark would queue it for ever.
+            (NfqMode::Repeat(repeat), _) if marked(repeat) == packet_mark => Answer::ACCEPT,
             (NfqMode::Repeat(repeat), _) => Answer::REPEAT.with_packet_mark(marked(repeat)),
             (NfqMode::Route { queue }, _) => Answer { disposition: Disposition::Requeue { queue }, ..Answer::ACCEPT },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maker(mode: NfqMode, bypass: Option<MarkMask>) -> AnswerMaker {
+        AnswerMaker::new(mode, bypass, FateMask::default())
+    }
+
+    #[test]
+    fn accepted_packets_leave_as_the_mode_says() {
+        let mark = MarkMask { mark: 0x10, mask: 0xf0 };
+        let pass = Some(Fate::Pass);
+        let repeat = NfqMode::Repeat(mark);
+        let requeued = Answer { disposition: Disposition::Requeue { queue: 3 }, ..Answer::ACCEPT };
+        let cases = [
+            ("plain", maker(NfqMode::Accept, None).accept(None, 0xab), Answer::ACCEPT),
+            ("no bypass mark without a pass", maker(NfqMode::Accept, Some(mark)).accept(None, 0xab), Answer::ACCEPT),
+            ("bypass", maker(NfqMode::Accept, Some(mark)).accept(pass, 0xab), Answer::ACCEPT.with_packet_mark(0x1b)),
+            ("repeat", maker(repeat, None).accept(None, 0xab), Answer::REPEAT.with_packet_mark(0x1b)),
+            ("repeated once is enough", maker(repeat, None).accept(None, 0x1b), Answer::ACCEPT),
+            ("route", maker(NfqMode::Route { queue: 3 }, None).accept(None, 0), requeued),
+        ];
+        for (name, got, want) in cases {
+            assert_eq!(got, want, "{name}");
         }
     }
 }

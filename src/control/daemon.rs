@@ -20,7 +20,7 @@ use signal_hook::iterator::Signals;
 
 use super::answer::AnswerMaker;
 use super::commands::{self, Requests};
-use super::config::{Config, Sysctl as SysctlChoice};
+use super::config::{Config, FateStore, Sysctl as SysctlChoice};
 use super::gate;
 use super::listener::{FlowListener, ListenerCounters};
 use super::reload::{Fresh, Reloader};
@@ -58,10 +58,16 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     if !privileges::may_administer_network() {
         bail!("CAP_NET_ADMIN is missing: run as root, or give the program that capability");
     }
+    if config.fate.store == FateStore::Label {
+        bail!("fate.store: label is not there yet: use `mark` (fate.mask says which bits) or `auto`");
+    }
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2]).context("cannot listen for signals")?;
     let mut reloader = Reloader::new(options.rules.clone(), &config);
     let fresh = reloader.compile().context("no rules were loaded, so nothing was started")?;
     tracing::info!("{}", fresh.summary());
+    if fresh.set.is_empty() {
+        tracing::warn!("no rules: every packet passes; give some with -S FILE or the key rule-files");
+    }
     Daemon::start(config, options, reloader, fresh)?.guard(signals)
 }
 
