@@ -27,3 +27,5 @@ mod commands;
 mod socket;
 
 pub mod replay;
+
+pub mod lab;

@@ -6,6 +6,7 @@ mod common;
 mod doctor;
 mod install;
 mod keywords;
+mod lab;
 mod replay;
 mod run;
 mod status;
@@ -41,6 +42,8 @@ enum Command {
     Status(status::Args),
     /// Say what this kernel offers, what is missing, and the way out.
     Doctor(doctor::Args),
+    /// Try everything in three network namespaces: benign traffic passes, attacks do not.
+    Lab(lab::Args),
     /// List the rule keywords and how far each is honoured.
     Keywords(keywords::Args),
     /// Block an address at once, also for connections that exist.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Remove(args) => install::remove(args),
         Command::Status(args) => status::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Lab(args) => lab::run(args, cli.verbose),
         Command::Keywords(args) => keywords::run(args),
         Command::Block(args) => block::run(args),
     };
