@@ -16,6 +16,7 @@ use crate::kernel::conntrack::{ConntrackError, ConntrackSocket};
 use crate::kernel::nft;
 use crate::packet::conntrack::Conntrack;
 
+const COUNTER_PATIENCE: Duration = Duration::from_secs(1);
 /// DESTROY events arrive at once, but the gate's listener batches.
 const FLOW_STATE_PATIENCE: Duration = Duration::from_secs(3);
 /// A rule matched, or an earlier match condemned the flow.
@@ -40,7 +41,13 @@ pub fn of_running_gate(
     interrupt: &Interrupt,
     checks: &mut Vec<Check>,
 ) -> Result<(), LabError> {
-    let status = gate.status()?;
+    // The workers publish their counters a moment later.
+    let settled = interrupt.wait_for(COUNTER_PATIENCE, || {
+        let status = gate.status()?;
+        let equal = number(&status, "ledger/offered") == number(&status, "ledger/judged");
+        Ok(equal.then_some(status))
+    })?;
+    let status = settled.map_or_else(|| gate.status(), Ok)?;
     checks.push(inspected(&status));
     checks.push(drops_have_a_rule(&status));
     checks.push(rest_dropped_in_kernel(gateway));
@@ -93,16 +100,15 @@ pub fn nothing_left() -> Check {
     }
 }
 
-/// Every packet that was offered to the queues was judged, and only rules dropped any.
+/// Every packet that was offered to the queues was judged.
 fn inspected(status: &Value) -> Check {
-    let number = |name: &str| status.pointer(&format!("/stats/{name}")).and_then(Value::as_u64);
-    let [offered, received] = ["ledger/offered", "ledger/received"].map(number);
-    let uninspected: u64 = sum(status.pointer("/stats/ledger/uninspected"));
-    let missed = uninspected.saturating_add(number("ledger/kernel_drops").unwrap_or(0));
+    let uninspected = sum(status.pointer("/stats/ledger/uninspected"));
+    let missed = uninspected.saturating_add(number(status, "ledger/kernel_drops").unwrap_or(0));
+    let [offered, judged] = ["ledger/offered", "ledger/judged"].map(|name| number(status, name));
     Check {
         what: "packets offered to the gate",
-        happened: format!("{} offered, {} received, {missed} uninspected", show(offered), show(received)),
-        ok: missed == 0 && received.is_some_and(|received| received > 0),
+        happened: format!("{} offered, {} judged, {missed} missed", show(offered), show(judged)),
+        ok: missed == 0 && judged.is_some_and(|judged| judged > 0),
     }
 }
 
@@ -121,6 +127,10 @@ fn drops_have_a_rule(status: &Value) -> Check {
         happened: if named.is_empty() { "none".to_owned() } else { named.join(", ") },
         ok: !counted.is_empty() && counted.iter().all(|(reason, _)| RULE_REASONS.contains(reason)),
     }
+}
+
+fn number(status: &Value, name: &str) -> Option<u64> {
+    status.pointer(&format!("/stats/{name}")).and_then(Value::as_u64)
 }
 
 fn sum(counters: Option<&Value>) -> u64 {
@@ -149,9 +159,13 @@ const FLOW_STATE: &str = "flow state, conntrack emptied";
 /// When the kernel forgets the connections, so does the gate.
 fn flow_state(gate: &Gate, gateway: &Namespace) -> Result<Check, LabError> {
     let before = flow_count(&gate.status()?);
-    let deleted = at("cannot empty conntrack", inside(gateway, forget_connections))?;
-    Interrupt::default()
-        .wait_for(FLOW_STATE_PATIENCE, || Ok((flow_count(&gate.status()?) == Some(0)).then_some(())))?;
+    let mut deleted = 0_usize;
+    Interrupt::default().wait_for(FLOW_STATE_PATIENCE, || {
+        // Again and again: a packet that was under way makes a new entry.
+        let more = at("cannot empty conntrack", inside(gateway, forget_connections))?;
+        deleted = deleted.saturating_add(more);
+        Ok((flow_count(&gate.status()?) == Some(0)).then_some(()))
+    })?;
     let after = flow_count(&gate.status()?);
     Ok(Check {
         what: FLOW_STATE,

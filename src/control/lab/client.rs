@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
+
 use super::cases::{Case, Family, HOME, Sender, Traffic};
 use super::dns::{self, Kind};
 use super::http::{Messages, Request, is_pattern};
@@ -83,6 +85,10 @@ fn converse(ends: Ends, requests: &[Request]) -> io::Result<Observed> {
         }
     }
     observed.last_answered = observed.answered == observed.sent;
+    if !observed.last_answered {
+        // Give up with a reset: resending for minutes would keep the connection known to everybody.
+        set_socket_linger(&stream, Some(Duration::ZERO))?;
+    }
     Ok(observed)
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cases::Family;
+use crate::control::socket::SocketError;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,8 @@ pub enum LabError {
     GateNotReady { patience: Duration, said: String },
     #[error("the gate ended at once ({status}); it said:\n{said}")]
     GateEnded { status: String, said: String },
+    #[error("the running gate does not say how it is")]
+    Status(#[source] SocketError),
     #[error("{} exists already: remove it", .0.display())]
     DirectoryTaken(PathBuf),
     #[error("interrupted")]

@@ -5,18 +5,19 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::{LabError, at};
 use super::interrupt::Interrupt;
 use super::namespace::Namespace;
 use super::topology::SERVER_NETS;
+use crate::control::socket;
 
 const SHIPPED: [(&str, &str); 3] = [
     ("tidegate.rules", include_str!("../../../rules/tidegate.rules")),
@@ -30,7 +31,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// `tidegate run`, killed on drop if it has not ended before.
 #[derive(Debug)]
 pub struct Gate {
-    program: PathBuf,
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
     listener: Option<JoinHandle<()>>,
@@ -58,7 +58,7 @@ impl Gate {
             let said = Arc::clone(&said);
             thread::spawn(move || listen(BufReader::new(stderr), &said))
         });
-        let mut gate = Gate { program: program.into(), child, said, listener, directory: directory.into() };
+        let mut gate = Gate { child, said, listener, directory: directory.into() };
         gate.wait_until_ready(interrupt)?;
         Ok(gate)
     }
@@ -76,17 +76,7 @@ impl Gate {
 
     /// What `tidegate status --json` prints.
     pub fn status(&self) -> Result<Value, LabError> {
-        let mut command = Command::new(&self.program);
-        command.arg("status").arg("--json").arg("--socket").arg(socket_path(&self.directory));
-        let output = at("cannot run `tidegate status`", command.output())?;
-        let answer = serde_json::from_slice(&output.stdout).map(|answer: Value| match answer.get("message") {
-            Some(message) => message.clone(),
-            None => answer,
-        });
-        answer.map_err(|_| LabError::Command {
-            line: "tidegate status --json".to_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        })
+        socket::ask(&socket_path(&self.directory), &json!({ "command": "status" })).map_err(LabError::Status)
     }
 
     /// Asks the gate to stop (SIGTERM) and waits. `None` when it does not.

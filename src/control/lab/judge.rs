@@ -96,6 +96,7 @@ impl Trial<'_> {
                 found.push(finding);
             }
         }
+        found.sort();
         found
     }
 

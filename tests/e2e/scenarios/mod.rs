@@ -1,6 +1,7 @@
 //! The scenarios, grouped by what they show.
 
 mod bed;
+mod lab;
 mod nft;
 
 use crate::scenario::Scenario;
@@ -16,4 +17,5 @@ pub const ALL: &[Scenario] = &[
     nft::BALANCE_HOST,
     nft::FATES,
     nft::SHIPPED_FILES,
+    lab::LAB,
 ];
