@@ -32,6 +32,7 @@ impl Features {
         let (has, name) = match need {
             Need::Queue => (self.nft_queue || self.xt_queue, "NFQUEUE: neither the nft statement nor the xt target"),
             Need::NftQueue => (self.nft_queue, "NFT_QUEUE, the nft queue statement"),
+            Need::Guest => (false, "a machine of its own, whose modules can be hidden"),
             Need::QueueConntrack => (self.queue_conntrack, "NETFILTER_NETLINK_GLUE_CT, conntrack in queue messages"),
         };
         (!has).then_some(name)

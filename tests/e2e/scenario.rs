@@ -44,6 +44,8 @@ pub enum Need {
     NftQueue,
     /// The conntrack entry in the queue message (`NETFILTER_NETLINK_GLUE_CT`).
     QueueConntrack,
+    /// A machine to take modules away from: never the one at hand.
+    Guest,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

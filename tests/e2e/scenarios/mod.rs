@@ -16,6 +16,7 @@ pub const ALL: &[Scenario] = &[
     nft::BALANCE,
     nft::BALANCE_HOST,
     nft::FATES,
+    nft::MISSING_MODULES,
     nft::SHIPPED_FILES,
     lab::LAB,
 ];

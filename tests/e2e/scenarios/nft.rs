@@ -1,21 +1,23 @@
 //! Our table between three hosts: which queue a connection meets, and what becomes of a fate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nfq::{Queue, Verdict};
 use tidegate::kernel::namespace::in_fresh_network;
-use tidegate::kernel::nft::{self, GateTable, Hook, Queues};
+use tidegate::kernel::nft::{self, Balance, GateTable, Hook, Installed, NftError, QueueMode, Queues};
 
 use crate::scenario::{Need, Scenario};
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVERS, Topology};
 use crate::toolbox::traffic::{PATIENCE, http_get, serve_http, serve_udp_echo, tcp_connect, udp_ask};
+use crate::toolbox::wait_until;
 
 const QUEUES: Queues = Queues { first: 100, count: 4 };
 const ROUNDS: usize = 40;
@@ -221,6 +223,72 @@ fn assert_reset(side: &mut TcpStream, hook: Hook, name: &str) {
     side.write_all(b"x").unwrap_or_else(|error| panic!("{hook:?} {name}: {error}"));
     let error = side.read(&mut [0; 8]).expect_err("no data");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{hook:?} {name}");
+}
+
+/// Without nft_hash, without nft_queue, without either and xt_NFQUEUE: less, less, and a clear word. xt_NFQUEUE is loaded
+/// by us, for nft_compat asks for it under a name that no module has.
+pub const MISSING_MODULES: Scenario = Scenario {
+    name: "nft::missing_modules",
+    needs: &[Need::Guest, Need::NftQueue],
+    seconds_max: 60,
+    run: missing_modules,
+};
+
+fn missing_modules() {
+    let install = || in_fresh_network(|| nft::install(&GateTable::default())).expect("a namespace");
+    let (nft_queue, by_connection) = (QueueMode::NftQueue, Balance::Connection);
+    assert_eq!(install().expect("all modules are there"), Installed { mode: nft_queue, balance: by_connection });
+
+    let hidden_hash = Hidden::module("nft_hash");
+    assert_eq!(install().expect("no nft_hash"), Installed { mode: nft_queue, balance: Balance::Addresses });
+    drop(hidden_hash);
+
+    let hidden_queue = Hidden::module("nft_queue");
+    unload("xt_NFQUEUE");
+    let features = in_fresh_network(nft::probe).expect("a namespace").expect("answers");
+    assert_eq!((features.queue, features.hash, features.xt_target), (Some(false), Some(true), Some(true)));
+    unload("xt_NFQUEUE");
+    let installed = install().expect("no nft_queue");
+    assert_eq!(installed, Installed { mode: QueueMode::XtTarget, balance: Balance::Addresses });
+
+    let hidden_target = Hidden::module("xt_NFQUEUE");
+    assert!(matches!(install(), Err(NftError::NoQueue)));
+    drop((hidden_queue, hidden_target));
+    assert_eq!(install().expect("all modules are back"), Installed { mode: nft_queue, balance: by_connection });
+}
+
+/// A module that is not loaded and cannot be, until drop.
+struct Hidden {
+    file: PathBuf,
+    away: PathBuf,
+}
+
+impl Hidden {
+    fn module(name: &str) -> Hidden {
+        let pattern = format!("/lib/modules/*/kernel/**/{name}.ko");
+        let file = glob::glob(&pattern).expect("a pattern").flatten().next().expect("the guest has this module");
+        let away = file.with_extension("hidden");
+        fs::rename(&file, &away).expect("the guest's files are ours");
+        unload(name);
+        Hidden { file, away }
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        fs::rename(&self.away, &self.file).expect("the guest's files are ours");
+    }
+}
+
+/// Rules of namespaces that are gone hold modules for a moment longer.
+fn unload(module: &str) {
+    wait_until(&format!("{module} is unloaded"), Duration::from_secs(20), || {
+        let loaded = fs::read_to_string("/proc/modules")
+            .expect("/proc")
+            .lines()
+            .any(|line| line.split(' ').next().is_some_and(|name| name == module));
+        !loaded || Command::new("rmmod").arg(module).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    });
 }
 
 /// Every file under `nft/` is taken by this kernel, and by the program that it is for.
