@@ -5,6 +5,7 @@ use libtest_mimic::Failed;
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tidegate::kernel::nft::{
     self, Balance, Block, Conflict, ConflictKind, GateTable, Hook, NftError, QueueMode, Queues,
@@ -35,6 +36,9 @@ pub const CASES: &[Case] = &[
     ("fates_are_carried_out_by_the_kernel", false, fates_are_carried_out),
     ("pass_of_an_older_generation_is_queued_again", false, older_pass_is_queued),
     ("loopback_is_offered_once", false, loopback_is_offered_once),
+    ("what_waits_in_a_queue_survives_install_and_queueing_off", false, waiting_packets_survive),
+    ("a_busy_ruleset_does_not_keep_us_from_installing", false, busy_ruleset),
+    ("install_wakes_a_dormant_table", false, dormant_table_wakes),
     ("probing_leaves_no_trace_and_agrees_with_install", false, probing_leaves_no_trace),
     ("foreign_rules_on_our_queues_and_bits_are_found", false, foreign_rules_are_found),
     ("the_doctor_names_what_is_wrong", false, doctor_names_what_is_wrong),
@@ -551,5 +555,67 @@ fn doctor_names_what_is_wrong() -> Outcome {
     ] {
         assert_eq!(state(&table, name), expected, "{name}");
     }
+    Ok(())
+}
+
+fn waiting_packets_survive() -> Outcome {
+    loopback_up()?;
+    let table = GateTable { queues: Queues { first: 20, count: 1 }, ..host() };
+    let mut queue = nfq::Queue::open()?;
+    queue.bind(20)?;
+    nft::install(&table)?;
+    let receiver = UdpSocket::bind("127.0.0.1:0")?;
+    receiver.set_read_timeout(Some(Duration::from_secs(2)))?;
+    UdpSocket::bind("127.0.0.1:0")?.send_to(b"waits", receiver.local_addr()?)?;
+    let mut packet = queue.recv()?;
+    nft::install(&GateTable { generation: 1, ..table.clone() })?;
+    nft::set_queueing(&table, false)?;
+    nft::set_queueing(&table, true)?;
+    packet.set_verdict(nfq::Verdict::Accept);
+    queue.verdict(packet)?;
+    assert_eq!(receiver.recv(&mut [0; 8])?, 5);
+    Ok(())
+}
+
+fn busy_ruleset() -> Outcome {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // A thread starts in the namespace of the one that starts it.
+        let busy = scope.spawn(|| -> Result<usize, String> {
+            let mut changes = 0;
+            while !done.load(Ordering::Relaxed) {
+                nft_load("add table ip busy; add chain ip busy c; delete table ip busy\n")
+                    .map_err(|error| format!("{error:?}"))?;
+                changes += 1;
+            }
+            Ok(changes)
+        });
+        let installs = || -> Outcome {
+            for generation in 0..30 {
+                nft::install(&GateTable { generation, ..GateTable::default() })?;
+                nft::read_counters()?;
+                if generation % 10 == 9 {
+                    assert!(nft::remove()?);
+                }
+            }
+            Ok(())
+        };
+        let outcome = installs();
+        done.store(true, Ordering::Relaxed);
+        let changes = busy.join().unwrap()?;
+        assert!(changes > 5, "the ruleset changed only {changes} times");
+        outcome
+    })
+}
+
+fn dormant_table_wakes() -> Outcome {
+    loopback_up()?;
+    nft::install(&host())?;
+    nft_load("add table inet tidegate { flags dormant; }\n")?;
+    assert!(datagram_arrives()?);
+    assert_eq!(nft::read_counters()?.offered.packets, 0);
+    nft::install(&host())?;
+    assert!(datagram_arrives()?);
+    assert_eq!(nft::read_counters()?.offered.packets, 1);
     Ok(())
 }

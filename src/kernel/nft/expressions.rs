@@ -220,3 +220,76 @@ fn word(bytes: &[u8], index: usize) -> Option<u32> {
 fn string(attr: Attr<'_>) -> String {
     String::from_utf8_lossy(attr.payload.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::netlink::wire::Builder;
+    use proptest::prelude::*;
+
+    /// A name and attributes.
+    type Expression<'a> = (&'a str, &'a [(u16, &'a [u8])]);
+
+    fn rule(expressions: &[Expression<'_>]) -> RuleFacts {
+        let mut builder = Builder::default();
+        builder.attr(NFTA_RULE_TABLE, b"t\0");
+        builder.attr(NFTA_RULE_CHAIN, b"c\0");
+        builder.attr_be64(NFTA_RULE_HANDLE, 7);
+        let list = builder.begin_nested(NFTA_RULE_EXPRESSIONS);
+        for (name, attributes) in expressions {
+            let element = builder.begin_nested(1);
+            builder.attr(NFTA_EXPR_NAME, format!("{name}\0").as_bytes());
+            let data = builder.begin_nested(NFTA_EXPR_DATA);
+            for (kind, payload) in *attributes {
+                builder.attr(*kind, payload);
+            }
+            builder.end_nested(data);
+            builder.end_nested(element);
+        }
+        builder.end_nested(list);
+        of_rule(Attrs::new(builder.as_bytes()))
+    }
+
+    #[test]
+    fn queues_are_read_from_all_that_queue() {
+        let range = |mode, first, count| Some(Queueing::Range { mode, queues: Queues { first, count } });
+        let v3 = [10u16, 4, 1, 0].map(u16::to_ne_bytes).concat();
+        let v0 = 9u16.to_ne_bytes();
+        let hash: &[(u16, &[u8])] = &[(NFTA_HASH_MODULUS, &[0, 0, 0, 4]), (NFTA_HASH_OFFSET, &[0, 0, 0, 100])];
+        let by_register: Expression<'_> = ("queue", &[(3, &[0, 1]), (4, &[0, 0, 0, 1])]);
+        let computed = Queueing::Computed { queues: Some(Queues { first: 100, count: 4 }) };
+        let cases = [
+            (rule(&[("queue", &[(1, &[0, 5]), (2, &[0, 3])])]), range(QueueMode::NftQueue, 5, 3)),
+            (rule(&[("target", &[(1, b"NFQUEUE\0"), (3, &v3)])]), range(QueueMode::XtTarget, 10, 4)),
+            (rule(&[("target", &[(1, b"NFQUEUE\0"), (3, &v0)])]), range(QueueMode::XtTarget, 9, 1)),
+            (rule(&[("target", &[(1, b"NFQUEUE\0"), (3, &[1])])]), None),
+            (rule(&[("hash", hash), by_register]), Some(computed)),
+            (rule(&[by_register]), Some(Queueing::Computed { queues: None })),
+            (rule(&[("counter", &[])]), None),
+        ];
+        for (facts, expected) in cases {
+            assert_eq!(facts.queueing(), expected, "{facts:?}");
+            assert_eq!((facts.table.as_str(), facts.chain.as_str(), facts.handle), ("t", "c", 7));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let facts = of_rule(Attrs::new(&bytes));
+            // List, element, name and its text take 20 bytes.
+            prop_assert!(facts.queueing().is_none() || bytes.len() >= 20);
+        }
+
+        #[test]
+        fn no_expression_is_too_odd(
+            name in prop::sample::select(vec!["queue", "target", "match", "ct", "bitwise", "hash", "numgen", "cmp", "meta"]),
+            kind in 0u16..8,
+            payload in proptest::collection::vec(any::<u8>(), 0..24),
+        ) {
+            let facts = rule(&[("ct", &[(NFTA_CT_KEY, &[0, 0, 0, 3])]), (name, &[(kind, &payload), (1, b"CONNMARK\0")])]);
+            prop_assert_eq!(facts.handle, 7);
+            prop_assert!(facts.queueing().is_none() || name == "queue");
+        }
+    }
+}

@@ -23,6 +23,7 @@ pub const NFT_MSG_DELRULE: u16 = 8;
 pub const NFT_MSG_NEWOBJ: u16 = 18;
 pub const NFT_OBJECT_COUNTER: u32 = 1;
 pub const NFTA_TABLE_NAME: u16 = 1;
+const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_TABLE_USERDATA: u16 = 6;
 pub const NFTA_OBJ_TABLE: u16 = 1;
 pub const NFTA_OBJ_NAME: u16 = 2;
@@ -66,6 +67,8 @@ impl Scope {
         let name = self.table.get_name();
         transaction.add("the table inet tidegate", NFT_MSG_NEWTABLE, NLM_F_CREATE, |message| {
             message.attr(NFTA_TABLE_NAME, name.to_bytes_with_nul());
+            // Wakes a table that somebody put to sleep (`flags dormant`).
+            message.attr_be32(NFTA_TABLE_FLAGS, 0);
             message.attr(NFTA_TABLE_USERDATA, &comment(MARKER));
         });
     }
