@@ -9,6 +9,7 @@
 // A test says what it expects by panicking, also in the helpers that clippy does not recognise as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod acted;
 mod events;
 mod mirror;
 mod namespace;
@@ -22,7 +23,7 @@ use libtest_mimic::{Arguments, Trial};
 type Case = (&'static str, fn());
 
 fn cases() -> impl Iterator<Item = Case> {
-    [requests::CASES, events::CASES, mirror::CASES].into_iter().flatten().copied()
+    [requests::CASES, events::CASES, mirror::CASES, acted::CASES].into_iter().flatten().copied()
 }
 
 fn main() -> ExitCode {

@@ -9,6 +9,8 @@
 //! kernel's collector may take a minute more. When the table is full, an entry without ASSURED makes room
 //! (`early_drop`), or else the packet stays untracked.
 //!
+//! `tests/kernel_conntrack` feeds the same packets to this and to the kernel, and wants the same entries.
+//!
 //! Not acted: NAT, helpers and their expectations, zones other than 0, TCP windows (see `tcp`), SCTP's states.
 
 mod tcp;
@@ -177,6 +179,12 @@ impl SimulatedConntrack {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The entry that packets with this tuple belong to, in whichever direction.
+    #[must_use]
+    pub fn find(&self, tuple: &Tuple) -> Option<&Conntrack> {
+        self.by_tuple.get(tuple).and_then(|found| self.entry(found.slot)).map(|entry| &entry.facts)
     }
 
     /// Entries that left the table since the last call, in the order in which they did.

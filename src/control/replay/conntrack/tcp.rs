@@ -20,15 +20,27 @@ mod flag {
 pub(super) struct TcpMemory {
     pub track: TcpTrack,
     last: Option<Last>,
-    /// Highest acknowledgement that each side has sent, by [`side`].
-    acked: [Option<u32>; 2],
+    sides: [Side; 2],
+    /// Both sides have sent a SYN: the handshake then ends with an ACK of the reply direction.
+    simultaneous_open: bool,
+    /// A SYN went by in LAST_ACK: the answer may be a challenge (RFC 5961), and does not acknowledge the FIN.
+    challenge_expected: bool,
+}
+
+/// How far one side has come, as far as the segments fit together (`td_end` and `td_maxack`).
+#[derive(Clone, Copy, Debug, Default)]
+struct Side {
+    /// Sequence number behind the furthest segment.
+    end: Option<u32>,
+    /// Highest acknowledgement sent.
+    acked: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Last {
     kind: Kind,
     direction: Direction,
-    /// Sequence number behind the segment, SYN and FIN counted.
+    /// Sequence number behind the segment, SYN and FIN counted. Stays as it was where a segment did not fit.
     end: u32,
 }
 
@@ -140,13 +152,6 @@ fn kind(tcp: &Tcp<'_>) -> Option<Kind> {
     })
 }
 
-fn side(direction: Direction) -> usize {
-    match direction {
-        Direction::Original => 0,
-        Direction::Reply => 1,
-    }
-}
-
 /// Whether `a` is before `b` in sequence space.
 fn before(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() < 0
@@ -167,7 +172,13 @@ impl TcpMemory {
             }
             _ => return None,
         }
-        Some(TcpMemory { track, last: None, acked: [None; 2] })
+        Some(TcpMemory {
+            track,
+            last: None,
+            sides: [Side::default(); 2],
+            simultaneous_open: false,
+            challenge_expected: false,
+        })
     }
 
     /// Moves the state machine by one segment (`nf_conntrack_tcp_packet`).
@@ -187,20 +198,24 @@ impl TcpMemory {
                 if self.may_reopen(direction) {
                     return TcpOutcome::Reopen;
                 }
-                self.last = Some(this);
-                return TcpOutcome::Ignored;
+                return self.ignore(this);
             }
             Next::Ignore if self.answers_ignored_syn(tcp, this) => {
                 // Client and server are in step, we were not.
                 old = TcpState::SynSent;
                 self.track.flags_orig = 0;
                 self.track.flags_reply = 0;
+                self.simultaneous_open = false;
+                self.challenge_expected = false;
+                self.begin_anew(direction.flipped());
                 TcpState::SynRecv
             }
-            Next::Ignore => {
-                self.last = Some(this);
+            Next::Ignore => return self.ignore(this),
+            Next::Is(TcpState::TimeWait) if self.is_challenge(this) => {
+                self.challenge_expected = false;
                 return TcpOutcome::Ignored;
             }
+            Next::Is(TcpState::SynRecv) if self.simultaneous_open && kind == Kind::Ack => TcpState::Established,
             Next::Is(new) => new,
         };
         if kind == Kind::Rst {
@@ -213,10 +228,29 @@ impl TcpMemory {
         self.take_options(tcp, kind, direction);
         self.note(tcp, this);
         self.track.state = new;
+        self.simultaneous_open |= new == TcpState::SynSent2;
         if new == TcpState::FinWait && old != new {
             *self.flags_mut(direction) |= flag::CLOSE_INIT;
         }
         outcome(kind, old, new, status)
+    }
+
+    /// Lets a segment by that may tell of a connection that began without our seeing it.
+    fn ignore(&mut self, this: Last) -> TcpOutcome {
+        self.last = Some(this);
+        if this.kind == Kind::Syn && this.direction == Direction::Original {
+            self.simultaneous_open = false;
+            self.challenge_expected = self.track.state == TcpState::LastAck;
+        }
+        TcpOutcome::Ignored
+    }
+
+    /// An ACK in LAST_ACK that answers the SYN before it, and not the FIN.
+    fn is_challenge(&self, this: Last) -> bool {
+        self.challenge_expected
+            && self.track.state == TcpState::LastAck
+            && this.kind == Kind::Ack
+            && self.last.is_some_and(|last| last.kind == Kind::Syn && last.direction != this.direction)
     }
 
     /// A SYN in TIME_WAIT or CLOSE opens anew if either side had closed with a FIN, or its own sender had sent an RST.
@@ -236,7 +270,7 @@ impl TcpMemory {
     fn judge_reset(&self, tcp: &Tcp<'_>, direction: Direction, status: CtStatus) -> Reset {
         let established = self.track.state == TcpState::Established && status.has(CtStatus::ASSURED);
         let last_is_syn = self.last.is_some_and(|last| last.kind == Kind::Syn);
-        let Some(acked) = self.acked.get(side(direction.flipped())).copied().flatten().filter(|_| !last_is_syn) else {
+        let Some(acked) = self.side(direction.flipped()).acked.filter(|_| !last_is_syn) else {
             return Reset::Closes;
         };
         if tcp.seq == 0 && !established {
@@ -272,15 +306,44 @@ impl TcpMemory {
         }
     }
 
+    /// Remembers the segment. One that acknowledges what its other side never sent is not believed: nothing of it counts
+    /// but that it was there.
     fn note(&mut self, tcp: &Tcp<'_>, this: Last) {
-        self.last = Some(this);
-        if !tcp.has(Tcp::ACK) {
-            return;
+        let acks = tcp.has(Tcp::ACK);
+        let fits = !acks || self.side(this.direction.flipped()).end.is_some_and(|end| !before(end, tcp.ack));
+        let side = self.side_mut(this.direction);
+        if side.end.is_none_or(|end| fits && before(end, this.end)) {
+            side.end = Some(this.end);
         }
-        if let Some(acked) = self.acked.get_mut(side(this.direction))
-            && acked.is_none_or(|acked| before(acked, tcp.ack))
-        {
-            *acked = Some(tcp.ack);
+        if acks && fits && side.acked.is_none_or(|acked| before(acked, tcp.ack)) {
+            side.acked = Some(tcp.ack);
+        }
+        let end = match self.last {
+            Some(last) if !(fits && this.kind == Kind::Ack) => last.end,
+            _ => this.end,
+        };
+        self.last = Some(Last { end, ..this });
+    }
+
+    /// The ignored SYN of this side was a beginning after all.
+    fn begin_anew(&mut self, direction: Direction) {
+        self.sides = [Side::default(); 2];
+        self.side_mut(direction).end = self.last.map(|last| last.end);
+    }
+
+    fn side(&self, direction: Direction) -> Side {
+        let [original, reply] = self.sides;
+        match direction {
+            Direction::Original => original,
+            Direction::Reply => reply,
+        }
+    }
+
+    fn side_mut(&mut self, direction: Direction) -> &mut Side {
+        let [original, reply] = &mut self.sides;
+        match direction {
+            Direction::Original => original,
+            Direction::Reply => reply,
         }
     }
 
