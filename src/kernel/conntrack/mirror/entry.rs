@@ -82,20 +82,27 @@ impl Entry {
 
     /// Takes over what `from` says about the same incarnation.
     pub fn learn(&mut self, from: &Conntrack, source: Source, epoch: u32) {
-        let ours = self.tcp;
         self.reply = from.reply;
         self.id = from.id;
-        // These are never taken back, but an event may be older than what we saw ourselves.
-        self.status = CtStatus(from.status.0 | self.status.0 & (CtStatus::SEEN_REPLY | CtStatus::ASSURED));
-        self.mark = from.mark;
         self.start_ns = from.start_ns.unwrap_or(self.start_ns);
+        self.epoch = epoch;
+        self.awaits_new &= matches!(source, Source::Update | Source::Get);
+        self.learn_rare(from);
+        // Whatever else told us of the entry did so later than its birth.
+        if source == Source::New {
+            self.status.0 |= from.status.0;
+            self.tcp = self.tcp.or(from.tcp);
+            return;
+        }
+        let ours = self.tcp;
+        // These are never taken back, but an event may be older than what we saw ourselves.
+        let lasting = self.status.0 & (CtStatus::SEEN_REPLY | CtStatus::ASSURED);
+        self.status = CtStatus(from.status.0 | lasting);
+        self.mark = from.mark;
         self.tcp = from.tcp.or(ours);
-        if matches!(source, Source::New | Source::Update) {
+        if source == Source::Update {
             self.stay_ahead(ours);
         }
-        self.awaits_new &= matches!(source, Source::Update | Source::Get);
-        self.epoch = epoch;
-        self.learn_rare(from);
     }
 
     /// Whether `from`, of the same tuple, is the same incarnation.
@@ -106,9 +113,9 @@ impl Entry {
         }
     }
 
-    /// Whether a TCP connection is beyond opening, so that a NEW event must speak of a successor.
-    pub fn is_past_opening(&self) -> bool {
-        self.tcp.is_some_and(|tcp| handshake_rank(tcp.state) == 0)
+    /// Whether a NEW event must speak of a successor: this one was announced, and is a TCP connection that closes.
+    pub fn is_over(&self) -> bool {
+        !self.awaits_new && self.tcp.is_some_and(|tcp| handshake_rank(tcp.state) == 0)
     }
 
     /// Whether a SYN now means that this incarnation may be over.
@@ -255,7 +262,7 @@ mod tests {
         assert_eq!(state(&entry), TcpState::Established, "an event without protoinfo changes nothing");
         entry.learn(&told(Some(TcpState::FinWait), CtStatus::CONFIRMED), Source::Update, 4);
         assert_eq!(state(&entry), TcpState::FinWait);
-        assert!(entry.is_past_opening() && entry.is_doubtful_at_syn());
+        assert!(entry.is_over() && entry.is_doubtful_at_syn());
     }
 
     #[test]

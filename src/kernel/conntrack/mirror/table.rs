@@ -133,7 +133,7 @@ impl Table {
                 if !entry.is_confirmed() {
                     let unconfirmed = std::mem::replace(entry, Entry::of(from, epoch));
                     entry.inherit(&unconfirmed, None, source);
-                } else if entry.is_same(from) && !(source == Source::New && entry.is_past_opening()) {
+                } else if entry.is_same(from) && !(source == Source::New && entry.is_over()) {
                     entry.learn(from, source, epoch);
                     if source == Source::Get {
                         // The event came first, and has done the rest.

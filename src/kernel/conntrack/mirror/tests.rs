@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::conntrack::CtStatus;
+use crate::packet::conntrack::{CtStatus, TcpState};
 
 const NOW: Timestamp = Timestamp { micros: 1_000_000_000 };
 
@@ -169,6 +169,32 @@ fn a_late_death_spares_a_successor_with_the_same_id() {
     assert_eq!(found.info, CtInfo::Established, "the event is older than the reply that GET knew of");
     mirror.apply(&Event::Destroy(new));
     assert_eq!(mirror.counters().entries, 0);
+}
+
+#[test]
+fn a_birth_heard_after_the_end_was_seen_changes_nothing() {
+    let orig = tuple(6, "10.0.0.1", 40000, "192.0.2.1", 80);
+    let track = |state| crate::packet::conntrack::TcpTrack {
+        state,
+        wscale_orig: 0,
+        wscale_reply: 0,
+        flags_orig: 0,
+        flags_reply: 0,
+    };
+    let mut born = Conntrack::of_tuples(0, orig, orig.inverted());
+    (born.id, born.status, born.tcp) = (ConntrackId(7), CtStatus(CtStatus::CONFIRMED), Some(track(TcpState::SynSent)));
+    let closed = Conntrack {
+        status: CtStatus(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY),
+        tcp: Some(track(TcpState::Close)),
+        ..born
+    };
+    let mirror = mirror();
+    let with = |tcp_flags| Seen { tcp_flags: Some(tcp_flags), ..seen(&orig, View::BetweenNats) };
+    mirror.lookup_with(&with(tcp::SYN), nothing_there).unwrap().unwrap();
+    mirror.lookup_with(&with(tcp::RST), kernel_with(&[closed])).unwrap().unwrap();
+    mirror.apply(&Event::New(born));
+    let found = mirror.lookup_with(&with(tcp::RST), nobody_asks).unwrap().unwrap();
+    assert_eq!((found.info, found.entry.tcp), (CtInfo::Established, closed.tcp));
 }
 
 #[test]
