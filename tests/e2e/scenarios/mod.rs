@@ -2,7 +2,11 @@
 
 mod bed;
 mod lab;
+mod life;
 mod nft;
+mod ruleset;
+mod state;
+mod verdicts;
 
 use crate::scenario::Scenario;
 
@@ -18,5 +22,19 @@ pub const ALL: &[Scenario] = &[
     nft::FATES,
     nft::MISSING_MODULES,
     nft::SHIPPED_FILES,
+    ruleset::PRINT,
+    ruleset::SPREAD,
+    ruleset::FOREIGN,
+    ruleset::SECOND_COPY,
+    ruleset::DROP_IN,
+    verdicts::ATTACK_AND_BENIGN,
+    verdicts::REJECT_AND_CONDEMN,
+    verdicts::NAT,
+    verdicts::RELATED_ICMP,
+    life::KILL_UNDER_LOAD,
+    life::STOPPED_FAILS_OPEN,
+    life::TERM_UNDER_LOAD,
+    life::FATE_SURVIVES,
+    state::NOTHING_IS_LEFT,
     lab::LAB,
 ];

@@ -118,7 +118,7 @@ impl<'n> Gate<'n> {
             .arg("run")
             .args(["-S", &self.path("test.rules")])
             .args(["-l", &self.path("")])
-            .args(["--set", &format!("unix-command.filename={}", self.path("command.socket"))])
+            .args(["--socket", &self.path("command.socket")])
             .args(&self.args)
             .stdout(duplicate(&log))
             .stderr(log)
@@ -168,6 +168,13 @@ impl<'n> Gate<'n> {
     /// What it wrote to standard output and error, over all starts.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    /// What the gate answers to `tidegate status --json`.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let answer = tidegate_ok(self.ns, &["status", "--json", "--socket", &self.path("command.socket")]);
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("status: {error}: {answer}"))
     }
 
     /// All whole records of `eve.json` with this `event_type`.

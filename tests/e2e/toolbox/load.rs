@@ -165,9 +165,10 @@ fn send_numbers(sockets: &[UdpSocket], per_second: u32, stop: &AtomicBool) -> io
     while !stop.load(Relaxed) {
         let due = (start.elapsed().as_secs_f64() * f64::from(per_second)) as u64;
         // After a pause of the whole machine the load goes on; it does not catch up in one burst.
-        for number in sent..due.min(sent + 64) {
-            sockets[number as usize % sockets.len()].send(&number.to_be_bytes())?;
-            sent = number + 1;
+        let burst_end = due.min(sent + 64);
+        while sent < burst_end {
+            sockets[sent as usize % sockets.len()].send(&sent.to_be_bytes())?;
+            sent += 1;
         }
         thread::sleep(Duration::from_millis(2));
     }

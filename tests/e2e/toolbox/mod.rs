@@ -1,6 +1,5 @@
 //! What scenarios are made of: namespaces, a topology, traffic, and the program under test.
 
-#[allow(dead_code)] // until the program can run
 pub mod gate;
 pub mod load;
 pub mod netns;

@@ -1,0 +1,168 @@
+//! Starting, stopping and dying under load: connections and fates outlive the program.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::scenario::{Need, Scenario};
+use crate::toolbox::gate::{Gate, counter, queueing_is_installed};
+use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
+use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
+use crate::toolbox::traffic::tcp_connect;
+use crate::toolbox::{queues, wait_until};
+
+const ECHO: u16 = 7;
+const RULES: &str = r#"
+drop tcp any any -> any 7 (msg:"E2E attack"; flow:to_server,established; content:"attack"; sid:1000001; rev:1;)
+alert tcp any any -> any 5201 (msg:"E2E never"; flow:to_server,established; content:"no iperf3 sends this"; sid:1000002; rev:1;)
+"#;
+/// How long a client waits for an answer that must not come.
+const SILENCE: Duration = Duration::from_millis(1500);
+/// Emulated, and beside 16 streams at full speed.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// `kill -9` during `iperf3` with 16 streams: none breaks; after the restart they are midstream, and inspected.
+pub const KILL_UNDER_LOAD: Scenario =
+    Scenario { name: "life::kill_under_load", needs: &[Need::Queue], seconds_max: 90, run: kill_under_load };
+
+fn kill_under_load() {
+    let net = Topology::new();
+    serve_tcp_echo(&net.server, ECHO);
+    let mut gate = Gate::started(&net.gateway, RULES);
+    let mut victim = tcp_connect(&net.client, SERVER6, ECHO).expect("a connection");
+    ask(&mut victim, b"before").expect("an echo");
+    let heartbeats = Heartbeats::start(&net.client, SERVER4, ECHO, 4);
+    let streams = Iperf::start(&net.client, &net.server, SERVER4, 16, 12);
+    heartbeats.wait_for_rounds(5, SLOW);
+
+    gate.kill();
+    heartbeats.wait_for_rounds(5, SLOW);
+    assert!(queueing_is_installed(&net.gateway), "the table outlives the program, and lets all pass");
+    ask(&mut victim, b"while dead").expect("an echo");
+    gate.start();
+    heartbeats.wait_for_rounds(5, SLOW);
+
+    let attack = ask(&mut victim, b"attack").expect_err("a connection from before the crash is inspected");
+    assert_eq!(attack.kind(), ErrorKind::WouldBlock, "{attack}");
+    let alert = &gate.wait_for_alerts(1_000_001, 1)[0];
+    let status = alert["conntrack"]["status"].to_string();
+    assert!(status.contains("confirmed") && status.contains("seen_reply"), "known as an old connection: {alert}");
+
+    let megabits = streams.finish();
+    let longest = heartbeats.finish();
+    eprintln!("{megabits:.0} Mbit/s over the crash, longest round trip {longest:.1?}");
+}
+
+/// A program that is stopped, not dead, fills its queues; the kernel then lets packets pass and drops none.
+pub const STOPPED_FAILS_OPEN: Scenario =
+    Scenario { name: "life::stopped_fails_open", needs: &[Need::Queue], seconds_max: 60, run: stopped_fails_open };
+
+fn stopped_fails_open() {
+    const LENGTH: u32 = 100;
+    let net = Topology::new();
+    let mut gate = Gate::new(&net.gateway, RULES).with(&format!("--set queue.length={LENGTH}"));
+    gate.start();
+    let load = UdpLoad::start(&net.client, &net.server, SERVER4, 9, 16, 1000);
+    load.wait_for(200, SLOW);
+
+    gate.signal(Signal::STOP);
+    // First the queues fill, then everything passes.
+    load.wait_for(2000, SLOW);
+    let rows = queues(&net.gateway);
+    assert!(rows.iter().any(|row| row.waiting >= LENGTH), "no queue is full: {rows:?}");
+    gate.signal(Signal::CONT);
+
+    load.wait_for(200, SLOW);
+    let (sent, missing) = load.finish(SLOW);
+    let rows = queues(&net.gateway);
+    assert_eq!(missing, 0, "of {sent} datagrams; {rows:?}");
+    assert!(rows.iter().all(|row| row.dropped == 0 && row.user_dropped == 0), "{rows:?}");
+    wait_until("the ledger to tell of it", Duration::from_secs(10), || {
+        let status = gate.status();
+        status["stats"]["ledger"]["uninspected"]["fail_open"].as_u64().is_some_and(|count| count >= 1000)
+    });
+}
+
+/// A graceful stop and a start under load lose not one packet.
+pub const TERM_UNDER_LOAD: Scenario =
+    Scenario { name: "life::term_under_load", needs: &[Need::Queue], seconds_max: 60, run: term_under_load };
+
+fn term_under_load() {
+    let net = Topology::new();
+    serve_tcp_echo(&net.server, ECHO);
+    let mut gate = Gate::started(&net.gateway, RULES);
+    let heartbeats = Heartbeats::start(&net.client, SERVER6, ECHO, 8);
+    let load = UdpLoad::start(&net.client, &net.server, SERVER4, 9, 16, 1000);
+    for _ in 0..3 {
+        load.wait_for(300, SLOW);
+        let served: u32 = queues(&net.gateway).iter().map(|row| row.id_sequence).sum();
+        assert!(served > 300, "the load does not go through the queues");
+        gate.stop();
+        load.wait_for(300, SLOW);
+        heartbeats.wait_for_rounds(5, SLOW);
+        gate.start();
+    }
+    load.wait_for(300, SLOW);
+    let longest = heartbeats.finish();
+    let (sent, missing) = load.finish(SLOW);
+    eprintln!("{sent} datagrams, longest round trip {longest:.1?}");
+    assert_eq!(missing, 0, "of {sent} datagrams, over three stops and starts");
+    let retransmitted = tcp_retransmissions(&net.client.proc_net("snmp"));
+    assert_eq!(retransmitted, 0, "TCP had to send segments again");
+}
+
+/// `RetransSegs` of `/proc/net/snmp`: a line of names, then a line of values.
+fn tcp_retransmissions(snmp: &str) -> u64 {
+    let mut lines = snmp.lines().filter(|line| line.starts_with("Tcp:")).map(str::split_whitespace);
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    let (_, value) = names.zip(values).find(|(name, _)| *name == "RetransSegs").expect("the counter");
+    value.parse().expect("a number")
+}
+
+/// A condemned connection stays condemned: while the program is dead, and after it has come back.
+pub const FATE_SURVIVES: Scenario =
+    Scenario { name: "life::fate_survives", needs: &[Need::Queue], seconds_max: 60, run: fate_survives };
+
+fn fate_survives() {
+    let net = Topology::new();
+    serve_tcp_echo(&net.server, ECHO);
+    let mut gate = Gate::started(&net.gateway, RULES);
+    let mut condemned = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
+    let mut benign = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
+    ask(&mut condemned, b"fine").expect("an echo");
+    ask(&mut benign, b"fine").expect("an echo");
+    ask(&mut condemned, b"attack").expect_err("the attack is dropped");
+    gate.wait_for_alerts(1_000_001, 1);
+
+    gate.kill();
+    stays_condemned(&net, &mut condemned, "after kill -9");
+    ask(&mut benign, b"attack").expect("nobody listens, all else passes");
+    gate.start();
+    stays_condemned(&net, &mut condemned, "after the restart");
+    ask(&mut benign, b"fine").expect("an echo");
+    gate.stop();
+    stays_condemned(&net, &mut condemned, "after a graceful stop");
+    ask(&mut benign, b"fine").expect("an echo");
+    assert_eq!(gate.alerts(1_000_001).len(), 1, "nobody was asked again");
+}
+
+#[track_caller]
+fn stays_condemned(net: &Topology, stream: &mut TcpStream, when: &str) {
+    let before = counter(&net.gateway, "fate_dropped");
+    ask(stream, b"anything").expect_err("condemned");
+    assert!(counter(&net.gateway, "fate_dropped") > before, "{when}: nftables dropped nothing");
+}
+
+/// Asks the echo server and takes an answer of the same length, or gives up.
+fn ask(stream: &mut TcpStream, question: &[u8]) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.write_all(question)?;
+    let mut answer = vec![0; question.len()];
+    stream.read_exact(&mut answer)?;
+    assert_eq!(answer, question);
+    sleep(Duration::from_millis(1));
+    Ok(())
+}
