@@ -28,7 +28,7 @@ help:
 	@echo 'make test          all tests, with the end-to-end scenarios on this kernel and in VMs'
 	@echo 'make check         formatting and lints'
 	@echo 'make build         release build, target/release/tidegate'
-	@echo 'make install       binary, rules and nftables examples under PREFIX=$(PREFIX) (DESTDIR is honoured)'
+	@echo 'make install       binary, rules, nftables examples and a systemd unit under PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make deps          install the Debian packages that the above need'
 	@echo 'make test-kernels  fetch the kernels that the tests boot'
 	@echo 'make clean         remove what was built'
@@ -56,6 +56,10 @@ install: build
 	for file in rules/* nft/*; do \
 		[ ! -f "$$file" ] || install -D -m 0644 "$$file" "$(DESTDIR)$(PREFIX)/share/tidegate/$$file" || exit 1; \
 	done
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local,$(PREFIX),' docs/tidegate.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/tidegate.service
+	[ -e $(DESTDIR)/etc/tidegate/tidegate.yaml ] || \
+		install -D -m 0644 docs/tidegate.yaml $(DESTDIR)/etc/tidegate/tidegate.yaml
 
 .PHONY: clean
 clean:

@@ -91,22 +91,23 @@ impl<'n> Gate<'n> {
         self.with(&format!("-q {first}:{}", first + count - 1))
     }
 
-    /// Starts it and waits until it has its queues and the rules that lead into them are in place.
+    /// Starts it and waits until it says that it is ready; it then has its queues.
     #[track_caller]
     pub fn start(&mut self) {
+        let ready_before = self.ready_count();
         self.child = Some(self.command().spawn().expect("the program can be started"));
         let deadline = Instant::now() + LIFE_CYCLE_MAX;
-        while !self.is_ready() {
+        while self.ready_count() == ready_before {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child of ours"));
             assert!(ended.is_none(), "the gate ended at its start, {}:\n{}", ended.unwrap_or_default(), self.log());
             assert!(Instant::now() < deadline, "the gate is not ready after {LIFE_CYCLE_MAX:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+        assert_eq!(queues(self.ns).len(), self.queue_count, "queues of a gate that is ready:\n{}", self.log());
     }
 
-    fn is_ready(&self) -> bool {
-        queues(self.ns).len() == self.queue_count
-            && (self.args.iter().any(|arg| arg == "--no-install") || queueing_is_installed(self.ns))
+    fn ready_count(&self) -> usize {
+        self.log().lines().filter(|line| *line == "tidegate: ready").count()
     }
 
     /// The command line that [`Gate::start`] runs.
