@@ -12,7 +12,7 @@
 //! cargo test --test e2e vm-6.12::fate    one kernel, one scenario
 //! ```
 //!
-//! Environment: `TIDEGATE_KERNELS` (see `tests/vm/fetch-kernels`), `TIDEGATE_VM=require` or `CI` (a VM that
+//! Environment: `TIDEGATE_BIN` (test another build of the program), `TIDEGATE_KERNELS` (see `tests/vm/fetch-kernels`), `TIDEGATE_VM=require` or `CI` (a VM that
 //! cannot be had is a failure and not an ignored test), `TIDEGATE_VM_ACCEL=kvm|tcg` (no probing), `TIDEGATE_VM_CONSOLE=1` (show the guest's console).
 
 // A test says what it expects by panicking, also in the helpers that clippy does not recognise as tests.

@@ -27,8 +27,8 @@ fn nothing_is_left() {
     let net = Topology::new();
     serve_tcp_echo(&net.server, ECHO);
     serve_udp_echo(&net.server, ECHO);
-    // A buffer that holds a dozen events.
-    let mut gate = Gate::new(&net.gateway, RULES).with("--set conntrack.event-buffer=8kb --set flow.sweep-interval=2");
+    // A buffer that holds a few hundred events.
+    let mut gate = Gate::new(&net.gateway, RULES).with("--set conntrack.event-buffer=64kb --set flow.sweep-interval=2");
     gate.start();
     tcp_connections(&net, CONNECTIONS / 10);
     udp_connections(&net, SERVER4, CONNECTIONS * 6 / 10);

@@ -17,7 +17,7 @@ const LIFE_CYCLE_MAX: Duration = Duration::from_secs(30);
 /// How long an event may take from the packet to the file.
 const EVENT_MAX: Duration = Duration::from_secs(10);
 
-/// The program as built; the guest has it elsewhere.
+/// The program as built, unless `TIDEGATE_BIN` says otherwise, as it does in a guest.
 pub fn binary() -> PathBuf {
     std::env::var_os("TIDEGATE_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), PathBuf::from)
 }

@@ -1,6 +1,6 @@
 //! Load that knows what it sent: whatever the gate loses, delays or garbles shows up in the numbers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Stdio};
@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use super::netns::Netns;
 use super::traffic::tcp_connect;
@@ -188,51 +186,68 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `iperf3` at full speed, `stream_count` TCP streams from client to server.
-pub struct Iperf {
-    client: Child,
+/// `iperf3` at full speed from client to server, many TCP streams, until nobody needs it any more.
+///
+/// Its own report comes at a time set beforehand; how fast things go here is not known beforehand. So progress is read
+/// from the kernel: the acknowledged bytes of each of its sockets.
+pub struct Iperf<'n> {
+    client_ns: &'n Netns,
+    client: Killed,
     _server: Killed,
     stream_count: usize,
 }
 
-impl Iperf {
+impl<'n> Iperf<'n> {
     #[track_caller]
-    pub fn start(client: &Netns, server: &Netns, address: IpAddr, stream_count: usize, seconds: u32) -> Iperf {
-        let listener = server
-            .command("iperf3")
-            .args(["--server", "--one-off"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("iperf3 is installed");
-        let listener = Killed(listener);
+    pub fn start(client_ns: &'n Netns, server_ns: &Netns, address: IpAddr, stream_count: usize) -> Iperf<'n> {
+        let spawn = |ns: &Netns, args: &str| {
+            let mut command = ns.command("iperf3");
+            command.args(args.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+            Killed(command.spawn().expect("iperf3 is installed"))
+        };
+        let server = spawn(server_ns, "--server --one-off");
         // Port 5201 is 1451 in the kernel's list of sockets.
-        wait_until("iperf3 to listen", Duration::from_secs(20), || server.proc_net("tcp6").contains(":1451 "));
-        let client = client
-            .command("iperf3")
-            .args(["--json", "--client", &address.to_string(), "--time", &seconds.to_string()])
-            .args(["--parallel", &stream_count.to_string()])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("iperf3 is installed");
-        Iperf { client, _server: listener, stream_count }
+        wait_until("iperf3 to listen", SILENCE_MAX, || server_ns.proc_net("tcp6").contains(":1451 "));
+        let client = spawn(client_ns, &format!("--client {address} --time 3600 --parallel {stream_count}"));
+        let iperf = Iperf { client_ns, client, _server: server, stream_count };
+        wait_until("iperf3's connections", SILENCE_MAX, || iperf.acknowledged().len() > stream_count);
+        iperf
     }
 
-    /// Waits for its end and panics unless all streams were alive to the end. Returns megabits per second.
+    /// Waits until each stream has had `bytes` more acknowledged; panics if one is no longer there.
     #[track_caller]
-    pub fn finish(self) -> f64 {
-        let output = self.client.wait_with_output().expect("a child of ours");
-        let report: Value = serde_json::from_slice(&output.stdout).expect("iperf3 reports JSON");
-        assert!(output.status.success() && report["error"].is_null(), "iperf3: {}", report["error"]);
-        let intervals = report["intervals"].as_array().expect("intervals");
-        // Retransmission timers after an outage are long and differ; the last third must have seen every stream.
-        let last = &intervals[intervals.len() * 2 / 3..];
-        for stream in 0..self.stream_count {
-            let bytes = |interval: &Value| interval["streams"][stream]["bytes"].as_f64().unwrap_or(0.0);
-            assert!(last.iter().map(bytes).sum::<f64>() > 0.0, "stream {stream} of {} stalled", self.stream_count);
+    pub fn wait_for_progress(&mut self, bytes: u64, limit: Duration) {
+        let before = self.acknowledged();
+        let mut behind = Vec::new();
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let ended = self.client.0.try_wait().expect("a child of ours");
+            assert!(ended.is_none(), "iperf3 gave up: {}", ended.unwrap_or_default());
+            let now = self.acknowledged();
+            let gone: Vec<&String> = before.keys().filter(|stream| !now.contains_key(*stream)).collect();
+            assert!(gone.is_empty(), "streams of iperf3 broke: {gone:?}");
+            behind =
+                before.iter().filter(|(stream, sent)| now[*stream] < **sent + bytes).map(|(s, _)| s.clone()).collect();
+            // The control connection says little.
+            if behind.len() <= 1 {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
         }
-        report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap_or(0.0) / 1e6
+        panic!("{} of {} streams of iperf3 stalled for {limit:?}: {behind:?}", behind.len() - 1, self.stream_count);
+    }
+
+    /// Acknowledged bytes of each connection, the control connection included, by the client's address.
+    fn acknowledged(&self) -> BTreeMap<String, u64> {
+        let listed = self.client_ns.sh("ss -H -t -i -n state established dport = :5201");
+        let mut lines = listed.lines();
+        let mut sockets = BTreeMap::new();
+        while let (Some(socket), Some(facts)) = (lines.next(), lines.next()) {
+            let local = socket.split_whitespace().nth(2).unwrap_or_default();
+            let acked = facts.split_whitespace().find_map(|fact| fact.strip_prefix("bytes_acked:"));
+            sockets.insert(local.to_owned(), acked.and_then(|bytes| bytes.parse().ok()).unwrap_or(0));
+        }
+        sockets
     }
 }
 

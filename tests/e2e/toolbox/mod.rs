@@ -10,6 +10,9 @@ use self::netns::Netns;
 
 use std::time::{Duration, Instant};
 
+/// How long anything may take that is only a matter of speed: emulated, loaded, beside somebody else's work.
+pub const SLOW: Duration = Duration::from_secs(60);
+
 /// Waits until `condition` holds; panics with `what` after `limit`.
 #[track_caller]
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::programs;
+use crate::toolbox::gate;
 
 /// Programs that scenarios call, beside busybox.
-const PROGRAMS: [&str; 7] = ["ip", "tc", "nft", "conntrack", "iperf3", "kmod", "xtables-nft-multi"];
+const PROGRAMS: [&str; 8] = ["ip", "ss", "tc", "nft", "conntrack", "iperf3", "kmod", "xtables-nft-multi"];
 /// Names under which a program with many names is called.
 const LINKS: [(&str, &str); 10] = [
     ("kmod", "modprobe"),
@@ -129,10 +130,8 @@ fn add_programs(root: &Root<'_>) -> io::Result<()> {
 
 /// The program under test, this test, the other tests that run in guests, and the files that the project ships.
 fn add_project(root: &Root<'_>) -> io::Result<()> {
-    let mut binaries = vec![
-        (PathBuf::from(env!("CARGO_BIN_EXE_tidegate")), "tidegate/tidegate".to_owned()),
-        (std::env::current_exe()?, "tidegate/e2e".to_owned()),
-    ];
+    let mut binaries =
+        vec![(gate::binary(), "tidegate/tidegate".to_owned()), (std::env::current_exe()?, "tidegate/e2e".to_owned())];
     for (name, path) in programs::build().map_err(io::Error::other)? {
         binaries.push((path, format!("{}/{name}", programs::GUEST_DIR)));
     }

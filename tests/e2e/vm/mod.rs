@@ -127,7 +127,7 @@ impl Vm {
             .arg(kernel.image())
             .arg("-initrd")
             .arg(&initramfs)
-            .args(["-append", &format!("console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on {}", accel.tell())])
+            .args(["-append", &format!("console=ttyS0 quiet panic=-1 oops=panic no_timer_check {}", accel.tell())])
             .arg("-serial")
             .arg(format!("file:{}", console_in(dir.path()).display()))
             .args(["-serial", "stdio"])
