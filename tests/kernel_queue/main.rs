@@ -15,6 +15,7 @@
 
 mod inside;
 mod lane;
+mod measure;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -57,6 +58,7 @@ const SCENARIOS: &[Scenario] = &[
     ("a_silent_queue_returns_in_time", a_silent_queue_returns_in_time, Needs::Nothing),
     ("the_nfq_crate_sees_the_same", the_nfq_crate_sees_the_same, Needs::Nothing),
     ("a_warm_loop_allocates_nothing", a_warm_loop_allocates_nothing, Needs::Nothing),
+    ("measure_against_the_nfq_crate", measure::against_the_nfq_crate, Needs::Measurement),
 ];
 
 fn main() -> ExitCode {
