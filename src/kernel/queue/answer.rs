@@ -136,6 +136,7 @@ impl Outbox {
             return Ok(());
         };
         if socket.send(rest).is_err() {
+            counters.send_retries = counters.send_retries.saturating_add(1);
             self.send_one_by_one(socket, counters)?;
         }
         self.clear();

@@ -107,6 +107,26 @@ fn what_the_kernel_does_not_take_is_kept() {
     assert_eq!(counters.send_retries, 0);
 }
 
+#[test]
+fn what_is_too_much_for_one_send_goes_one_by_one() {
+    const PACKETS: u32 = 200;
+    let socket = Socket::open().unwrap();
+    let send_buffer_bytes = socket.force_send_buffer(0).unwrap();
+    let (mut outbox, mut counters) = put(&(1..=PACKETS).map(|id| (id, Answer::DROP)).collect::<Vec<_>>());
+    assert!(outbox.builder.len() > send_buffer_bytes);
+    outbox.send(&socket, &mut counters).unwrap();
+    assert_eq!((outbox.is_empty(), counters.send_retries), (true, 1));
+
+    // No such queue is bound, so the kernel answers each verdict with an error, in order.
+    let mut buffer = [0; 256];
+    let mut answered = 0;
+    while let Some(len) = socket.try_receive(&mut buffer).unwrap() {
+        answered += 1;
+        assert_eq!(Messages::new(&buffer[..len]).next().unwrap().seq, answered);
+    }
+    assert_eq!(answered, PACKETS);
+}
+
 fn any_answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         4 => Just(Answer::ACCEPT),

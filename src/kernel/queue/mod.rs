@@ -82,8 +82,10 @@ pub struct Drained {
 }
 
 impl Queue {
-    /// Binds the queue and brings it into service: whole packets, flags, length, in one message, before any rule sends
-    /// packets here.
+    /// Binds the queue and brings it into service: whole packets, flags, length, in one message.
+    ///
+    /// Best before any rule sends packets here. The kernel publishes the queue a moment before it sets the copy mode
+    /// (`nfqnl_recv_config`), and drops what another CPU queues in between: microseconds, but out of our reach.
     ///
     /// A flag that the kernel refuses is left out and reported; everything else that it refuses is an error.
     ///
