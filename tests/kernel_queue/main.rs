@@ -486,9 +486,10 @@ fn four_idle_queues_cost_little_also_after_a_load() {
     assert_eq!(lane.received(3), [1; 3]);
 }
 
+/// Wide bounds: an emulated kernel measures its timeouts by a clock of its own.
 fn a_silent_queue_returns_in_time() {
     let mut queue = open(QueueConfig::new(NUMBER));
-    for (timeout, least, most) in [(SOON, 90, 400), (Duration::ZERO, 0, 50), (20 * MS, 15, 300), (SOON, 90, 400)] {
+    for (timeout, least, most) in [(SOON, 40, 2000), (Duration::ZERO, 0, 500), (20 * MS, 5, 2000), (SOON, 40, 2000)] {
         let started = Instant::now();
         assert_eq!(queue.receive(timeout).unwrap().packets, 0);
         let waited = started.elapsed().as_millis();
