@@ -5,7 +5,7 @@ use libtest_mimic::Failed;
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate::kernel::nft::{
     self, Balance, Block, Conflict, ConflictKind, GateTable, Hook, NftError, QueueMode, Queues,
@@ -578,23 +578,23 @@ fn waiting_packets_survive() -> Outcome {
 }
 
 fn busy_ruleset() -> Outcome {
+    let changes = AtomicUsize::new(0);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // A thread starts in the namespace of the one that starts it.
-        let busy = scope.spawn(|| -> Result<usize, String> {
-            let mut changes = 0;
+        let busy = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                nft_load("add table ip busy; add chain ip busy c; delete table ip busy\n")
-                    .map_err(|error| format!("{error:?}"))?;
-                changes += 1;
+                nft_load("add table ip busy; add chain ip busy c; delete table ip busy\n").unwrap();
+                changes.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(changes)
         });
         let installs = || -> Outcome {
-            for generation in 0..30 {
+            let mut generation = 0;
+            while generation < 30 || (changes.load(Ordering::Relaxed) < 10 && !busy.is_finished()) {
+                generation += 1;
                 nft::install(&GateTable { generation, ..GateTable::default() })?;
                 nft::read_counters()?;
-                if generation % 10 == 9 {
+                if generation % 10 == 0 {
                     assert!(nft::remove()?);
                 }
             }
@@ -602,8 +602,7 @@ fn busy_ruleset() -> Outcome {
         };
         let outcome = installs();
         done.store(true, Ordering::Relaxed);
-        let changes = busy.join().unwrap()?;
-        assert!(changes > 5, "the ruleset changed only {changes} times");
+        busy.join().unwrap();
         outcome
     })
 }
