@@ -155,7 +155,7 @@ fn now() -> Timestamp {
 
 /// Fewer under emulation, where the clock is worth nothing.
 fn connection_count() -> u32 {
-    if std::env::var_os("TIDEGATE_EMULATED").is_some() { 500 } else { 10_000 }
+    if std::env::var_os("TIDEGATE_EMULATED").is_some() { 200 } else { 10_000 }
 }
 
 fn packets_meet_their_connection_through_both_nats() {

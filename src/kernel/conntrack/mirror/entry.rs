@@ -118,9 +118,16 @@ impl Entry {
         !self.awaits_new && self.tcp.is_some_and(|tcp| handshake_rank(tcp.state) == 0)
     }
 
-    /// Whether a SYN now means that this incarnation may be over.
-    pub fn is_doubtful_at_syn(&self) -> bool {
-        !self.tcp.is_some_and(|tcp| matches!(tcp.state, TcpState::None | TcpState::SynSent | TcpState::SynSent2))
+    /// Whether this TCP packet does not fit what we hold, so that we hold a predecessor, or the state of long ago: events
+    /// may lag behind by whole connections, all of one id.
+    pub fn is_contradicted_by(&self, direction: Direction, tcp_flags: u8) -> bool {
+        let begins =
+            self.tcp.is_none_or(|tcp| matches!(tcp.state, TcpState::None | TcpState::SynSent | TcpState::SynSent2));
+        let unanswered = begins && !self.status.has(CtStatus::SEEN_REPLY);
+        match tcp_flags & (tcp::SYN | tcp::ACK) {
+            tcp::SYN => true,
+            _ => unanswered && direction == Direction::Original,
+        }
     }
 
     /// Carries what packets taught an unconfirmed entry over to the one that `source` shows confirmed. `formerly`: the key
@@ -262,7 +269,7 @@ mod tests {
         assert_eq!(state(&entry), TcpState::Established, "an event without protoinfo changes nothing");
         entry.learn(&told(Some(TcpState::FinWait), CtStatus::CONFIRMED), Source::Update, 4);
         assert_eq!(state(&entry), TcpState::FinWait);
-        assert!(entry.is_over() && entry.is_doubtful_at_syn());
+        assert!(entry.is_over() && entry.is_contradicted_by(Direction::Original, tcp::SYN));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use self::entry::{Entry, Source, tcp_flags_of};
 use self::shown::Shown;
 use self::table::{Faces, Stored, Table};
-use self::view::{View, tcp};
+use self::view::View;
 use super::{ConntrackError, ConntrackSocket, DumpSummary, Event};
 use crate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, Direction, FlowKey, Tuple};
 use crate::packet::ingress::{Ingress, Timestamp};
@@ -260,7 +260,7 @@ impl Mirror {
         let faces = Faces { tuple: seen.tuple, opposite: &opposite, views: seen.views, quoted: false };
         let known = match self.table.visit(&faces, |orig, direction, entry| look(orig, direction, entry, seen)) {
             Some(Look::Sure(found)) => return Ok(Some(found)),
-            Some(Look::Reopened(key, id)) => self.recheck(&key, id, &mut ask)?,
+            Some(Look::Doubtful(key, id)) => self.recheck(&key, id, &mut ask)?,
             Some(Look::Unconfirmed) | None => self.learn_by_asking(&faces, &mut ask)?,
         };
         Ok(match known {
@@ -291,8 +291,8 @@ impl Mirror {
         }))
     }
 
-    /// A SYN in a connection that is beyond opening: the kernel has either replaced its entry or ignored the SYN
-    /// (`nf_conntrack_tcp_packet`). Forgets the entry in the first case.
+    /// A packet that contradicts what we hold, as a SYN does in an open connection: the kernel has either replaced the
+    /// entry or ignored the SYN (`nf_conntrack_tcp_packet`). Takes over its word; forgets an entry that it does not have.
     fn recheck(
         &self,
         orig: &Tuple,
@@ -398,17 +398,17 @@ enum Look {
     Sure(Found),
     /// The kernel has said nothing of the entry yet: ask again.
     Unconfirmed,
-    /// A SYN where a connection stood that had been open.
-    Reopened(Tuple, ConntrackId),
+    /// The packet contradicts what we hold.
+    Doubtful(Tuple, ConntrackId),
 }
 
 fn look(orig: &Tuple, direction: Direction, entry: &mut Entry, seen: &Seen<'_>) -> Look {
     if !entry.is_confirmed() {
         return Look::Unconfirmed;
     }
-    let opens = tcp_flags_of(seen.tuple, seen.tcp_flags).is_some_and(|flags| flags & (tcp::SYN | tcp::ACK) == tcp::SYN);
-    if opens && entry.is_doubtful_at_syn() {
-        return Look::Reopened(*orig, entry.id);
+    let flags = tcp_flags_of(seen.tuple, seen.tcp_flags);
+    if flags.is_some_and(|flags| entry.is_contradicted_by(direction, flags)) {
+        return Look::Doubtful(*orig, entry.id);
     }
     Look::Sure(found(orig, direction, entry, seen))
 }

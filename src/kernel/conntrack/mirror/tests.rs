@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::view::tcp;
 use super::*;
 use crate::packet::conntrack::{CtStatus, TcpState};
 
@@ -194,6 +195,11 @@ fn a_birth_heard_after_the_end_was_seen_changes_nothing() {
     mirror.lookup_with(&with(tcp::RST), kernel_with(&[closed])).unwrap().unwrap();
     mirror.apply(&Event::New(born));
     let found = mirror.lookup_with(&with(tcp::RST), nobody_asks).unwrap().unwrap();
+    assert_eq!((found.info, found.entry.tcp), (CtInfo::Established, closed.tcp));
+    // Even when the same has happened before, and only the first connection's death and the second's birth are heard.
+    mirror.apply(&Event::Destroy(closed));
+    mirror.apply(&Event::New(born));
+    let found = mirror.lookup_with(&with(tcp::ACK), kernel_with(&[closed])).unwrap().unwrap();
     assert_eq!((found.info, found.entry.tcp), (CtInfo::Established, closed.tcp));
 }
 
