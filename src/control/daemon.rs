@@ -27,6 +27,7 @@ use super::reload::{Fresh, Reloader};
 use super::rule_files::RuleFiles;
 use super::socket::ControlSocket;
 use super::stats::{QueueWatch, Statistics};
+use super::takeover;
 use super::tracking::{ByNetlink, Tracking};
 use super::worker::{Orders, Published, Shared, Worker, now};
 use crate::kernel::conntrack::sysctl::Sysctl;
@@ -68,7 +69,17 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     if fresh.set.is_empty() {
         tracing::warn!("no rules: every packet passes; give some with -S FILE or the key rule-files");
     }
-    Daemon::start(config, options, reloader, fresh)?.guard(signals)
+    let table = options.install.then(|| gate::table_of(&config, fresh.generation));
+    let way = table.as_ref().map(takeover::clear_the_way).transpose()?;
+    match Daemon::start(config, &options, table.clone(), reloader, fresh) {
+        Ok(daemon) => daemon.guard(signals),
+        Err(error) => {
+            if let Some(way) = way {
+                way.put_back();
+            }
+            Err(error)
+        }
+    }
 }
 
 type WorkerThread = JoinHandle<Result<(), QueueError>>;
@@ -90,7 +101,13 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(config: Config, options: RunOptions, reloader: Reloader, fresh: Fresh) -> anyhow::Result<Daemon> {
+    fn start(
+        config: Config,
+        options: &RunOptions,
+        table: Option<GateTable>,
+        reloader: Reloader,
+        fresh: Fresh,
+    ) -> anyhow::Result<Daemon> {
         let control = bind_control(&config)?;
         turn_on_sysctls(&config);
         let queues = open_queues(&config)?;
@@ -136,7 +153,6 @@ impl Daemon {
             })
             .collect();
         let counters = Arc::new(ListenerCounters::default());
-        let table = options.install.then(|| gate::table_of(&config, fresh.generation));
         // Threads inherit what this thread may do, and no longer need more than this.
         drop_privileges(&config)?;
 

@@ -10,6 +10,8 @@ mod reload;
 
 mod daemon;
 
+mod takeover;
+
 mod gate;
 
 mod worker;
