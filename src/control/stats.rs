@@ -145,6 +145,9 @@ fn queue_stats(number: u16, counters: &WorkerCounters, kernel: &KernelCounters) 
         kernel_drops: u64::from(kernel.queue_dropped),
         user_drops: u64::from(kernel.user_dropped),
         overruns: u64::from(kernel.socket_drops),
+        malformed: counters.queue.malformed.saturating_add(counters.queue.truncated),
+        orphans: counters.queue.orphans,
+        verdict_errors: counters.queue.verdict_errors.total(),
     }
 }
 

@@ -46,5 +46,6 @@ pub fn clear_the_way(table: &GateTable) -> anyhow::Result<ClearedWay<'_>> {
         }
     }
     nft::set_queueing(table, false).context("cannot take the queue rules of a former run out of `inet tidegate`")?;
+    tracing::info!("the queue rules of a former run are out until the queues are bound");
     Ok(ClearedWay { table, cleared: true })
 }

@@ -216,5 +216,12 @@ pub struct QueueStats {
     pub waiting: u64,
     pub kernel_drops: u64,
     pub user_drops: u64,
+    /// Messages that found the receive buffer full: with fail-open these packets passed.
     pub overruns: u64,
+    /// Accepted because the message could not be read.
+    pub malformed: u64,
+    /// Accepted because the judge gave no answer.
+    pub orphans: u64,
+    /// Verdicts that the kernel refused; `ENOENT` (flushed meanwhile) is normal life.
+    pub verdict_errors: u64,
 }
