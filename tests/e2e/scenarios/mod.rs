@@ -12,6 +12,8 @@ use crate::scenario::Scenario;
 
 /// All of them, in the order in which they run.
 pub const ALL: &[Scenario] = &[
+    // First: sockets that others leave unanswered hold their namespaces, and so the modules of the rules in them.
+    nft::MISSING_MODULES,
     bed::FORWARDING,
     bed::QUEUE_CONNTRACK,
     bed::QUEUE_LISTING,
@@ -20,7 +22,6 @@ pub const ALL: &[Scenario] = &[
     nft::BALANCE,
     nft::BALANCE_HOST,
     nft::FATES,
-    nft::MISSING_MODULES,
     nft::SHIPPED_FILES,
     ruleset::PRINT,
     ruleset::SPREAD,
