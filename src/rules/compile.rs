@@ -15,6 +15,7 @@ use super::plan::{
 };
 use super::prefilter::literal_of;
 use super::ruleset::RuleSet;
+use super::thresholds::Thresholds;
 use super::vars::{Sets, Vars};
 
 /// What the words of rules refer to.
@@ -23,6 +24,7 @@ pub struct Context {
     pub vars: Vars,
     pub classifications: Classifications,
     pub references: References,
+    pub thresholds: Thresholds,
 }
 
 /// How to compile.
@@ -177,8 +179,9 @@ impl Compiler<'_> {
         let buffers = std::mem::take(&mut draft.buffers);
         let literal = literal(&buffers);
         let header = header?;
+        let meta = Arc::new(meta);
         let rule = Rule {
-            meta: Arc::new(meta),
+            meta: Arc::clone(&meta),
             ip_only: is_ip_only(draft, &header, buffers.is_empty()),
             header,
             flow: draft.flow.unwrap_or_default(),
@@ -192,7 +195,8 @@ impl Compiler<'_> {
                 })
                 .collect(),
             effects: draft.effects.iter().map(|(effect, _)| effect.clone()).collect(),
-            threshold: draft.threshold,
+            threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
+            suppressions: self.context.thresholds.suppressions(meta.gid, sid),
             noalert: draft.noalert,
         };
         Some((rule, literal))

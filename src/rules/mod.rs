@@ -21,6 +21,8 @@ pub mod vars;
 
 pub mod config;
 
+pub mod thresholds;
+
 pub mod keyword;
 
 pub mod plan;
@@ -39,4 +41,5 @@ pub use compile::{Compiled, Context, Options, Rejected, compile};
 pub use config::{Classifications, References, Source};
 pub use error::{Code, Diagnostic, Severity};
 pub use ruleset::RuleSet;
+pub use thresholds::Thresholds;
 pub use vars::Vars;

@@ -21,6 +21,8 @@ pub struct Rule {
     /// What a match leaves behind.
     pub effects: Box<[Effect]>,
     pub threshold: Option<Threshold>,
+    /// What the administrator does not want told; actions stand.
+    pub suppressions: Box<[Suppression]>,
     /// Only addresses and protocol are asked: judged once per flow and direction, on the first packet.
     pub ip_only: bool,
     /// A match tells nobody. Its effects and its action stand.
@@ -31,6 +33,22 @@ impl Rule {
     #[must_use]
     pub fn action(&self) -> RuleAction {
         self.meta.action
+    }
+
+    /// Whether Suricata would let `drop` and `pass` decide about the whole flow: rules of addresses alone, and those that
+    /// look at the stream. The others decide about the packet that they matched.
+    #[must_use]
+    pub fn decides_flow(&self) -> bool {
+        let tcp = matches!(
+            self.header.protocol,
+            HeaderProtocol::Tcp
+                | HeaderProtocol::TcpStream
+                | HeaderProtocol::Ip
+                | HeaderProtocol::Ipv4
+                | HeaderProtocol::Ipv6
+        );
+        let stream = tcp && self.packet.is_empty() && self.flow.stream != Some(false) && !self.buffers.is_empty();
+        self.ip_only || stream
     }
 }
 
@@ -327,6 +345,15 @@ pub enum Track {
     Rule,
 }
 
+/// `suppress` of `threshold.config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Suppression {
+    Always,
+    Source(Arc<AddressSet>),
+    Destination(Arc<AddressSet>),
+    Either(Arc<AddressSet>),
+}
+
 /// All that is asked of one buffer: every chain must match, independently of the others.
 #[derive(Clone, Debug)]
 pub struct BufferPlan {
@@ -614,7 +641,7 @@ impl BufferTest {
         match self {
             BufferTest::Content(content) => !content.negated,
             BufferTest::Pcre(pcre) => !pcre.negated,
-            BufferTest::ByteJump(_) => true,
+            BufferTest::ByteJump(_) | BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
             _ => false,
         }
     }

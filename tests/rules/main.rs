@@ -95,6 +95,22 @@ fn what_we_ship_compiles_without_a_word() {
     }
 }
 
+/// Twenty mistakes in forty thousand rules: exactly those are named, and the rest loads.
+#[test]
+fn broken_rules_among_many_are_named_one_by_one() {
+    let mut text = String::new();
+    let mut broken = Vec::new();
+    for at in 1..=40_000u32 {
+        let option = if at % 2_000 == 0 { "contnet" } else { "content" };
+        text.push_str(&format!("alert tcp any any -> any any (msg:\"{at}\"; {option}:\"literal {at}\"; sid:{at};)\n"));
+        broken.extend((at % 2_000 == 0).then_some((at, Some(at))));
+    }
+    let compiled = compile(&[Source::new("many.rules", text)], &context(), &Options::default());
+    let named: Vec<(u32, Option<u32>)> = compiled.rejected.iter().map(|rule| (rule.line, rule.sid)).collect();
+    assert_eq!(named, broken);
+    assert_eq!((compiled.rules, compiled.loaded(), broken.len()), (40_000, 39_980, 20));
+}
+
 /// What of Emerging Threats Open is only refused because something is not built yet, and what for.
 #[test]
 fn rule_sets_of_others_have_no_mistakes() {

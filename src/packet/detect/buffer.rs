@@ -120,8 +120,8 @@ impl Evaluation {
             BufferTest::Pcre(pcre) => self.pcre(pcre, buffer, position),
             BufferTest::ByteTest(test) => self.byte_test(test, buffer, position).then_some(position),
             BufferTest::ByteJump(jump) => self.byte_jump(jump, buffer, position),
-            BufferTest::ByteExtract(extract) => self.byte_extract(extract, buffer, position).map(|()| position),
-            BufferTest::ByteMath(math) => self.byte_math(math, buffer, position).map(|()| position),
+            BufferTest::ByteExtract(extract) => self.byte_extract(extract, buffer, position),
+            BufferTest::ByteMath(math) => self.byte_math(math, buffer, position),
             BufferTest::Size(test) => test.accepts(buffer.len() as u64).then_some(position),
         }
     }
@@ -239,20 +239,21 @@ impl Evaluation {
         (target < buffer.len()).then_some(target)
     }
 
-    fn byte_extract(&mut self, extract: &ByteExtract, buffer: &[u8], position: usize) -> Option<()> {
+    /// The next test is relative to the end of what was read, as in Suricata.
+    fn byte_extract(&mut self, extract: &ByteExtract, buffer: &[u8], position: usize) -> Option<usize> {
         let at = self.place(extract.offset, extract.relative, position)?;
-        let (value, _) = self.read(&extract.number, buffer, at)?;
+        let (value, taken) = self.read(&extract.number, buffer, at)?;
         let mut value = masked(value, extract.number.bitmask).checked_mul(u64::from(extract.multiplier))?;
         if extract.align > 0 {
             value = value.checked_next_multiple_of(u64::from(extract.align))?;
         }
         self.store(extract.into, value);
-        Some(())
+        Some(at + taken)
     }
 
-    fn byte_math(&mut self, math: &ByteMath, buffer: &[u8], position: usize) -> Option<()> {
+    fn byte_math(&mut self, math: &ByteMath, buffer: &[u8], position: usize) -> Option<usize> {
         let at = self.place(math.offset, math.relative, position)?;
-        let (value, _) = self.read(&math.number, buffer, at)?;
+        let (value, taken) = self.read(&math.number, buffer, at)?;
         let operand = match math.value {
             Amount::Number(number) => u64::from_ne_bytes(number.to_ne_bytes()),
             Amount::Variable(at) => self.variable(at),
@@ -267,7 +268,7 @@ impl Evaluation {
             MathOperator::ShiftRight => value.checked_shr(shift).unwrap_or(0),
         };
         self.store(math.into, masked(result, math.number.bitmask));
-        Some(())
+        Some(at + taken)
     }
 }
 

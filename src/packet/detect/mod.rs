@@ -117,6 +117,8 @@ pub struct Match<'a> {
     pub rule: &'a Arc<RuleMeta>,
     /// False for `noalert`, and for matches that a threshold keeps quiet.
     pub alert: bool,
+    /// Whether Suricata would let this match decide about the whole flow ([`Rule::decides_flow`]).
+    pub decides_flow: bool,
 }
 
 impl<'a> Outcome<'a> {
@@ -125,7 +127,8 @@ impl<'a> Outcome<'a> {
         let rules = self.rules;
         self.hits
             .iter()
-            .filter_map(move |hit| rules.rule(hit.rule).map(|rule| Match { rule: &rule.meta, alert: hit.alert }))
+            .filter_map(move |hit| rules.rule(hit.rule).map(|rule| (rule, hit.alert)))
+            .map(|(rule, alert)| Match { rule: &rule.meta, alert, decides_flow: rule.decides_flow() })
     }
 
     #[must_use]

@@ -36,10 +36,10 @@ fn naive(tests: &[BufferTest], buffer: &[u8], position: i64, variables: Variable
             byte_test(test, buffer, position, &variables) && naive(rest, buffer, position, variables)
         }
         BufferTest::ByteExtract(extract) => match byte_extract(extract, buffer, position) {
-            Some(number) => {
+            Some((number, end)) => {
                 let mut variables = variables;
                 variables[usize::from(extract.into)] = number;
-                naive(rest, buffer, position, variables)
+                naive(rest, buffer, end, variables)
             }
             None => false,
         },
@@ -113,9 +113,10 @@ fn byte_test(test: &ByteTest, buffer: &[u8], position: i64, variables: &Variable
     holds != test.negated
 }
 
-fn byte_extract(extract: &ByteExtract, buffer: &[u8], position: i64) -> Option<u64> {
-    let base = if extract.relative { position } else { 0 };
-    number(&extract.number, buffer, base + extract.offset)
+fn byte_extract(extract: &ByteExtract, buffer: &[u8], position: i64) -> Option<(u64, i64)> {
+    let Amount::Number(count) = extract.number.count else { unreachable!("not generated") };
+    let at = extract.offset + if extract.relative { position } else { 0 };
+    Some((number(&extract.number, buffer, at)?, at + count))
 }
 
 fn byte_jump(jump: &ByteJump, buffer: &[u8], position: i64, variables: &Variables) -> Option<i64> {

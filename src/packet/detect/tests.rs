@@ -187,7 +187,10 @@ fn numbers_are_read_from_the_payload() {
             (r#"byte_jump:1,0,from_end,post_offset -2; content:"|ff fe|"; within:2;"#, true),
             (r#"byte_extract:2,0,n; content:"hello"; depth:n; offset:2;"#, true),
             (r#"byte_extract:1,1,n; byte_test:1,=,n,1;"#, true),
-            (r#"byte_extract:1,1,n; content:"|00 00|"; distance:n;"#, true),
+            // The next test is relative to the end of what was extracted.
+            (r#"byte_extract:2,0,n; content:"hello"; within:5;"#, true),
+            (r#"content:"length="; byte_extract:4,0,n,relative,string,dec; content:"|3b|"; within:1;"#, true),
+            (r#"byte_extract:1,1,n; content:"|00 00|"; distance:n; within:2;"#, true),
             (r#"byte_math:bytes 1, offset 1, oper +, rvalue 2, result n; content:"|00 00|"; offset:n; depth:2;"#, true),
             (r#"byte_math:bytes 1, offset 1, oper +, rvalue 3, result n; content:"lo"; offset:n; depth:2;"#, false),
         ],
@@ -452,6 +455,21 @@ fn a_detection_filter_holds_back_the_action_and_a_limit_only_the_alert() {
     );
     assert_eq!(bench.outcome(&tcp(b"a"), None), (vec![(1, true)], Decision::Drop));
     assert_eq!(bench.outcome(&tcp(b"a"), None), (vec![(1, false)], Decision::Drop));
+}
+
+#[test]
+fn a_suppressed_alert_is_not_told_but_its_action_stands() {
+    let mut context = Context { vars: Vars::standard(), ..Context::default() };
+    let source = Source::new("threshold.config", "suppress gen_id 1, sig_id 1, track by_src, ip $HOME_NET");
+    let vars = context.vars.clone();
+    context.thresholds.read(&source, &vars, &mut Vec::new());
+    let mut bench = Bench::of("");
+    let rule = Source::new("r", "drop tcp any any -> any any (content:\"a\"; sid:1;)");
+    bench.set = compile(&[rule], &context, &Options::default()).set;
+    assert_eq!(bench.outcome(&tcp(b"a"), None), (vec![(1, false)], Decision::Drop));
+    let mut stranger = tcp(b"a");
+    stranger.ip.src = IpAddr::from([8, 8, 4, 4]);
+    assert_eq!(bench.outcome(&stranger, None), (vec![(1, true)], Decision::Drop));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::state::{Entry, SharedDetectState, after, threshold_key};
 use super::{Headers, Rule};
 use crate::packet::ingress::Timestamp;
-use crate::rules::plan::{Threshold, ThresholdKind};
+use crate::rules::plan::{Suppression, Threshold, ThresholdKind};
 
 /// What a match amounts to once its threshold was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,33 @@ pub(super) enum Said {
 /// Counts a match. Where the table is full the match is told: a threshold is there to spare the reader, not the attacker,
 /// except for `detection_filter`, which is part of the rule's condition.
 pub(super) fn count(rule: &Rule, headers: &Headers<'_>, shared: &SharedDetectState, now: Timestamp) -> Said {
-    let Some(threshold) = &rule.threshold else { return Said::Alert };
+    let suppressed = rule.suppressions.iter().any(|suppression| keeps_back(suppression, headers));
+    let condition = |threshold: &Threshold| threshold.kind == ThresholdKind::DetectionFilter;
+    // What is suppressed is not counted either, except where counting is the rule's own condition.
+    if suppressed && !rule.threshold.as_ref().is_some_and(condition) {
+        return Said::Quiet;
+    }
+    let said = rule.threshold.as_ref().map_or(Said::Alert, |threshold| counted(rule, threshold, headers, shared, now));
+    if suppressed && said == Said::Alert { Said::Quiet } else { said }
+}
+
+fn keeps_back(suppression: &Suppression, headers: &Headers<'_>) -> bool {
+    let ip = &headers.ip;
+    match suppression {
+        Suppression::Always => true,
+        Suppression::Source(set) => set.contains(ip.src),
+        Suppression::Destination(set) => set.contains(ip.dst),
+        Suppression::Either(set) => set.contains(ip.src) || set.contains(ip.dst),
+    }
+}
+
+fn counted(
+    rule: &Rule,
+    threshold: &Threshold,
+    headers: &Headers<'_>,
+    shared: &SharedDetectState,
+    now: Timestamp,
+) -> Said {
     let key = threshold_key(rule.meta.gid, rule.meta.sid, threshold.track, headers);
     let full = match threshold.kind {
         ThresholdKind::DetectionFilter => Said::Nothing,
