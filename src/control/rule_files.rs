@@ -19,6 +19,8 @@ pub struct RuleFiles {
     pub patterns: Vec<PathBuf>,
     pub classification: Option<PathBuf>,
     pub reference: Option<PathBuf>,
+    /// Suppressions and thresholds by sid; none unless named.
+    pub threshold: Option<PathBuf>,
 }
 
 impl RuleFiles {
@@ -28,6 +30,7 @@ impl RuleFiles {
             patterns: rules.rule_files.iter().map(|file| rules.default_rule_path.join(file)).collect(),
             classification: rules.classification_file.clone(),
             reference: rules.reference_config_file.clone(),
+            threshold: rules.threshold_file.clone(),
         }
     }
 }
@@ -66,6 +69,9 @@ pub fn load(files: &RuleFiles, vars: &Vars, options: &rules::Options) -> Result<
     }
     if let Some(source) = read_beside(files.reference.as_deref(), &paths, REFERENCE_NAME)? {
         context.references.read(&source, &mut config_diagnostics);
+    }
+    if let Some(path) = &files.threshold {
+        context.thresholds.read(&read(path)?, vars, &mut config_diagnostics);
     }
     let compiled = rules::compile(&sources, &context, options);
     Ok(Loaded { compiled, config_diagnostics, took: started.elapsed() })
