@@ -29,13 +29,14 @@ use super::socket::ControlSocket;
 use super::stats::{QueueWatch, Statistics};
 use super::takeover;
 use super::tracking::{ByNetlink, Tracking};
-use super::worker::{Orders, Published, Shared, Worker, now};
+use super::worker::{Orders, Published, Shared, Worker};
 use crate::kernel::conntrack::sysctl::Sysctl;
 use crate::kernel::conntrack::{ConntrackSocket, Listener, ListenerOptions, Mirror, MirrorOptions};
 use crate::kernel::nft::{self, GateTable};
 use crate::kernel::queue::{Flags, Queue, QueueConfig, QueueError, QueueReport};
 use crate::kernel::{interfaces, privileges};
 use crate::output::sink::{Sink, SinkOptions, SinkThread};
+use crate::packet::conntrack::{Fate, FateMask};
 use crate::packet::detect::SharedDetectState;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::path::Path;
@@ -135,14 +136,14 @@ impl Daemon {
             sink: sink.clone(),
             orders: Arc::new(Orders::default()),
         };
-        if let Some(mirror) = &mirror {
-            let filled = mirror.sweep(&mut ConntrackSocket::open()?, now(), |_| ())?;
+        if mirror.is_some() {
             tracing::warn!(
                 "this kernel gives no conntrack entry with a packet (NETFILTER_NETLINK_GLUE_CT): running degraded, \
-                 entries come by ctnetlink ({} known)",
-                filled.dump.entries
+                 entries come by ctnetlink"
             );
         }
+        let before = read_table(mirror.as_deref(), config.fate.mask)?;
+        tracing::info!("{} connections were there before us, {} of them with a fate", before.entries, before.fated);
 
         let watches: Vec<_> = queues
             .iter()
@@ -372,6 +373,27 @@ fn open_queues(config: &Config) -> anyhow::Result<Vec<(Queue, QueueReport)>> {
         queues.push((queue, report));
     }
     Ok(queues)
+}
+
+/// The kernel's table as we found it.
+#[derive(Default)]
+struct Before {
+    entries: u64,
+    /// Cleared or condemned by a former run of ours.
+    fated: u64,
+}
+
+fn read_table(mirror: Option<&Mirror>, mask: FateMask) -> anyhow::Result<Before> {
+    let mut before = Before::default();
+    let run = mirror.map(|mirror| (mirror, mirror.begin_sweep()));
+    ConntrackSocket::open()?.dump(|entry| {
+        before.entries = before.entries.saturating_add(1);
+        before.fated = before.fated.saturating_add(u64::from(mask.decode(entry.mark) != Fate::Inspect));
+        if let Some((mirror, run)) = &run {
+            mirror.found(run, entry);
+        }
+    })?;
+    Ok(before)
 }
 
 fn drop_privileges(config: &Config) -> anyhow::Result<()> {

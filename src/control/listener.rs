@@ -135,12 +135,19 @@ impl FlowListener {
         }
     }
 
+    /// One dump serves both: it marks our flows, and shows the mirror what it still has to hold.
     fn mark_living(&mut self, number: u32) -> Result<bool, ConntrackError> {
         let FlowListener { socket, flows, mirror, .. } = self;
-        if let Some(mirror) = mirror {
-            mirror.sweep(socket, now(), |_| ())?;
+        let mirrored = mirror.as_ref().map(|mirror| (mirror, mirror.begin_sweep()));
+        let summary = socket.dump(|entry| {
+            flows.lock(&entry.key()).mark_found(&entry.key(), number);
+            if let Some((mirror, run)) = &mirrored {
+                mirror.found(run, entry);
+            }
+        })?;
+        if let (Some((mirror, run)), true) = (mirrored, summary.consistent) {
+            mirror.end_sweep(run, now(), |_| ());
         }
-        let summary = socket.dump(|entry| flows.lock(&entry.key()).mark_found(&entry.key(), number))?;
         Ok(summary.consistent)
     }
 

@@ -388,7 +388,9 @@ fn allowed(object: &str) -> &'static str {
              fates_failed"
         }
         "stats.output" => "written shed lost write_errors",
-        "stats.queues" => "id received accepted blocked waiting kernel_drops user_drops overruns malformed orphans verdict_errors",
+        "stats.queues" => {
+            "id received accepted blocked waiting kernel_drops user_drops overruns malformed orphans verdict_errors"
+        }
         other => panic!("an object that nobody has thought of: {other}"),
     }
 }
