@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  hook chain(s)           chain gate
-//!  (base, policy accept)   fate = drop ───► drop
-//!  oif lo ► accept (host)  fate = reject ─► reset or ICMP error
-//!  jump gate ────────────► fate = pass ───► accept
-//!                          source blocked ► drop
+//!  (base, policy accept)   source blocked ► drop
+//!  oif lo ► accept (host)  fate = drop ───► drop
+//!  jump gate ────────────► fate = reject ─► reset or ICMP error
+//!                          fate = pass ───► accept
 //!                          counter offered
 //!                          queue by connection, by addresses, by packet
 //! ```
@@ -199,16 +199,17 @@ impl GateTable {
 
     fn gate_rules(&self, mode: QueueMode, balance: Balance) -> Vec<Rule> {
         let mut rules = Vec::new();
-        if self.hook == Hook::Host {
-            rules.extend(self.own_answers());
-        }
-        rules.extend(self.fate_rules());
+        // First, so that a block takes effect on connections that were cleared before it, too.
         for family in Family::BOTH {
             rules.push(rule(
                 vec![Term::SourceBlocked(family), Term::Count(Counter::Blocked), Term::Drop],
                 "source is blocked",
             ));
         }
+        if self.hook == Hook::Host {
+            rules.extend(self.own_answers());
+        }
+        rules.extend(self.fate_rules());
         if self.queueing {
             rules.push(rule(vec![Term::Count(Counter::Offered)], "from here on: offered to the queues"));
             rules.extend(self.queue_rules(mode, balance));
