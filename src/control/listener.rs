@@ -184,7 +184,10 @@ fn free(flows: &FlowShards, socket: &mut ConntrackSocket, entry: &Conntrack) -> 
 }
 
 fn held(flow: &Flow) -> Held {
-    Held { id: flow.conntrack_id, start_ns: flow.start_ns, last_packet: flow.last_seen, confirmed: flow.confirmed }
+    // An answer proves that the entry was confirmed, also when its reset ended the entry before anybody could show it to
+    // us (`nf_conntrack_tcp_packet` kills a connection whose only reply is a reset).
+    let confirmed = flow.confirmed || flow.seen_to_client.packets > 0;
+    Held { id: flow.conntrack_id, start_ns: flow.start_ns, last_packet: flow.last_seen, confirmed }
 }
 
 fn end_reason(entry: &Conntrack) -> FlowEnd {

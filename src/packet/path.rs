@@ -3,7 +3,7 @@
 //! Every stage is one call here. A packet is decoded, finds its flow by conntrack identity, meets the flow's fate if that
 //! is settled, is judged by the rules, and leaves as a verdict. Nothing here allocates unless something happened.
 
-use super::conntrack::{Fate, FateMask};
+use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::{self, Headers, Transport, protocol};
 use super::detect::{Decision, DetectThread, FlowView, SharedDetectState};
@@ -106,6 +106,10 @@ impl Path {
             flow.note_accepted();
         } else {
             table.forget_unborn(&key);
+        }
+        if is_new && tracked.entry.status.has(CtStatus::DYING) {
+            // The last packet of an entry whose DESTROY was heard before: nobody will ever name this flow again.
+            table.remove(&key);
         }
         verdict
     }

@@ -145,6 +145,21 @@ fn a_dropped_first_packet_leaves_no_flow_behind() {
 }
 
 #[test]
+fn a_packet_of_an_entry_that_is_dead_already_leaves_no_flow_behind() {
+    let mut bench = Bench::ips();
+    let dying = entry(CtStatus::CONFIRMED | CtStatus::DYING);
+    assert_eq!(
+        bench.judge(&udp(b"attack"), Some((&dying, CtInfo::EstablishedReply))).action,
+        Action::Drop(Reason::Rules)
+    );
+    assert_eq!(bench.flows.count(), 0, "its DESTROY was heard before");
+
+    let _ = bench.judge_later(&udp(b"good"));
+    let _ = bench.judge(&udp(b"good"), Some((&dying, CtInfo::EstablishedReply)));
+    assert_eq!(bench.flows.count(), 1, "its DESTROY is yet to come, and ends the flow");
+}
+
+#[test]
 fn a_fate_in_the_mark_outlives_us() {
     for (fate, action) in [(Fate::Drop, Action::Drop(Reason::FlowDrop)), (Fate::Pass, Action::Accept)] {
         let mut bench = Bench::ips();
