@@ -167,8 +167,14 @@ impl Queue {
             packets = packets.saturating_add(received.packets);
             silences = if received.packets == 0 { silences + 1 } else { 0 };
             let waiting = self.waiting_in_kernel();
-            if (waiting == 0 && silences >= 2) || started.elapsed() >= limit {
+            if waiting == 0 && silences >= 2 {
                 return Ok(Drained { packets, waiting });
+            }
+            if started.elapsed() >= limit {
+                // Closing would drop what nobody had the time to judge.
+                self.accept_forgotten();
+                self.settle()?;
+                return Ok(Drained { packets, waiting: self.waiting_in_kernel() });
             }
             if silences >= 2 {
                 self.accept_forgotten();

@@ -62,7 +62,7 @@ pub const STOPPED_FAILS_OPEN: Scenario =
     Scenario { name: "life::stopped_fails_open", needs: &[Need::Queue], seconds_max: 60, run: stopped_fails_open };
 
 fn stopped_fails_open() {
-    const LENGTH: u32 = 100;
+    const LENGTH: u32 = 50;
     let net = Topology::new();
     let mut gate = Gate::new(&net.gateway, RULES).with(&format!("--set queue.length={LENGTH}"));
     gate.start();

@@ -14,6 +14,8 @@ use super::{queues, wait_until};
 
 /// How long a start or a graceful stop may take, emulated.
 const LIFE_CYCLE_MAX: Duration = Duration::from_secs(30);
+/// In a report of a failure.
+const EVENTS_SHOWN_MAX: usize = 20;
 /// How long an event may take from the packet to the file.
 const EVENT_MAX: Duration = Duration::from_secs(10);
 
@@ -223,7 +225,12 @@ impl Drop for Gate<'_> {
         }
         if std::thread::panicking() {
             eprintln!("--- log of the gate ---\n{}", self.log());
-            eprintln!("--- eve.json ---\n{}", fs::read_to_string(self.path("eve.json")).unwrap_or_default());
+            let events = fs::read_to_string(self.path("eve.json")).unwrap_or_default();
+            let telling = |line: &&str| {
+                ["alert", "drop", "anomaly"].iter().any(|kind| line.contains(&format!("\"event_type\":\"{kind}\"")))
+            };
+            let told: Vec<&str> = events.lines().filter(telling).take(EVENTS_SHOWN_MAX).collect();
+            eprintln!("--- eve.json, alerts, drops and anomalies ---\n{}", told.join("\n"));
         }
     }
 }

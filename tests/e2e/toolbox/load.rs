@@ -14,7 +14,9 @@ use super::traffic::tcp_connect;
 use super::wait_until;
 
 /// A socket that is silent for so long has lost its connection.
-const SILENCE_MAX: Duration = Duration::from_secs(40);
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Fewer than `net.core.netdev_max_backlog`.
+const IN_FLIGHT_MAX: u64 = 800;
 const UDP_RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 
 /// Sends back each byte that arrives at `port`, both families, on any number of connections.
@@ -127,8 +129,8 @@ impl UdpLoad {
         let sockets: Vec<UdpSocket> = (0..flow_count).map(connect).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let sender = thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || send_numbers(&sockets, per_second, &stop)
+            let (stop, arrived) = (Arc::clone(&stop), Arc::clone(&arrived));
+            move || send_numbers(&sockets, per_second, &arrived, &stop)
         });
         UdpLoad { stop, sender, arrived }
     }
@@ -157,13 +159,20 @@ impl UdpLoad {
     }
 }
 
-fn send_numbers(sockets: &[UdpSocket], per_second: u32, stop: &AtomicBool) -> io::Result<u64> {
+fn send_numbers(
+    sockets: &[UdpSocket],
+    per_second: u32,
+    arrived: &Mutex<HashSet<u64>>,
+    stop: &AtomicBool,
+) -> io::Result<u64> {
     let start = Instant::now();
     let mut sent = 0_u64;
     while !stop.load(Relaxed) {
         let due = (start.elapsed().as_secs_f64() * f64::from(per_second)) as u64;
-        // After a pause of the whole machine the load goes on; it does not catch up in one burst.
-        let burst_end = due.min(sent + 64);
+        // After a pause of the whole machine the load goes on; it does not catch up in one burst, and never has more under
+        // way than the kernel's backlogs take.
+        let window_end = lock(arrived).len() as u64 + IN_FLIGHT_MAX;
+        let burst_end = due.min(sent + 64).min(window_end);
         while sent < burst_end {
             sockets[sent as usize % sockets.len()].send(&sent.to_be_bytes())?;
             sent += 1;

@@ -34,7 +34,7 @@ const MODULE_DIRS: [&str; 5] = [
     "kernel/net/bridge",
     "kernel/net/8021q",
 ];
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 15] = [
     "veth",
     "dummy",
     "vrf",
@@ -46,6 +46,9 @@ const MODULES: [&str; 12] = [
     "sch_ingress",
     "cls_matchall",
     "act_mirred",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
     "8021q",
 ];
 const INIT: &str = include_str!("init");
