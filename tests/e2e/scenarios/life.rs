@@ -40,12 +40,12 @@ fn kill_under_load() {
 
     gate.kill();
     streams.wait_for_progress(STREAM_BYTES, SLOW);
-    heartbeats.wait_for_rounds(5, SLOW);
+    heartbeats.wait_for_rounds(2, SLOW);
     assert!(queueing_is_installed(&net.gateway), "the table outlives the program, and lets all pass");
     ask(&mut victim, b"while dead").expect("an echo");
     gate.start();
     streams.wait_for_progress(STREAM_BYTES, SLOW);
-    heartbeats.wait_for_rounds(5, SLOW);
+    heartbeats.wait_for_rounds(2, SLOW);
 
     let attack = ask(&mut victim, b"attack").expect_err("a connection from before the crash is inspected");
     assert_eq!(attack.kind(), ErrorKind::WouldBlock, "{attack}");
@@ -103,7 +103,7 @@ fn term_under_load() {
         assert!(served > 300, "the load does not go through the queues");
         gate.stop();
         load.wait_for(300, SLOW);
-        heartbeats.wait_for_rounds(5, SLOW);
+        heartbeats.wait_for_rounds(2, SLOW);
         gate.start();
     }
     load.wait_for(300, SLOW);

@@ -197,6 +197,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// `iperf3` at full speed from client to server, many TCP streams, until nobody needs it any more.
 ///
+/// Small windows: full speed does not need seconds of waiting packets, and those would make everything else wait, too.
 /// Its own report comes at a time set beforehand; how fast things go here is not known beforehand. So progress is read
 /// from the kernel: the acknowledged bytes of each of its sockets.
 pub struct Iperf<'n> {
@@ -217,7 +218,8 @@ impl<'n> Iperf<'n> {
         let server = spawn(server_ns, "--server --one-off");
         // Port 5201 is 1451 in the kernel's list of sockets.
         wait_until("iperf3 to listen", SILENCE_MAX, || server_ns.proc_net("tcp6").contains(":1451 "));
-        let client = spawn(client_ns, &format!("--client {address} --time 3600 --parallel {stream_count}"));
+        let client =
+            spawn(client_ns, &format!("--client {address} --time 3600 --window 128K --parallel {stream_count}"));
         let iperf = Iperf { client_ns, client, _server: server, stream_count };
         wait_until("iperf3's connections", SILENCE_MAX, || iperf.acknowledged().len() > stream_count);
         iperf
