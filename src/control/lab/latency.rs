@@ -13,7 +13,7 @@ use super::{sockets, topology};
 
 const PATIENCE: Duration = Duration::from_secs(3);
 const WARM_UP_REQUESTS: usize = 20;
-const REQUESTS: usize = 600;
+const REQUESTS: usize = 400;
 const CONNECTIONS: usize = 100;
 const DOWNLOAD_TIME: Duration = Duration::from_millis(1200);
 

@@ -37,9 +37,10 @@ impl Topology {
             server: Namespace::create("s")?,
         };
         for namespace in [&topology.client, &topology.gateway, &topology.server] {
-            // Without this, neighbours stay unanswered for a second while duplicate address detection waits.
+            // Without the first, neighbours stay unanswered for a second while duplicate address detection waits.
             for scope in ["all", "default"] {
                 namespace.sysctl(&format!("net/ipv6/conf/{scope}/accept_dad"), "0")?;
+                namespace.sysctl(&format!("net/ipv6/conf/{scope}/disable_ipv6"), "0")?;
             }
             namespace.ip("link set lo up")?;
         }

@@ -24,5 +24,5 @@ fn lab() {
         Value::from_iter(wrong.into_iter().cloned()),
         report["mode"]
     );
-    println!("{}", report["mode"]);
+    println!("{} in {} s", report["mode"], report["seconds"]);
 }
