@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::config::{Classifications, References, Source};
 use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
-use super::keyword::{Arg, Draft, Need, buffers::Buffer, table};
+use super::keyword::{Arg, Draft, Need, table};
 use super::lex::{RuleText, rule_texts};
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
@@ -191,6 +191,7 @@ impl Compiler<'_> {
                 .into_iter()
                 .map(|buffer| BufferPlan {
                     buffer: buffer.buffer,
+                    transforms: buffer.transforms.into(),
                     chains: chains(buffer.tests.into_iter().map(|(test, _)| test).collect()),
                 })
                 .collect(),
@@ -522,7 +523,7 @@ fn check_contents(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
         }
     }
     let Some(size_max) = payload_size_max(draft) else { return };
-    for (test, span) in draft.buffers.iter().filter(|b| b.buffer == Buffer::PAYLOAD).flat_map(|b| &b.tests) {
+    for (test, span) in draft.buffers.iter().filter(|buffer| buffer.is_payload()).flat_map(|buffer| &buffer.tests) {
         let BufferTest::Content(content) = test else { continue };
         let offset = match content.offset {
             Some(Amount::Number(offset)) => u64::try_from(offset).unwrap_or(0),
@@ -601,12 +602,12 @@ fn check_protocol(draft: &Draft<'_>, header: &Header, mistakes: &mut Vec<Mistake
 /// The literal without which the rule cannot match: the author's choice, else the rarest.
 fn literal(buffers: &[super::keyword::BufferDraft]) -> Option<Vec<u8>> {
     let contents =
-        buffers.iter().filter(|buffer| buffer.buffer == Buffer::PAYLOAD).flat_map(|buffer| &buffer.tests).filter_map(
-            |(test, _)| match test {
+        buffers.iter().filter(|buffer| buffer.is_payload()).flat_map(|buffer| &buffer.tests).filter_map(|(test, _)| {
+            match test {
                 BufferTest::Content(content) if !content.negated => Some(content),
                 _ => None,
-            },
-        );
+            }
+        });
     contents
         .map(|content| {
             let (literal, worth) = literal_of(searched(content));
@@ -712,6 +713,6 @@ pub(crate) fn payload_tests(text: &str) -> Option<Vec<BufferTest>> {
     let (mut mistakes, mut draft) = (Vec::new(), Draft::default());
     let ast = parse(text, &mut mistakes)?;
     read_options(text, &ast, &mut draft, &mut mistakes);
-    let payload = draft.buffers.into_iter().find(|buffer| buffer.buffer == Buffer::PAYLOAD)?;
+    let payload = draft.buffers.into_iter().find(super::keyword::BufferDraft::is_payload)?;
     Some(payload.tests.into_iter().map(|(test, _)| test).collect())
 }

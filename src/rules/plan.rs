@@ -358,7 +358,23 @@ pub enum Suppression {
 #[derive(Clone, Debug)]
 pub struct BufferPlan {
     pub buffer: Buffer,
+    /// Done to the buffer in this order before the chains look at it.
+    pub transforms: Box<[Transform]>,
     pub chains: Box<[Chain]>,
+}
+
+/// A change of a buffer.
+#[derive(Clone, Debug)]
+pub enum Transform {
+    DotPrefix,
+    StripWhitespace,
+    CompressWhitespace,
+    ToLowercase,
+    ToUppercase,
+    UrlDecode,
+    Xor(Box<[u8]>),
+    /// The first group of the first match; without a match nothing is left.
+    Capture(Arc<pcre2::bytes::Regex>),
 }
 
 /// Tests that share a position: each is relative to where the one before it ended, or begins anew. A chain matches if

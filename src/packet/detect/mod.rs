@@ -16,6 +16,7 @@ mod buffer;
 mod header;
 mod state;
 mod threshold;
+mod transform;
 
 #[cfg(test)]
 mod oracle;
@@ -35,6 +36,7 @@ pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
 
 use buffer::Evaluation;
 use threshold::Said;
+use transform::Scratch;
 
 /// Matches kept of one packet, as Suricata's `packet-alert-max`.
 const MATCH_COUNT_MAX: usize = 15;
@@ -47,6 +49,7 @@ pub struct DetectThread {
     seen: Vec<u32>,
     packet_number: u32,
     hits: Vec<Hit>,
+    scratch: Scratch,
     counters: DetectCounters,
 }
 
@@ -274,8 +277,12 @@ impl DetectThread {
         }
         let mut evaluation = Evaluation::default();
         let matched = rule.buffers.iter().all(|plan| {
-            let bytes = buffers.bytes(plan.buffer);
-            bytes.is_some_and(|bytes| plan.chains.iter().all(|chain| evaluation.matches(chain, bytes)))
+            let Some(bytes) = buffers.bytes(plan.buffer) else { return false };
+            let bytes = match plan.transforms.is_empty() {
+                true => bytes,
+                false => self.scratch.apply(&plan.transforms, bytes),
+            };
+            plan.chains.iter().all(|chain| evaluation.matches(chain, bytes))
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
         matched

@@ -225,6 +225,31 @@ fn expressions_match_where_their_flags_say() {
 }
 
 #[test]
+fn transforms_change_the_buffer_in_their_order() {
+    table(
+        "tcp",
+        &tcp(b"Example.COM a%2Fb+c \r\n\td%zz"),
+        &[
+            (r#"pkt_data; dotprefix; content:".Example"; startswith;"#, true),
+            (r#"pkt_data; to_lowercase; content:"example.com";"#, true),
+            (r#"pkt_data; to_uppercase; content:"EXAMPLE.COM A%2FB"; startswith;"#, true),
+            (r#"pkt_data; url_decode; content:"a/b c";"#, true),
+            (r#"pkt_data; url_decode; content:"d%zz"; endswith;"#, true),
+            (r#"pkt_data; strip_whitespace; content:"COMa%2Fb+cd%zz"; endswith;"#, true),
+            (r#"pkt_data; compress_whitespace; content:"c d";"#, true),
+            (r#"pkt_data; url_decode; strip_whitespace; content:"a/bcd";"#, true),
+            (r#"pkt_data; to_lowercase; dotprefix; content:".example.com"; startswith; bsize:28;"#, true),
+            (r#"pkt_data; xor:"20"; content:"eXAMPLE|0e|com"; startswith;"#, true),
+            (r#"pkt_data; pcrexform:"(\w+)%"; content:"a"; startswith; bsize:1;"#, true),
+            (r#"pkt_data; pcrexform:"(nothing)"; content:"a";"#, false),
+            // The same buffer twice: as it is, and transformed.
+            (r#"content:"Example"; pkt_data; to_lowercase; content:"example";"#, true),
+            (r#"content:"example"; pkt_data; to_lowercase; content:"example";"#, false),
+        ],
+    );
+}
+
+#[test]
 fn an_expression_that_explodes_is_given_up() {
     let rule = r#"alert tcp any any -> any any (pcre:"/^(?:(a+)+)+b\1$/"; sid:1;)"#;
     let mut bench = Bench::whole(rule);

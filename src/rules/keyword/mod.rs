@@ -16,6 +16,7 @@ mod pcre;
 mod refused;
 mod state;
 mod threshold;
+mod transform;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,7 +24,7 @@ use std::sync::LazyLock;
 
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
-use super::plan::{Amount, BufferTest, Content, Effect, FlowTest, PacketTest, StateTest, Threshold};
+use super::plan::{Amount, BufferTest, Content, Effect, FlowTest, PacketTest, StateTest, Threshold, Transform};
 use buffers::{Buffer, BufferInfo};
 
 /// What has to be built before a keyword or protocol can be honoured.
@@ -242,6 +243,7 @@ fn build_table() -> Table {
         flow::KEYWORDS,
         state::KEYWORDS,
         threshold::KEYWORDS,
+        transform::KEYWORDS,
         refused::KEYWORDS,
     ];
     let mut keywords: Vec<Keyword> = families.into_iter().flatten().copied().collect();
@@ -369,7 +371,16 @@ pub struct BufferDraft {
     pub buffer: Buffer,
     /// Where a sticky buffer was selected.
     pub selected: Option<Span>,
+    pub transforms: Vec<Transform>,
     pub tests: Vec<(BufferTest, Span)>,
+}
+
+impl BufferDraft {
+    /// The payload as it is, which the prefilter looks at.
+    #[must_use]
+    pub fn is_payload(&self) -> bool {
+        self.buffer == Buffer::PAYLOAD && self.transforms.is_empty()
+    }
 }
 
 impl<'t> Draft<'t> {
@@ -424,12 +435,40 @@ impl<'t> Draft<'t> {
 
     fn select(&mut self, buffer: Buffer, span: Span) -> usize {
         let selected = (span != Span::default()).then_some(span);
-        let at = self.buffers.iter().position(|draft| draft.buffer == buffer).unwrap_or_else(|| {
-            self.buffers.push(BufferDraft { buffer, selected, tests: Vec::new() });
+        let plain = |draft: &BufferDraft| draft.buffer == buffer && draft.transforms.is_empty();
+        let at = self.buffers.iter().position(plain).unwrap_or_else(|| {
+            self.buffers.push(BufferDraft { buffer, selected, transforms: Vec::new(), tests: Vec::new() });
             self.buffers.len() - 1
         });
         self.current = Some(at);
         at
+    }
+
+    /// Adds a transform to the buffer that was just selected.
+    fn transform(&mut self, transform: Transform, arg: &Arg<'_>) -> Result<(), Mistake> {
+        let Some(current) = self.current.and_then(|at| self.buffers.get_mut(at)) else {
+            return Err(Mistake::new(Code::Conflict, arg.option(), "no buffer is selected").help(
+                "a transform stands between a sticky buffer and its contents: `http.uri; url_decode; content:...`",
+            ));
+        };
+        if current.tests.is_empty() {
+            current.transforms.push(transform);
+            return Ok(());
+        }
+        if !current.transforms.is_empty() {
+            return Err(Mistake::new(Code::Conflict, arg.option(), "contents stand before this transform")
+                .help("select the buffer again for contents in another form of it"));
+        }
+        // The buffer was selected again, now to be transformed.
+        let again = BufferDraft {
+            buffer: current.buffer,
+            selected: Some(arg.name),
+            transforms: vec![transform],
+            tests: Vec::new(),
+        };
+        self.buffers.push(again);
+        self.current = Some(self.buffers.len() - 1);
+        Ok(())
     }
 
     /// `http_uri` and its like: the last content belongs to `buffer`.

@@ -14,8 +14,7 @@ use crate::rules::lex::trim;
 use crate::rules::plan::{BufferTest, Pcre};
 
 /// Suricata's defaults for `pcre.match-limit` and `pcre.match-limit-recursion`.
-const MATCH_COUNT_MAX: u32 = 3_500;
-const DEPTH_COUNT_MAX: u32 = 1_500;
+pub(super) const LIMITS: &str = "(*LIMIT_MATCH=3500)(*LIMIT_DEPTH=1500)";
 
 pub(super) static KEYWORDS: &[Keyword] = &[option(
     "pcre",
@@ -129,11 +128,7 @@ fn read_flags(arg: &Arg<'_>, letters: Span, builder: &mut RegexBuilder) -> Resul
 }
 
 fn prefix(flags: &Flags) -> String {
-    let limits = if flags.unlimited {
-        String::new()
-    } else {
-        format!("(*LIMIT_MATCH={MATCH_COUNT_MAX})(*LIMIT_DEPTH={DEPTH_COUNT_MAX})")
-    };
+    let limits = if flags.unlimited { "" } else { LIMITS };
     let ungreedy = if flags.ungreedy { "(?U)" } else { "" };
     let anchor = if flags.anchored { "\\A(?:" } else { "" };
     format!("{limits}{ungreedy}{anchor}")

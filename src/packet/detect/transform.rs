@@ -1,0 +1,76 @@
+//! Buffers changed as a rule asks, before its contents are looked for.
+
+use crate::rules::plan::Transform;
+
+/// Where transformed buffers stand; both grow to their working size and stay.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    current: Vec<u8>,
+    next: Vec<u8>,
+}
+
+impl Scratch {
+    /// `buffer` after all of `transforms`, in their order.
+    pub(super) fn apply(&mut self, transforms: &[Transform], buffer: &[u8]) -> &[u8] {
+        self.current.clear();
+        self.current.extend_from_slice(buffer);
+        for transform in transforms {
+            self.next.clear();
+            one(transform, &self.current, &mut self.next);
+            std::mem::swap(&mut self.current, &mut self.next);
+        }
+        &self.current
+    }
+}
+
+fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) {
+    match transform {
+        Transform::DotPrefix => {
+            into.push(b'.');
+            into.extend_from_slice(from);
+        }
+        Transform::StripWhitespace => into.extend(from.iter().filter(|byte| !is_space(**byte))),
+        Transform::CompressWhitespace => {
+            let mut after_space = false;
+            for byte in from {
+                if !(after_space && is_space(*byte)) {
+                    into.push(*byte);
+                }
+                after_space = is_space(*byte);
+            }
+        }
+        Transform::ToLowercase => into.extend(from.iter().map(u8::to_ascii_lowercase)),
+        Transform::ToUppercase => into.extend(from.iter().map(u8::to_ascii_uppercase)),
+        Transform::UrlDecode => url_decode(from, into),
+        Transform::Xor(key) => into.extend(from.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key)),
+        Transform::Capture(regex) => {
+            let found = regex.captures(from).ok().flatten();
+            into.extend_from_slice(found.and_then(|found| found.get(1)).map_or(&[], |group| group.as_bytes()));
+        }
+    }
+}
+
+/// `isspace` of the C locale: vertical tab too.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
+fn url_decode(from: &[u8], into: &mut Vec<u8>) {
+    let mut rest = from;
+    while let Some((first, after)) = rest.split_first() {
+        let (byte, left) = match (first, after) {
+            (b'+', _) => (b' ', after),
+            (b'%', [high, low, left @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, left),
+                _ => (b'%', after),
+            },
+            _ => (*first, after),
+        };
+        into.push(byte);
+        rest = left;
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
