@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::{Classifications, References, Source};
 use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
+use super::keyword::buffers::Buffer;
 use super::keyword::{Arg, Draft, Need, table};
 use super::lex::{RuleText, rule_texts};
 use super::meta::{RuleAction, RuleMeta};
@@ -178,6 +179,7 @@ impl Compiler<'_> {
         let meta = self.meta(text, &ast, draft, sid, mistakes);
         let buffers = std::mem::take(&mut draft.buffers);
         let literal = literal(&buffers);
+        let needs_payload = buffers.iter().any(|buffer| buffer.buffer == Buffer::PAYLOAD);
         let header = header?;
         let meta = Arc::new(meta);
         let rule = Rule {
@@ -195,6 +197,7 @@ impl Compiler<'_> {
                     chains: chains(buffer.tests.into_iter().map(|(test, _)| test).collect()),
                 })
                 .collect(),
+            needs_payload,
             effects: draft.effects.iter().map(|(effect, _)| effect.clone()).collect(),
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
             suppressions: self.context.thresholds.suppressions(meta.gid, sid),

@@ -18,6 +18,8 @@ pub struct Rule {
     /// Tests of what earlier rules or packets left behind.
     pub state: Box<[StateTest]>,
     pub buffers: Box<[BufferPlan]>,
+    /// Some buffer is the payload: a packet without one cannot match.
+    pub needs_payload: bool,
     /// What a match leaves behind.
     pub effects: Box<[Effect]>,
     pub threshold: Option<Threshold>,

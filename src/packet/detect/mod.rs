@@ -267,10 +267,11 @@ impl DetectThread {
         now: Timestamp,
     ) -> bool {
         let headers = buffers.headers;
-        if !flow_fits(rule.flow, flow)
+        if rule.needs_payload && buffers.payload.is_empty()
+            || !flow_fits(rule.flow, flow)
             || !protocol_fits(rule.header.protocol, buffers)
-            || !header::addresses_fit(&rule.header, headers)
             || !rule.packet.iter().all(|test| header::accepts(test, headers))
+            || !header::addresses_fit(&rule.header, headers)
             || !state::accepts(&rule.state, headers, flow, shared, now)
         {
             return false;
