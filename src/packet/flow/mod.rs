@@ -97,7 +97,8 @@ impl Flow {
     #[must_use]
     pub fn is_same_incarnation(&self, entry: &Conntrack, now: Timestamp) -> bool {
         if let (Some(ours), Some(theirs)) = (self.start_ns, entry.start_ns) {
-            return ours == theirs;
+            // A late packet of the connection before must not displace the living one.
+            return theirs <= ours;
         }
         if !self.confirmed {
             return true;
@@ -242,6 +243,7 @@ mod tests {
             ("confirmed under another id", entry(udp, 1, true, None), entry(udp, 2, true, None), 10, false),
             ("same id, other start time", entry(tcp, 1, true, Some(5)), entry(tcp, 1, true, Some(9)), 10, false),
             ("same id and start time", entry(tcp, 1, true, Some(5)), entry(tcp, 1, true, Some(5)), 10, true),
+            ("straggler of the one before", entry(tcp, 1, true, Some(9)), entry(tcp, 1, true, Some(5)), 10, true),
             ("tcp opened anew", entry(tcp, 1, true, None), entry(tcp, 1, false, None), 10, false),
             ("retransmitted SYN", entry(tcp, 1, false, None), entry(tcp, 2, false, None), 10, true),
         ];
