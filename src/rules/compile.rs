@@ -126,7 +126,13 @@ impl Compiler<'_> {
         let mut draft = Draft::default();
         let made = self.read(&text.text, &mut draft, &mut mistakes);
         let sid = draft.sid;
-        mistakes.sort_by_key(|mistake| (mistake.code.severity() == Severity::Warning, mistake.span.start));
+        // What is wrong comes before what is only not honoured yet, and that before what is only told.
+        let kind = |code: Code| match (code.severity(), code) {
+            (Severity::Warning, _) => 2,
+            (_, Code::NeedsParser | Code::NotHonoured) => 1,
+            _ => 0,
+        };
+        mistakes.sort_by_key(|mistake| (kind(mistake.code), mistake.span.start));
         let broken = mistakes.first().is_none_or(|first| first.code.severity() == Severity::Error);
         let located = mistakes.into_iter().map(|mistake| text.locate(mistake, &source.name, &source.text, sid));
         let located: Vec<Diagnostic> = located.collect();

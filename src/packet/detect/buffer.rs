@@ -12,6 +12,9 @@ use crate::rules::plan::{
 /// Places tried for one rule and packet: Suricata's `inspection-recursion-limit`.
 const TRY_COUNT_MAX: u32 = 3_000;
 
+/// Digits read where the rule says no number of bytes.
+const TEXT_BYTES_MAX: usize = 23;
+
 /// The evaluation of one rule on one packet.
 #[derive(Debug, Default)]
 pub(super) struct Evaluation {
@@ -181,7 +184,11 @@ impl Evaluation {
     /// Reads a number: its value without the mask, and how many bytes it took.
     fn read(&self, number: &Number, buffer: &[u8], at: usize) -> Option<(u64, usize)> {
         let count = usize::try_from(self.amount(number.count)).ok()?;
-        let bytes = buffer.get(at..)?.get(..count)?;
+        let rest = buffer.get(at..)?;
+        let bytes = match number.form {
+            NumberForm::Text(_) if count == 0 => rest.get(..TEXT_BYTES_MAX).unwrap_or(rest),
+            _ => rest.get(..count)?,
+        };
         match number.form {
             NumberForm::Text(base) => read_text(bytes, base),
             _ if count > 8 => None,

@@ -180,6 +180,7 @@ fn numbers_are_read_from_the_payload() {
             (r#"content:"length="; byte_test:4,=,17,0,relative,string,dec;"#, true),
             (r#"content:"length="; byte_test:4,=,23,0,relative,string,hex;"#, true),
             (r#"content:"length="; byte_test:4,=,15,0,relative,string,oct;"#, true),
+            (r#"content:"length="; byte_test:0,=,17,0,relative,string,dec;"#, true),
             (r#"byte_jump:2,0; content:"|00 00 00 02|"; within:4;"#, true),
             (r#"byte_jump:2,0; content:"hello"; distance:0;"#, false),
             (r#"content:"hello"; byte_jump:4,0,relative; content:" length"; within:7;"#, true),

@@ -114,10 +114,12 @@ impl Flags {
             (false, false) => NumberForm::BigEndian,
         };
         let most = if self.text { TEXT_BYTES_MAX } else { BINARY_BYTES_MAX };
+        // As text, 0 bytes are as many as are digits.
+        let least = i64::from(!self.text);
         if let Amount::Number(bytes) = count
-            && !(1..=most).contains(&bytes)
+            && !(least..=most).contains(&bytes)
         {
-            return Err(Mistake::new(Code::Value, span, format!("1 to {most} bytes can be read, not {bytes}"))
+            return Err(Mistake::new(Code::Value, span, format!("{least} to {most} bytes can be read, not {bytes}"))
                 .help("digits as text need `string`"));
         }
         if !self.text && self.base.is_some() {

@@ -1,5 +1,6 @@
 //! `content` and what modifies it, and the other questions about a buffer's size.
 
+use super::buffers::Buffer;
 use super::number::{comparison, unsigned};
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span};
@@ -15,6 +16,7 @@ const DISTANCE_MAX: i64 = 1_048_576;
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("content", FAMILY, "[!]\"bytes|0d 0a|\"", "These bytes are in the buffer.", content),
+    option("uricontent", "http", "[!]\"bytes|0d 0a|\"", "Old form of content in http.uri.", uricontent),
     option("nocase", FAMILY, "", "ASCII letters match in either case.", nocase),
     option("depth", FAMILY, "bytes | variable", "The content lies within so many bytes from its offset.", depth),
     option("offset", FAMILY, "bytes | variable", "The content begins at or after this byte.", offset),
@@ -30,6 +32,12 @@ pub(super) static KEYWORDS: &[Keyword] = &[
 ];
 
 fn content(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let content = read_content(arg)?;
+    draft.push(content, arg.option());
+    Ok(())
+}
+
+fn read_content(arg: &Arg<'_>) -> Result<BufferTest, Mistake> {
     let (negated, value) = match arg.text().strip_prefix('!') {
         Some(rest) => (true, super::super::lex::trim(arg.rule, Span::new(arg.span.end - rest.len(), arg.span.end))),
         None => (false, arg.span),
@@ -56,7 +64,16 @@ fn content(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         endswith: false,
         fast_pattern: FastPattern::Unsaid,
     };
-    draft.push(BufferTest::Content(content), arg.option());
+    Ok(BufferTest::Content(content))
+}
+
+/// The old way to say `http.uri; content:...`.
+fn uricontent(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let content = read_content(arg)?;
+    match Buffer::named("http.uri") {
+        Some(buffer) => draft.push_into(buffer, content, arg),
+        None => draft.push(content, arg.option()),
+    }
     Ok(())
 }
 
@@ -76,11 +93,8 @@ fn pattern_bytes(text: &str, at: Span) -> Result<Vec<u8>, Mistake> {
                     return Err(Mistake::new(Code::Pattern, here, "half a byte before this `|`")
                         .help("each byte is two hexadecimal digits"));
                 }
-                (b' ' | b'\t', _, None) => {}
-                (b' ' | b'\t', _, Some(_)) => {
-                    return Err(Mistake::new(Code::Pattern, here, "half a byte before this")
-                        .help("each byte is two hexadecimal digits"));
-                }
+                // Spaces may stand anywhere, as in Suricata.
+                (b' ' | b'\t', _, _) => {}
                 (_, None, _) => {
                     return Err(Mistake::new(Code::Pattern, here, "no hexadecimal digit")
                         .help("between `|` and `|` stand bytes such as `0d 0a`; write a plain `|` as `|7c|`"));
@@ -273,17 +287,18 @@ mod tests {
 
     #[test]
     fn patterns_are_bytes() {
-        let cases: [(&str, &[u8]); 5] = [
+        let cases: [(&str, &[u8]); 6] = [
             ("abc", b"abc"),
             ("a|0d 0A|b", b"a\r\nb"),
             ("|41424344|", b"ABCD"),
+            ("|3 a4  1 |", b":A"),
             (r#"\"\;\:\\"#, b"\";:\\"),
             ("é|00|", b"\xc3\xa9\0"),
         ];
         for (text, bytes) in cases {
             assert_eq!(pattern_bytes(text, Span::new(0, text.len())).unwrap(), bytes, "{text}");
         }
-        for text in ["|0|", "|0 a|", "|zz|", "a|00", r"\n", "a\\", "a\"b"] {
+        for text in ["|0|", "|0 |", "|zz|", "a|00", r"\n", "a\\", "a\"b"] {
             assert_eq!(pattern_bytes(text, Span::new(0, text.len())).map_err(|m| m.code), Err(Code::Pattern), "{text}");
         }
     }

@@ -403,6 +403,12 @@ impl<'t> Draft<'t> {
         match keyword.meaning {
             Meaning::Option(read) => read(self, arg),
             Meaning::Sticky(buffer) => {
+                let before = self.current.and_then(|at| self.buffers.get(at));
+                let idle = |draft: &BufferDraft| draft.selected.is_some() && draft.tests.is_empty();
+                if before.is_some_and(|draft| draft.buffer == buffer && idle(draft)) {
+                    return Err(Mistake::new(Code::EmptyBuffer, arg.name, "it is selected already")
+                        .help("a sticky buffer stands once, before its contents"));
+                }
                 self.select(buffer, arg.name);
                 Ok(())
             }

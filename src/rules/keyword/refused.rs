@@ -51,7 +51,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     refused("lua", "payload", Value::Required, "file", Need::Never("rules run no scripts"), "A script decides."),
     refused("luajit", "payload", Value::Required, "file", Need::Never("rules run no scripts"), "A script decides."),
     refused("entropy", "payload", Value::Required, "options", Need::Datasets, "The entropy of the buffer."),
-    refused("uricontent", "http", Value::Required, "\"bytes\"", Need::Http, "Old form of content with http_uri."),
     refused("urilen", "http", Value::Required, "[op]number[,norm|raw]", Need::Http, "The length of the URI."),
     refused(
         "dataset",
