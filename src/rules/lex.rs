@@ -38,12 +38,14 @@ impl RuleText<'_> {
             Some(piece) => (piece.file_start.saturating_add(span.start.saturating_sub(piece.text_start)), piece.line),
             None => (0, 1),
         };
+        // A mistake may be about one byte of a longer character.
+        let file_start = source.floor_char_boundary(file_start);
         let line_start = source.get(..file_start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
         let rest = source.get(line_start..).unwrap_or_default();
         let excerpt = rest.lines().next().unwrap_or_default();
-        let start = file_start.saturating_sub(line_start).min(excerpt.len());
+        let start = excerpt.floor_char_boundary(file_start.saturating_sub(line_start));
         let length = span.end.saturating_sub(span.start).max(1);
-        let end = start.saturating_add(length).min(excerpt.len());
+        let end = excerpt.ceil_char_boundary(start.saturating_add(length));
         let column = excerpt.get(..start).map_or(0, |before| before.chars().count());
         Diagnostic {
             code,

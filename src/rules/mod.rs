@@ -37,6 +37,9 @@ pub mod ruleset;
 
 pub mod meta;
 
+#[cfg(test)]
+mod tests;
+
 pub use compile::{Compiled, Context, Options, Rejected, compile};
 pub use config::{Classifications, References, Source};
 pub use error::{Code, Diagnostic, Severity};
