@@ -24,6 +24,23 @@ const STREAM_BYTES: u64 = 256 << 10;
 /// How long a client waits for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(1500);
 
+/// With the shipped rules and four queues, before any traffic.
+pub const IDLE_MEMORY: Scenario =
+    Scenario { name: "life::idle_memory", needs: &[Need::Queue], seconds_max: 30, run: idle_memory };
+
+fn idle_memory() {
+    const RESIDENT_KIB_MAX: u64 = 30 << 10;
+    let net = Topology::new();
+    let gate = Gate::started(&net.gateway, include_str!("../../../rules/tidegate.rules"));
+    let told = gate.status();
+    assert_eq!(told["stats"]["queues"].as_array().map(Vec::len), Some(4), "{told}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", told["pid"])).expect("the gate runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+    eprintln!("{kib} KiB resident with four queues and the shipped rules");
+    assert!(kib < RESIDENT_KIB_MAX, "{kib} KiB");
+}
+
 /// `kill -9` during `iperf3` with 16 streams: none breaks; after the restart they are midstream, and inspected.
 pub const KILL_UNDER_LOAD: Scenario =
     Scenario { name: "life::kill_under_load", needs: &[Need::Queue], seconds_max: 90, run: kill_under_load };

@@ -32,6 +32,7 @@ pub const ALL: &[Scenario] = &[
     verdicts::REJECT_AND_CONDEMN,
     verdicts::NAT,
     verdicts::RELATED_ICMP,
+    life::IDLE_MEMORY,
     life::KILL_UNDER_LOAD,
     life::STOPPED_FAILS_OPEN,
     life::TERM_UNDER_LOAD,
