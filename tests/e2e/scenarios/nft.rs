@@ -33,7 +33,7 @@ fn balance() {
     net.gateway
         .nft(
             "table ip nat {
-                chain in { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to 10.77.2.2:80; }
+                chain in { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to 10.77.2.2:81; }
                 chain out { type nat hook postrouting priority srcnat; oifname \"wan\" masquerade; }
             }",
         )
@@ -42,6 +42,8 @@ fn balance() {
     net.server.sysctl("net.ipv4.icmp_ratelimit", "0");
     net.server.sysctl("net.ipv6.icmp.ratelimit", "0");
     serve_http(&net.server, 80);
+    // A port of its own: behind NAT a redirected connection could else look like one of those sent there at once.
+    serve_http(&net.server, 81);
     serve_udp_echo(&net.server, 5353);
     let mut reader = Reader::bind(&net.gateway);
     net.gateway.run(|| nft::install(&GateTable { queues: QUEUES, ..GateTable::default() })).expect("installed");
