@@ -39,7 +39,7 @@ demo: deps-build build
 
 .PHONY: test
 test: deps rust test-kernels
-	TIDEGATE_VM=require $(CARGO) test
+	TIDEGATE_VM=require $(CARGO) test --no-fail-fast
 
 .PHONY: check
 check: rust
