@@ -115,44 +115,34 @@ impl Worker {
         if self.queue.receive(RECEIVE_TIMEOUT)?.packets == 0 {
             return Ok(());
         }
-        let rules = self.shared.rules.load();
-        let mut judge = Judge {
-            path: &mut self.path,
-            tracking: &mut self.tracking,
-            answers: &self.answers,
-            world: World { rules: &rules, flows: &self.shared.flows, shared: &self.shared.detect },
-            now: now(),
-            events,
-        };
-        let (inbox, mut answers) = self.queue.split();
+        let Worker { queue, path, tracking, answers: maker, shared, .. } = self;
+        let rules = shared.rules.load();
+        let world = World { rules: &rules, flows: &shared.flows, shared: &shared.detect };
+        let mut judge = Judge { path, tracking, maker, world, now: now(), events };
+        let (inbox, mut answers) = queue.split();
         for (mut packet, ticket) in inbox {
             let answer = judge.judge(&mut packet);
             answers.give(ticket, answer);
         }
         answers.flush()?;
-        self.shared.sink.events(events);
+        shared.sink.events(events);
         Ok(())
     }
 
     fn drain(&mut self, events: &mut Events) -> Result<(), QueueError> {
-        let rules = self.shared.rules.load();
-        let mut judge = Judge {
-            path: &mut self.path,
-            tracking: &mut self.tracking,
-            answers: &self.answers,
-            world: World { rules: &rules, flows: &self.shared.flows, shared: &self.shared.detect },
-            now: now(),
-            events,
-        };
-        let drained = self.queue.drain(DRAIN_LIMIT, |packet| judge.judge(&mut packet.clone()))?;
+        let Worker { queue, path, tracking, answers: maker, shared, .. } = self;
+        let rules = shared.rules.load();
+        let world = World { rules: &rules, flows: &shared.flows, shared: &shared.detect };
+        let mut judge = Judge { path, tracking, maker, world, now: now(), events };
+        let drained = queue.drain(DRAIN_LIMIT, |packet| judge.judge(&mut packet.clone()))?;
         if drained.waiting > 0 {
             tracing::warn!(
                 "queue {}: {} packets still waited when the drain was over; some rule queues there yet",
-                self.queue.number(),
+                queue.number(),
                 drained.waiting
             );
         }
-        self.shared.sink.events(events);
+        shared.sink.events(events);
         Ok(())
     }
 
@@ -166,7 +156,7 @@ impl Worker {
 struct Judge<'j> {
     path: &'j mut Path,
     tracking: &'j mut Tracking,
-    answers: &'j AnswerMaker,
+    maker: &'j AnswerMaker,
     world: World<'j>,
     now: Timestamp,
     events: &'j mut Events,
@@ -176,7 +166,7 @@ impl Judge<'_> {
     fn judge(&mut self, packet: &mut Packet<'_>) -> Answer {
         self.tracking.attach(packet, self.now);
         let verdict = self.path.inspect(self.world, &packet.ingress(), self.now, self.events);
-        self.answers.answer(verdict, self.world.rules.generation(), packet, self.tracking)
+        self.maker.answer(verdict, self.world.rules.generation(), packet, self.tracking)
     }
 }
 

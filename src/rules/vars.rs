@@ -24,7 +24,7 @@ impl Vars {
     /// The groups that Suricata's own configuration file defines, with its values.
     #[must_use]
     pub fn standard() -> Vars {
-        const ADDRESSES: [(&str, &str); 15] = [
+        const ADDRESSES: [(&str, &str); 16] = [
             ("HOME_NET", "[192.168.0.0/16,10.0.0.0/8,172.16.0.0/12]"),
             ("EXTERNAL_NET", "!$HOME_NET"),
             ("HTTP_SERVERS", "$HOME_NET"),
@@ -40,6 +40,7 @@ impl Vars {
             ("MODBUS_SERVER", "$HOME_NET"),
             ("ENIP_CLIENT", "$HOME_NET"),
             ("ENIP_SERVER", "$HOME_NET"),
+            ("SIP_SERVERS", "$HOME_NET"),
         ];
         const PORTS: [(&str, &str); 12] = [
             ("HTTP_PORTS", "80"),
