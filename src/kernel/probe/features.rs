@@ -83,7 +83,7 @@ impl KernelFeatures {
                 name,
                 State::Degraded,
                 "packets arrive without their conntrack entry: flow state comes from ctnetlink, fates are written \
-                 there a moment after the verdict; slower, same verdicts",
+                 there just ahead of the verdict; slower, same verdicts",
                 "a kernel with CONFIG_NETFILTER_NETLINK_GLUE_CT (Debian's and Ubuntu's have it)",
             ),
             None => unknown(name),
