@@ -6,6 +6,8 @@ pub mod decode;
 
 pub mod conntrack;
 
+pub mod app;
+
 pub mod detect;
 
 pub mod flow;

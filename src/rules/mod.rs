@@ -19,6 +19,7 @@ pub mod parse;
 
 pub mod vars;
 
+pub mod app;
 pub mod config;
 
 pub mod thresholds;

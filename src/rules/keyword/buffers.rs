@@ -1,21 +1,14 @@
 //! The buffers that contents are matched in: their sticky names, their old modifier names, and who fills them.
 
 use super::Need;
+use crate::rules::app::{AppProto, AppProtoSet};
+use crate::rules::plan::Toward;
 
 /// A buffer, as its place in [`BUFFERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Buffer(pub u8);
 
 impl Buffer {
-    /// What a rule's contents are matched in when it names no buffer: the packet's payload.
-    pub const PAYLOAD: Buffer = Buffer(0);
-    pub const IPV4_HEADER: Buffer = Buffer(1);
-    pub const IPV6_HEADER: Buffer = Buffer(2);
-    pub const TCP_HEADER: Buffer = Buffer(3);
-    pub const UDP_HEADER: Buffer = Buffer(4);
-    pub const ICMPV4_HEADER: Buffer = Buffer(5);
-    pub const ICMPV6_HEADER: Buffer = Buffer(6);
-
     #[must_use]
     pub fn info(self) -> &'static BufferInfo {
         BUFFERS.get(usize::from(self.0)).unwrap_or(&PAYLOAD_INFO)
@@ -31,6 +24,12 @@ impl Buffer {
     pub fn all() -> impl Iterator<Item = (Buffer, &'static BufferInfo)> {
         BUFFERS.iter().enumerate().map(|(at, info)| (Buffer(u8::try_from(at).unwrap_or(0)), info))
     }
+
+    /// Whether transactions fill it, and not the packet itself.
+    #[must_use]
+    pub fn is_app(self) -> bool {
+        !self.info().protocols.is_empty()
+    }
 }
 
 /// One line of the buffer table.
@@ -42,152 +41,218 @@ pub struct BufferInfo {
     pub aliases: &'static [&'static str],
     /// The modifier that puts the content *before* it into this buffer.
     pub modifier: Option<&'static str>,
+    /// The protocols whose transactions fill it; empty: it is the packet's.
+    pub protocols: AppProtoSet,
+    /// The side whose bytes fill it; `None`: either side's.
+    pub toward: Option<Toward>,
+    /// It may be looked at before it is whole, and grows at its end.
+    pub growing: bool,
     /// What has to be there before the buffer is filled; `None`: it is.
     pub need: Option<Need>,
     pub doc: &'static str,
 }
 
-const fn buffer(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    modifier: Option<&'static str>,
-    need: Need,
-    doc: &'static str,
-) -> BufferInfo {
-    BufferInfo { name, aliases, modifier, need: Some(need), doc }
+const fn packet(name: &'static str, doc: &'static str) -> BufferInfo {
+    app(name, AppProtoSet::EMPTY, doc)
 }
 
-const fn here(name: &'static str, doc: &'static str) -> BufferInfo {
-    BufferInfo { name, aliases: &[], modifier: None, need: None, doc }
+const fn app(name: &'static str, protocols: AppProtoSet, doc: &'static str) -> BufferInfo {
+    BufferInfo { name, aliases: &[], modifier: None, protocols, toward: None, growing: false, need: None, doc }
 }
 
-const PAYLOAD_INFO: BufferInfo = here("pkt_data", "The payload of the packet.");
+impl BufferInfo {
+    const fn aliased(mut self, aliases: &'static [&'static str]) -> BufferInfo {
+        self.aliases = aliases;
+        self
+    }
 
-/// All buffers of the language. The first is the payload.
-pub static BUFFERS: &[BufferInfo] = &[
-    PAYLOAD_INFO,
-    here("ipv4.hdr", "The IPv4 header."),
-    here("ipv6.hdr", "The IPv6 header."),
-    here("tcp.hdr", "The TCP header."),
-    here("udp.hdr", "The UDP header."),
-    here("icmpv4.hdr", "The ICMP header."),
-    here("icmpv6.hdr", "The ICMPv6 header."),
-    buffer("file.data", &["file_data"], None, Need::Files, "The content of a transferred file or body."),
-    buffer("http.uri", &[], Some("http_uri"), Need::Http, "The normalised request URI."),
-    buffer("http.uri.raw", &[], Some("http_raw_uri"), Need::Http, "The request URI as sent."),
-    buffer("http.method", &[], Some("http_method"), Need::Http, "The request method."),
-    buffer("http.host", &[], Some("http_host"), Need::Http, "The normalised host name of a request."),
-    buffer("http.host.raw", &[], Some("http_raw_host"), Need::Http, "The host name of a request as sent."),
-    buffer("http.request_body", &[], Some("http_client_body"), Need::Http, "The body of a request."),
-    buffer("http.response_body", &[], Some("http_server_body"), Need::Http, "The body of a response."),
-    buffer("http.header", &[], Some("http_header"), Need::Http, "All headers, normalised."),
-    buffer("http.header.raw", &[], Some("http_raw_header"), Need::Http, "All headers as sent."),
-    buffer("http.cookie", &[], Some("http_cookie"), Need::Http, "The Cookie or Set-Cookie header."),
-    buffer("http.user_agent", &[], Some("http_user_agent"), Need::Http, "The User-Agent header."),
-    buffer("http.stat_code", &[], Some("http_stat_code"), Need::Http, "The status code of a response."),
-    buffer("http.stat_msg", &[], Some("http_stat_msg"), Need::Http, "The status text of a response."),
-    buffer("http.header_names", &["http_header_names"], None, Need::Http, "The names of all headers."),
-    buffer("http.accept", &["http_accept"], None, Need::Http, "The Accept header."),
-    buffer("http.accept_enc", &["http_accept_enc"], None, Need::Http, "The Accept-Encoding header."),
-    buffer("http.accept_lang", &["http_accept_lang"], None, Need::Http, "The Accept-Language header."),
-    buffer("http.connection", &["http_connection"], None, Need::Http, "The Connection header."),
-    buffer("http.content_len", &["http_content_len"], None, Need::Http, "The Content-Length header."),
-    buffer("http.content_type", &["http_content_type"], None, Need::Http, "The Content-Type header."),
-    buffer("http.location", &["http_location"], None, Need::Http, "The Location header."),
-    buffer("http.protocol", &["http_protocol"], None, Need::Http, "The protocol word of the first line."),
-    buffer("http.referer", &["http_referer"], None, Need::Http, "The Referer header."),
-    buffer("http.request_line", &["http_request_line"], None, Need::Http, "The request line."),
-    buffer("http.response_line", &["http_response_line"], None, Need::Http, "The status line."),
-    buffer("http.server", &["http_server"], None, Need::Http, "The Server header."),
-    buffer("http.start", &["http_start"], None, Need::Http, "First line and headers."),
-    buffer("http.request_header", &[], None, Need::Http, "Each request header."),
-    buffer("http.response_header", &[], None, Need::Http, "Each response header."),
-    buffer("file.name", &[], None, Need::Files, "The name of a transferred file."),
-    buffer("dns.query", &["dns_query"], None, Need::Dns, "The name asked for."),
-    buffer("dns.query.name", &[], None, Need::Dns, "The name of each query."),
-    buffer("dns.answer.name", &[], None, Need::Dns, "The name of each answer."),
-    buffer("dns.authority.name", &[], None, Need::Dns, "The name of each authority record."),
-    buffer("dns.additional.name", &[], None, Need::Dns, "The name of each additional record."),
-    buffer("tls.sni", &["tls_sni"], None, Need::Tls, "The server name of a ClientHello."),
-    buffer("tls.certs", &[], None, Need::Tls, "Each certificate as sent."),
-    buffer("tls.cert_subject", &["tls_cert_subject"], None, Need::Tls, "The subject of the server's certificate."),
-    buffer("tls.cert_issuer", &["tls_cert_issuer"], None, Need::Tls, "The issuer of the server's certificate."),
-    buffer("tls.cert_serial", &["tls_cert_serial"], None, Need::Tls, "The serial of the server's certificate."),
-    buffer("tls.cert_fingerprint", &["tls_cert_fingerprint"], None, Need::Tls, "SHA-1 of the server's certificate."),
-    buffer("tls.random", &[], None, Need::Tls, "The 32 random bytes of a hello."),
-    buffer("tls.random_time", &[], None, Need::Tls, "The first 4 of the random bytes."),
-    buffer("tls.random_bytes", &[], None, Need::Tls, "The last 28 of the random bytes."),
-    buffer("tls.subjectaltname", &[], None, Need::Tls, "Each alternative name of the certificate."),
-    buffer("tls.alpn", &[], None, Need::Tls, "Each offered application protocol."),
-    buffer("ja3.hash", &["ja3_hash"], None, Need::Tls, "JA3 of the client."),
-    buffer("ja3.string", &["ja3_string"], None, Need::Tls, "What JA3 is made of."),
-    buffer("ja3s.hash", &[], None, Need::Tls, "JA3S of the server."),
-    buffer("ja3s.string", &[], None, Need::Tls, "What JA3S is made of."),
-    buffer("ja4.hash", &["ja4_hash"], None, Need::Tls, "JA4 of the client."),
-    buffer("quic.sni", &[], None, Need::Quic, "The server name of a QUIC ClientHello."),
-    buffer("quic.ua", &[], None, Need::Quic, "The user agent of gQUIC."),
-    buffer("quic.version", &[], None, Need::Quic, "The QUIC version."),
-    buffer("quic.cyu.hash", &[], None, Need::Quic, "CYU hash of gQUIC."),
-    buffer("quic.cyu.string", &[], None, Need::Quic, "What the CYU hash is made of."),
-    buffer("ssh.proto", &["ssh_proto"], None, Need::Ssh, "The protocol version of a banner."),
-    buffer("ssh.software", &["ssh_software"], None, Need::Ssh, "The software of a banner."),
-    buffer("ssh.hassh", &[], None, Need::Ssh, "HASSH of the client."),
-    buffer("ssh.hassh.string", &[], None, Need::Ssh, "What HASSH is made of."),
-    buffer("ssh.hassh.server", &[], None, Need::Ssh, "HASSH of the server."),
-    buffer("ssh.hassh.server.string", &[], None, Need::Ssh, "What the server's HASSH is made of."),
-    buffer("smtp.helo", &[], None, Need::Smtp, "The HELO or EHLO name."),
-    buffer("smtp.mail_from", &[], None, Need::Smtp, "The sender of the envelope."),
-    buffer("smtp.rcpt_to", &[], None, Need::Smtp, "Each receiver of the envelope."),
-    buffer("email.from", &[], None, Need::Smtp, "The From header of a mail."),
-    buffer("email.subject", &[], None, Need::Smtp, "The Subject header of a mail."),
-    buffer("email.to", &[], None, Need::Smtp, "The To header of a mail."),
-    buffer("email.cc", &[], None, Need::Smtp, "The Cc header of a mail."),
-    buffer("email.date", &[], None, Need::Smtp, "The Date header of a mail."),
-    buffer("email.message_id", &[], None, Need::Smtp, "The Message-ID header of a mail."),
-    buffer("email.x_mailer", &[], None, Need::Smtp, "The X-Mailer header of a mail."),
-    buffer("email.url", &[], None, Need::Smtp, "Each URL in a mail."),
-    buffer("email.received", &[], None, Need::Smtp, "Each Received header of a mail."),
-    buffer("ftp.command", &[], None, Need::Ftp, "The command of an FTP request."),
-    buffer("ftp.command_data", &[], None, Need::Ftp, "What follows the command."),
-    buffer("ftp.reply", &[], None, Need::Ftp, "Each line of an FTP reply."),
-    buffer("ftp.completion_code", &[], None, Need::Ftp, "The code of an FTP reply."),
-    buffer("smb.named_pipe", &["smb_named_pipe"], None, Need::Smb, "The named pipe of an SMB connection."),
-    buffer("smb.share", &["smb_share"], None, Need::Smb, "The share of an SMB connection."),
-    buffer("smb.ntlmssp_user", &[], None, Need::Smb, "The user of an NTLM authentication."),
-    buffer("smb.ntlmssp_domain", &[], None, Need::Smb, "The domain of an NTLM authentication."),
-    buffer("dce_stub_data", &["dcerpc.stub_data"], None, Need::Dcerpc, "The stub data of a DCERPC request."),
-    buffer("krb5_cname", &["krb5.cname"], None, Need::Kerberos, "The client principal."),
-    buffer("krb5_sname", &["krb5.sname"], None, Need::Kerberos, "The server principal."),
-    buffer("sip.method", &[], None, Need::Sip, "The method of a SIP request."),
-    buffer("sip.uri", &[], None, Need::Sip, "The URI of a SIP request."),
-    buffer("sip.protocol", &[], None, Need::Sip, "The protocol of the first line."),
-    buffer("sip.stat_code", &[], None, Need::Sip, "The status code of a response."),
-    buffer("sip.stat_msg", &[], None, Need::Sip, "The status text of a response."),
-    buffer("sip.request_line", &[], None, Need::Sip, "The request line."),
-    buffer("sip.response_line", &[], None, Need::Sip, "The status line."),
-    buffer("sip.from", &[], None, Need::Sip, "The From header."),
-    buffer("sip.to", &[], None, Need::Sip, "The To header."),
-    buffer("sip.via", &[], None, Need::Sip, "The Via header."),
-    buffer("sip.user_agent", &[], None, Need::Sip, "The User-Agent header."),
-    buffer("sip.content_type", &[], None, Need::Sip, "The Content-Type header."),
-    buffer("sip.content_length", &[], None, Need::Sip, "The Content-Length header."),
-    buffer("rfb.name", &[], None, Need::Rfb, "The desktop's name."),
-    buffer("snmp.community", &[], None, Need::Snmp, "The SNMP community."),
-    buffer("snmp.usm", &[], None, Need::Snmp, "The SNMPv3 user."),
-    buffer("mqtt.connect.clientid", &[], None, Need::Mqtt, "The client's identifier."),
-    buffer("mqtt.connect.username", &[], None, Need::Mqtt, "The user name."),
-    buffer("mqtt.connect.password", &[], None, Need::Mqtt, "The password."),
-    buffer("mqtt.connect.willtopic", &[], None, Need::Mqtt, "The topic of the last will."),
-    buffer("mqtt.connect.willmessage", &[], None, Need::Mqtt, "The last will."),
-    buffer("mqtt.connect.protocol_string", &[], None, Need::Mqtt, "The protocol's name."),
-    buffer("mqtt.publish.topic", &[], None, Need::Mqtt, "The topic published to."),
-    buffer("mqtt.publish.message", &[], None, Need::Mqtt, "What is published."),
-    buffer("mqtt.subscribe.topic", &[], None, Need::Mqtt, "Each topic subscribed to."),
-    buffer("mqtt.unsubscribe.topic", &[], None, Need::Mqtt, "Each topic unsubscribed from."),
-    buffer("ike.init_spi", &[], None, Need::Ike, "The initiator's SPI."),
-    buffer("ike.resp_spi", &[], None, Need::Ike, "The responder's SPI."),
-    buffer("ike.vendor", &[], None, Need::Ike, "Each vendor identifier."),
-    buffer("ike.nonce_payload", &[], None, Need::Ike, "The nonce."),
-    buffer("ike.key_exchange_payload", &[], None, Need::Ike, "The key exchange payload."),
-    buffer("base64_data", &[], None, Need::Base64, "What base64_decode has decoded."),
-];
+    const fn modifier(mut self, name: &'static str) -> BufferInfo {
+        self.modifier = Some(name);
+        self
+    }
+
+    const fn toward(mut self, toward: Toward) -> BufferInfo {
+        self.toward = Some(toward);
+        self
+    }
+
+    const fn growing(mut self) -> BufferInfo {
+        self.growing = true;
+        self
+    }
+
+    const fn needing(mut self, need: Need) -> BufferInfo {
+        self.need = Some(need);
+        self
+    }
+}
+
+const HTTP: AppProtoSet = AppProtoSet::of(&[AppProto::Http1, AppProto::Http2]);
+const FILES: AppProtoSet = AppProtoSet::of(&[
+    AppProto::Http1,
+    AppProto::Http2,
+    AppProto::Smtp,
+    AppProto::FtpData,
+    AppProto::Smb,
+    AppProto::Nfs,
+]);
+const DNS: AppProtoSet = AppProtoSet::of(&[AppProto::Dns]);
+const TLS: AppProtoSet = AppProtoSet::of(&[AppProto::Tls, AppProto::Quic]);
+const QUIC: AppProtoSet = AppProtoSet::of(&[AppProto::Quic]);
+const SSH: AppProtoSet = AppProtoSet::of(&[AppProto::Ssh]);
+const SMTP: AppProtoSet = AppProtoSet::of(&[AppProto::Smtp]);
+const FTP: AppProtoSet = AppProtoSet::of(&[AppProto::Ftp]);
+const SMB: AppProtoSet = AppProtoSet::of(&[AppProto::Smb]);
+const DCERPC: AppProtoSet = AppProtoSet::of(&[AppProto::Dcerpc, AppProto::Smb]);
+const KRB5: AppProtoSet = AppProtoSet::of(&[AppProto::Krb5]);
+const SIP: AppProtoSet = AppProtoSet::of(&[AppProto::Sip]);
+const RFB: AppProtoSet = AppProtoSet::of(&[AppProto::Rfb]);
+const SNMP: AppProtoSet = AppProtoSet::of(&[AppProto::Snmp]);
+const MQTT: AppProtoSet = AppProtoSet::of(&[AppProto::Mqtt]);
+const IKE: AppProtoSet = AppProtoSet::of(&[AppProto::Ike]);
+
+/// Names each line of the table, so that parsers and table cannot differ.
+macro_rules! buffers {
+    ($($constant:ident => $info:expr,)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[repr(u8)]
+        enum Place { $($constant,)* }
+
+        impl Buffer {
+            $(pub const $constant: Buffer = Buffer(Place::$constant as u8);)*
+        }
+
+        /// All buffers of the language. The first is the payload.
+        pub static BUFFERS: &[BufferInfo] = &[$($info,)*];
+    };
+}
+
+const PAYLOAD_INFO: BufferInfo = packet("pkt_data", "The payload of the packet, or the window of its stream.");
+
+buffers! {
+    PAYLOAD => PAYLOAD_INFO,
+    IPV4_HEADER => packet("ipv4.hdr", "The IPv4 header."),
+    IPV6_HEADER => packet("ipv6.hdr", "The IPv6 header."),
+    TCP_HEADER => packet("tcp.hdr", "The TCP header."),
+    UDP_HEADER => packet("udp.hdr", "The UDP header."),
+    ICMPV4_HEADER => packet("icmpv4.hdr", "The ICMP header."),
+    ICMPV6_HEADER => packet("icmpv6.hdr", "The ICMPv6 header."),
+    FILE_DATA => app("file.data", FILES, "The content of a transferred file or body.").growing().aliased(&["file_data"]).needing(Need::Files),
+    HTTP_URI => app("http.uri", HTTP, "The normalised request URI.").toward(Toward::Server).modifier("http_uri").needing(Need::Http),
+    HTTP_URI_RAW => app("http.uri.raw", HTTP, "The request URI as sent.").toward(Toward::Server).modifier("http_raw_uri").needing(Need::Http),
+    HTTP_METHOD => app("http.method", HTTP, "The request method.").toward(Toward::Server).modifier("http_method").needing(Need::Http),
+    HTTP_HOST => app("http.host", HTTP, "The normalised host name of a request.").toward(Toward::Server).modifier("http_host").needing(Need::Http),
+    HTTP_HOST_RAW => app("http.host.raw", HTTP, "The host name of a request as sent.").toward(Toward::Server).modifier("http_raw_host").needing(Need::Http),
+    HTTP_REQUEST_BODY => app("http.request_body", HTTP, "The body of a request.").toward(Toward::Server).growing().modifier("http_client_body").needing(Need::Http),
+    HTTP_RESPONSE_BODY => app("http.response_body", HTTP, "The body of a response.").toward(Toward::Client).growing().modifier("http_server_body").needing(Need::Http),
+    HTTP_HEADER => app("http.header", HTTP, "All headers, normalised.").modifier("http_header").needing(Need::Http),
+    HTTP_HEADER_RAW => app("http.header.raw", HTTP, "All headers as sent.").modifier("http_raw_header").needing(Need::Http),
+    HTTP_COOKIE => app("http.cookie", HTTP, "The Cookie or Set-Cookie header.").modifier("http_cookie").needing(Need::Http),
+    HTTP_USER_AGENT => app("http.user_agent", HTTP, "The User-Agent header.").toward(Toward::Server).modifier("http_user_agent").needing(Need::Http),
+    HTTP_STAT_CODE => app("http.stat_code", HTTP, "The status code of a response.").toward(Toward::Client).modifier("http_stat_code").needing(Need::Http),
+    HTTP_STAT_MSG => app("http.stat_msg", HTTP, "The status text of a response.").toward(Toward::Client).modifier("http_stat_msg").needing(Need::Http),
+    HTTP_HEADER_NAMES => app("http.header_names", HTTP, "The names of all headers.").aliased(&["http_header_names"]).needing(Need::Http),
+    HTTP_ACCEPT => app("http.accept", HTTP, "The Accept header.").toward(Toward::Server).aliased(&["http_accept"]).needing(Need::Http),
+    HTTP_ACCEPT_ENC => app("http.accept_enc", HTTP, "The Accept-Encoding header.").toward(Toward::Server).aliased(&["http_accept_enc"]).needing(Need::Http),
+    HTTP_ACCEPT_LANG => app("http.accept_lang", HTTP, "The Accept-Language header.").toward(Toward::Server).aliased(&["http_accept_lang"]).needing(Need::Http),
+    HTTP_CONNECTION => app("http.connection", HTTP, "The Connection header.").aliased(&["http_connection"]).needing(Need::Http),
+    HTTP_CONTENT_LEN => app("http.content_len", HTTP, "The Content-Length header.").aliased(&["http_content_len"]).needing(Need::Http),
+    HTTP_CONTENT_TYPE => app("http.content_type", HTTP, "The Content-Type header.").aliased(&["http_content_type"]).needing(Need::Http),
+    HTTP_LOCATION => app("http.location", HTTP, "The Location header.").toward(Toward::Client).aliased(&["http_location"]).needing(Need::Http),
+    HTTP_PROTOCOL => app("http.protocol", HTTP, "The protocol word of the first line.").aliased(&["http_protocol"]).needing(Need::Http),
+    HTTP_REFERER => app("http.referer", HTTP, "The Referer header.").toward(Toward::Server).aliased(&["http_referer"]).needing(Need::Http),
+    HTTP_REQUEST_LINE => app("http.request_line", HTTP, "The request line.").toward(Toward::Server).aliased(&["http_request_line"]).needing(Need::Http),
+    HTTP_RESPONSE_LINE => app("http.response_line", HTTP, "The status line.").toward(Toward::Client).aliased(&["http_response_line"]).needing(Need::Http),
+    HTTP_SERVER => app("http.server", HTTP, "The Server header.").toward(Toward::Client).aliased(&["http_server"]).needing(Need::Http),
+    HTTP_START => app("http.start", HTTP, "First line and headers.").aliased(&["http_start"]).needing(Need::Http),
+    HTTP_REQUEST_HEADER => app("http.request_header", HTTP, "Each request header.").toward(Toward::Server).needing(Need::Http),
+    HTTP_RESPONSE_HEADER => app("http.response_header", HTTP, "Each response header.").toward(Toward::Client).needing(Need::Http),
+    FILE_NAME => app("file.name", FILES, "The name of a transferred file.").needing(Need::Files),
+    DNS_QUERY => app("dns.query", DNS, "The name asked for.").aliased(&["dns_query"]).needing(Need::Dns),
+    DNS_QUERY_NAME => app("dns.query.name", DNS, "The name of each query.").needing(Need::Dns),
+    DNS_ANSWER_NAME => app("dns.answer.name", DNS, "The name of each answer.").needing(Need::Dns),
+    DNS_AUTHORITY_NAME => app("dns.authority.name", DNS, "The name of each authority record.").needing(Need::Dns),
+    DNS_ADDITIONAL_NAME => app("dns.additional.name", DNS, "The name of each additional record.").needing(Need::Dns),
+    TLS_SNI => app("tls.sni", TLS, "The server name of a ClientHello.").toward(Toward::Server).aliased(&["tls_sni"]).needing(Need::Tls),
+    TLS_CERTS => app("tls.certs", TLS, "Each certificate as sent.").needing(Need::Tls),
+    TLS_CERT_SUBJECT => app("tls.cert_subject", TLS, "The subject of the server's certificate.").toward(Toward::Client).aliased(&["tls_cert_subject"]).needing(Need::Tls),
+    TLS_CERT_ISSUER => app("tls.cert_issuer", TLS, "The issuer of the server's certificate.").toward(Toward::Client).aliased(&["tls_cert_issuer"]).needing(Need::Tls),
+    TLS_CERT_SERIAL => app("tls.cert_serial", TLS, "The serial of the server's certificate.").toward(Toward::Client).aliased(&["tls_cert_serial"]).needing(Need::Tls),
+    TLS_CERT_FINGERPRINT => app("tls.cert_fingerprint", TLS, "SHA-1 of the server's certificate.").toward(Toward::Client).aliased(&["tls_cert_fingerprint"]).needing(Need::Tls),
+    TLS_RANDOM => app("tls.random", TLS, "The 32 random bytes of a hello.").needing(Need::Tls),
+    TLS_RANDOM_TIME => app("tls.random_time", TLS, "The first 4 of the random bytes.").needing(Need::Tls),
+    TLS_RANDOM_BYTES => app("tls.random_bytes", TLS, "The last 28 of the random bytes.").needing(Need::Tls),
+    TLS_SUBJECTALTNAME => app("tls.subjectaltname", TLS, "Each alternative name of the certificate.").toward(Toward::Client).needing(Need::Tls),
+    TLS_ALPN => app("tls.alpn", TLS, "Each offered application protocol.").toward(Toward::Server).needing(Need::Tls),
+    JA3_HASH => app("ja3.hash", TLS, "JA3 of the client.").toward(Toward::Server).aliased(&["ja3_hash"]).needing(Need::Tls),
+    JA3_STRING => app("ja3.string", TLS, "What JA3 is made of.").toward(Toward::Server).aliased(&["ja3_string"]).needing(Need::Tls),
+    JA3S_HASH => app("ja3s.hash", TLS, "JA3S of the server.").toward(Toward::Client).needing(Need::Tls),
+    JA3S_STRING => app("ja3s.string", TLS, "What JA3S is made of.").toward(Toward::Client).needing(Need::Tls),
+    JA4_HASH => app("ja4.hash", TLS, "JA4 of the client.").toward(Toward::Server).aliased(&["ja4_hash"]).needing(Need::Tls),
+    QUIC_SNI => app("quic.sni", QUIC, "The server name of a QUIC ClientHello.").toward(Toward::Server).needing(Need::Quic),
+    QUIC_UA => app("quic.ua", QUIC, "The user agent of gQUIC.").toward(Toward::Server).needing(Need::Quic),
+    QUIC_VERSION => app("quic.version", QUIC, "The QUIC version.").needing(Need::Quic),
+    QUIC_CYU_HASH => app("quic.cyu.hash", QUIC, "CYU hash of gQUIC.").toward(Toward::Server).needing(Need::Quic),
+    QUIC_CYU_STRING => app("quic.cyu.string", QUIC, "What the CYU hash is made of.").toward(Toward::Server).needing(Need::Quic),
+    SSH_PROTO => app("ssh.proto", SSH, "The protocol version of a banner.").aliased(&["ssh_proto"]).needing(Need::Ssh),
+    SSH_SOFTWARE => app("ssh.software", SSH, "The software of a banner.").aliased(&["ssh_software"]).needing(Need::Ssh),
+    SSH_HASSH => app("ssh.hassh", SSH, "HASSH of the client.").toward(Toward::Server).needing(Need::Ssh),
+    SSH_HASSH_STRING => app("ssh.hassh.string", SSH, "What HASSH is made of.").toward(Toward::Server).needing(Need::Ssh),
+    SSH_HASSH_SERVER => app("ssh.hassh.server", SSH, "HASSH of the server.").toward(Toward::Client).needing(Need::Ssh),
+    SSH_HASSH_SERVER_STRING => app("ssh.hassh.server.string", SSH, "What the server's HASSH is made of.").toward(Toward::Client).needing(Need::Ssh),
+    SMTP_HELO => app("smtp.helo", SMTP, "The HELO or EHLO name.").toward(Toward::Server).needing(Need::Smtp),
+    SMTP_MAIL_FROM => app("smtp.mail_from", SMTP, "The sender of the envelope.").toward(Toward::Server).needing(Need::Smtp),
+    SMTP_RCPT_TO => app("smtp.rcpt_to", SMTP, "Each receiver of the envelope.").toward(Toward::Server).needing(Need::Smtp),
+    EMAIL_FROM => app("email.from", SMTP, "The From header of a mail.").needing(Need::Smtp),
+    EMAIL_SUBJECT => app("email.subject", SMTP, "The Subject header of a mail.").needing(Need::Smtp),
+    EMAIL_TO => app("email.to", SMTP, "The To header of a mail.").needing(Need::Smtp),
+    EMAIL_CC => app("email.cc", SMTP, "The Cc header of a mail.").needing(Need::Smtp),
+    EMAIL_DATE => app("email.date", SMTP, "The Date header of a mail.").needing(Need::Smtp),
+    EMAIL_MESSAGE_ID => app("email.message_id", SMTP, "The Message-ID header of a mail.").needing(Need::Smtp),
+    EMAIL_X_MAILER => app("email.x_mailer", SMTP, "The X-Mailer header of a mail.").needing(Need::Smtp),
+    EMAIL_URL => app("email.url", SMTP, "Each URL in a mail.").needing(Need::Smtp),
+    EMAIL_RECEIVED => app("email.received", SMTP, "Each Received header of a mail.").needing(Need::Smtp),
+    FTP_COMMAND => app("ftp.command", FTP, "The command of an FTP request.").toward(Toward::Server).needing(Need::Ftp),
+    FTP_COMMAND_DATA => app("ftp.command_data", FTP, "What follows the command.").toward(Toward::Server).needing(Need::Ftp),
+    FTP_REPLY => app("ftp.reply", FTP, "Each line of an FTP reply.").toward(Toward::Client).needing(Need::Ftp),
+    FTP_COMPLETION_CODE => app("ftp.completion_code", FTP, "The code of an FTP reply.").toward(Toward::Client).needing(Need::Ftp),
+    SMB_NAMED_PIPE => app("smb.named_pipe", SMB, "The named pipe of an SMB connection.").aliased(&["smb_named_pipe"]).needing(Need::Smb),
+    SMB_SHARE => app("smb.share", SMB, "The share of an SMB connection.").aliased(&["smb_share"]).needing(Need::Smb),
+    SMB_NTLMSSP_USER => app("smb.ntlmssp_user", SMB, "The user of an NTLM authentication.").needing(Need::Smb),
+    SMB_NTLMSSP_DOMAIN => app("smb.ntlmssp_domain", SMB, "The domain of an NTLM authentication.").needing(Need::Smb),
+    DCE_STUB_DATA => app("dce_stub_data", DCERPC, "The stub data of a DCERPC request.").growing().aliased(&["dcerpc.stub_data"]).needing(Need::Dcerpc),
+    KRB5_CNAME => app("krb5_cname", KRB5, "The client principal.").aliased(&["krb5.cname"]).needing(Need::Kerberos),
+    KRB5_SNAME => app("krb5_sname", KRB5, "The server principal.").aliased(&["krb5.sname"]).needing(Need::Kerberos),
+    SIP_METHOD => app("sip.method", SIP, "The method of a SIP request.").toward(Toward::Server).needing(Need::Sip),
+    SIP_URI => app("sip.uri", SIP, "The URI of a SIP request.").toward(Toward::Server).needing(Need::Sip),
+    SIP_PROTOCOL => app("sip.protocol", SIP, "The protocol of the first line.").needing(Need::Sip),
+    SIP_STAT_CODE => app("sip.stat_code", SIP, "The status code of a response.").toward(Toward::Client).needing(Need::Sip),
+    SIP_STAT_MSG => app("sip.stat_msg", SIP, "The status text of a response.").toward(Toward::Client).needing(Need::Sip),
+    SIP_REQUEST_LINE => app("sip.request_line", SIP, "The request line.").toward(Toward::Server).needing(Need::Sip),
+    SIP_RESPONSE_LINE => app("sip.response_line", SIP, "The status line.").toward(Toward::Client).needing(Need::Sip),
+    SIP_FROM => app("sip.from", SIP, "The From header.").needing(Need::Sip),
+    SIP_TO => app("sip.to", SIP, "The To header.").needing(Need::Sip),
+    SIP_VIA => app("sip.via", SIP, "The Via header.").needing(Need::Sip),
+    SIP_USER_AGENT => app("sip.user_agent", SIP, "The User-Agent header.").needing(Need::Sip),
+    SIP_CONTENT_TYPE => app("sip.content_type", SIP, "The Content-Type header.").needing(Need::Sip),
+    SIP_CONTENT_LENGTH => app("sip.content_length", SIP, "The Content-Length header.").needing(Need::Sip),
+    RFB_NAME => app("rfb.name", RFB, "The desktop's name.").toward(Toward::Client).needing(Need::Rfb),
+    SNMP_COMMUNITY => app("snmp.community", SNMP, "The SNMP community.").needing(Need::Snmp),
+    SNMP_USM => app("snmp.usm", SNMP, "The SNMPv3 user.").needing(Need::Snmp),
+    MQTT_CONNECT_CLIENTID => app("mqtt.connect.clientid", MQTT, "The client's identifier.").needing(Need::Mqtt),
+    MQTT_CONNECT_USERNAME => app("mqtt.connect.username", MQTT, "The user name.").needing(Need::Mqtt),
+    MQTT_CONNECT_PASSWORD => app("mqtt.connect.password", MQTT, "The password.").needing(Need::Mqtt),
+    MQTT_CONNECT_WILLTOPIC => app("mqtt.connect.willtopic", MQTT, "The topic of the last will.").needing(Need::Mqtt),
+    MQTT_CONNECT_WILLMESSAGE => app("mqtt.connect.willmessage", MQTT, "The last will.").needing(Need::Mqtt),
+    MQTT_CONNECT_PROTOCOL_STRING => app("mqtt.connect.protocol_string", MQTT, "The protocol's name.").needing(Need::Mqtt),
+    MQTT_PUBLISH_TOPIC => app("mqtt.publish.topic", MQTT, "The topic published to.").needing(Need::Mqtt),
+    MQTT_PUBLISH_MESSAGE => app("mqtt.publish.message", MQTT, "What is published.").needing(Need::Mqtt),
+    MQTT_SUBSCRIBE_TOPIC => app("mqtt.subscribe.topic", MQTT, "Each topic subscribed to.").needing(Need::Mqtt),
+    MQTT_UNSUBSCRIBE_TOPIC => app("mqtt.unsubscribe.topic", MQTT, "Each topic unsubscribed from.").needing(Need::Mqtt),
+    IKE_INIT_SPI => app("ike.init_spi", IKE, "The initiator's SPI.").needing(Need::Ike),
+    IKE_RESP_SPI => app("ike.resp_spi", IKE, "The responder's SPI.").needing(Need::Ike),
+    IKE_VENDOR => app("ike.vendor", IKE, "Each vendor identifier.").needing(Need::Ike),
+    IKE_NONCE_PAYLOAD => app("ike.nonce_payload", IKE, "The nonce.").needing(Need::Ike),
+    IKE_KEY_EXCHANGE_PAYLOAD => app("ike.key_exchange_payload", IKE, "The key exchange payload.").needing(Need::Ike),
+    BASE64_DATA => packet("base64_data", "What base64_decode has decoded.").needing(Need::Base64),
+}

@@ -1,0 +1,371 @@
+//! One flow's application layer: first unknown, then in the hands of one parser, or given up.
+
+use super::protocols::{self, ProtocolInfo};
+use super::record::AppRecord;
+use super::transactions::TxList;
+use super::{ParseContext, Parser, Step};
+use crate::rules::app::{AppProto, AppProtoSet};
+use crate::rules::plan::Toward;
+
+/// First bytes of each side that are kept while the protocol is unknown.
+const HEAD_BYTES_MAX: usize = 2048;
+/// Datagrams of a UDP flow that are asked for their protocol.
+const DATAGRAM_COUNT_MAX: u8 = 4;
+/// Bytes that a parser may leave for the next call: a TLS record with its header fits, and so does the longest line that
+/// any parser waits for.
+const PENDING_BYTES_MAX: usize = 64 << 10;
+/// Changes of protocol on one flow (STARTTLS, CONNECT, upgrade).
+const CHANGE_COUNT_MAX: u8 = 4;
+
+/// What hangs on a flow above its transport.
+#[derive(Debug, Default)]
+pub struct AppLayer {
+    state: State,
+    /// Before the parser is known: the first bytes. After: what it left for the next call.
+    to_server: Kept,
+    to_client: Kept,
+    /// The side that spoke first.
+    opener: Option<Toward>,
+    datagrams: u8,
+    changes: u8,
+    /// The protocol before the last change (EVE `app_proto_orig`).
+    pub before: Option<AppProto>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Unknown,
+    Known {
+        protocol: AppProto,
+        parser: Box<dyn Parser>,
+    },
+    /// Known, and nothing more can be read: encrypted, or broken. Transactions stay until they are told.
+    Finished {
+        protocol: AppProto,
+        parser: Box<dyn Parser>,
+        opaque: bool,
+    },
+    /// No protocol that we know.
+    Failed,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    wanted: usize,
+    /// Nothing more is recognised from this side's beginning.
+    hopeless: bool,
+    closed: bool,
+}
+
+/// What workers have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppCounters {
+    /// Flows by recognised protocol, in the order of [`AppProto::ALL`].
+    pub flows: [u64; AppProto::ALL.len()],
+    pub flows_failed: u64,
+    /// Parsers that gave up after they had begun.
+    pub parser_errors: u64,
+    pub transactions_evicted: u64,
+}
+
+/// The application layer as detection sees it.
+pub struct AppView<'a> {
+    pub protocol: AppProto,
+    pub transactions: &'a mut dyn TxList,
+}
+
+impl AppLayer {
+    /// The protocol, once it is recognised.
+    #[must_use]
+    pub fn protocol(&self) -> Option<AppProto> {
+        match &self.state {
+            State::Known { protocol, .. } | State::Finished { protocol, .. } => Some(*protocol),
+            State::Unknown | State::Failed => None,
+        }
+    }
+
+    /// No protocol was recognised, and none will be.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed)
+    }
+
+    /// The parser says that what follows is encrypted.
+    #[must_use]
+    pub fn is_opaque(&self) -> bool {
+        matches!(self.state, State::Finished { opaque: true, .. })
+    }
+
+    pub fn view(&mut self) -> Option<AppView<'_>> {
+        match &mut self.state {
+            State::Known { protocol, parser } | State::Finished { protocol, parser, .. } => {
+                Some(AppView { protocol: *protocol, transactions: parser.transactions() })
+            }
+            State::Unknown | State::Failed => None,
+        }
+    }
+
+    /// Records that are due; transactions that are done are gone after this.
+    pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, AppRecord)) {
+        if let Some(AppView { protocol, transactions }) = self.view() {
+            transactions.settle(ended, &mut |id, record| emit(protocol, id, record));
+        }
+    }
+
+    /// Heap that hangs on it, roughly.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let kept = self.to_server.bytes.capacity() + self.to_client.bytes.capacity();
+        match &self.state {
+            State::Known { parser, .. } | State::Finished { parser, .. } => kept + parser.heap_bytes(),
+            State::Unknown | State::Failed => kept,
+        }
+    }
+
+    /// The next bytes of a stream, in order.
+    pub fn receive_stream(
+        &mut self,
+        toward: Toward,
+        bytes: &[u8],
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.opener.get_or_insert(toward);
+        match self.state {
+            State::Unknown => self.recognise_stream(toward, bytes, context, enabled, counters),
+            State::Known { .. } => self.feed(toward, bytes, context, enabled, counters),
+            State::Finished { .. } | State::Failed => {}
+        }
+    }
+
+    /// One datagram of a UDP flow.
+    pub fn receive_datagram(
+        &mut self,
+        toward: Toward,
+        bytes: &[u8],
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.opener.get_or_insert(toward);
+        if matches!(self.state, State::Unknown) {
+            let guess = protocols::recognise(protocols::Transport::Udp, toward, bytes, context, enabled);
+            self.datagrams = self.datagrams.saturating_add(1);
+            match guess {
+                Recognised::As(info) => self.begin(info, counters),
+                _ if self.datagrams >= DATAGRAM_COUNT_MAX => self.fail(counters),
+                _ => {}
+            }
+        }
+        if let State::Known { parser, .. } = &mut self.state {
+            // A datagram that cannot be read says nothing of the next.
+            let step = parser.parse(toward, bytes, context);
+            if step == Step::Opaque {
+                self.finish(true);
+            }
+        }
+    }
+
+    /// `missing` bytes of a stream will never be seen.
+    pub fn gap(&mut self, toward: Toward, missing: u64, context: &ParseContext<'_>, counters: &mut AppCounters) {
+        self.kept(toward).bytes = Vec::new();
+        self.kept(toward).wanted = 0;
+        match &mut self.state {
+            State::Unknown => self.fail(counters),
+            State::Known { parser, .. } => {
+                if parser.gap(toward, missing, context) == Step::Failed {
+                    counters.parser_errors += 1;
+                    self.finish(false);
+                }
+            }
+            State::Finished { .. } | State::Failed => {}
+        }
+    }
+
+    /// This side says nothing more.
+    pub fn close(&mut self, toward: Toward, context: &ParseContext<'_>, counters: &mut AppCounters) {
+        if std::mem::replace(&mut self.kept(toward).closed, true) {
+            return;
+        }
+        match &mut self.state {
+            State::Known { parser, .. } => parser.close(toward, context),
+            State::Unknown if self.to_server.closed && self.to_client.closed => self.fail(counters),
+            _ => {}
+        }
+    }
+
+    fn kept(&mut self, toward: Toward) -> &mut Kept {
+        match toward {
+            Toward::Server => &mut self.to_server,
+            Toward::Client => &mut self.to_client,
+        }
+    }
+
+    fn recognise_stream(
+        &mut self,
+        toward: Toward,
+        bytes: &[u8],
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        let kept = self.kept(toward);
+        let guess = match kept.bytes.is_empty() {
+            true => protocols::recognise(protocols::Transport::Tcp, toward, bytes, context, enabled),
+            false => {
+                kept.bytes.extend_from_slice(bytes);
+                protocols::recognise(protocols::Transport::Tcp, toward, &kept.bytes, context, enabled)
+            }
+        };
+        if kept.bytes.is_empty() {
+            kept.bytes.extend_from_slice(bytes);
+        }
+        match guess {
+            Recognised::As(info) => {
+                self.begin(info, counters);
+                self.replay_heads(context, enabled, counters);
+            }
+            Recognised::NotYet if kept.bytes.len() < HEAD_BYTES_MAX => {}
+            Recognised::NotYet | Recognised::Never => {
+                kept.hopeless = true;
+                // What one side says may only be recognised from the other's answer; a head of it is enough to parse.
+                let over = kept.bytes.len() >= HEAD_BYTES_MAX;
+                if over || (self.to_server.hopeless && self.to_client.hopeless) {
+                    self.fail(counters);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, info: &'static ProtocolInfo, counters: &mut AppCounters) {
+        if let Some(count) = counters.flows.get_mut(info.protocol as usize) {
+            *count += 1;
+        }
+        self.state = State::Known { protocol: info.protocol, parser: (info.parser)() };
+    }
+
+    /// Gives the parser what both sides said before they were understood, the first speaker's bytes first.
+    fn replay_heads(&mut self, context: &ParseContext<'_>, enabled: AppProtoSet, counters: &mut AppCounters) {
+        let first = self.opener.unwrap_or(Toward::Server);
+        let second = if first == Toward::Server { Toward::Client } else { Toward::Server };
+        for toward in [first, second] {
+            let head = std::mem::take(self.kept(toward));
+            if !head.bytes.is_empty() {
+                self.feed(toward, &head.bytes, context, enabled, counters);
+            }
+            if head.closed {
+                self.close(toward, context, counters);
+            }
+        }
+    }
+
+    /// Bytes for the parser, after those that it left before.
+    fn feed(
+        &mut self,
+        toward: Toward,
+        bytes: &[u8],
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        let kept = self.kept(toward);
+        if kept.bytes.is_empty() {
+            return self.advance(toward, bytes, context, enabled, counters);
+        }
+        kept.bytes.extend_from_slice(bytes);
+        if kept.bytes.len() >= kept.wanted {
+            let joined = std::mem::take(&mut kept.bytes);
+            self.advance(toward, &joined, context, enabled, counters);
+        }
+    }
+
+    fn advance(
+        &mut self,
+        toward: Toward,
+        bytes: &[u8],
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        let State::Known { parser, protocol } = &mut self.state else { return };
+        let protocol = *protocol;
+        match parser.parse(toward, bytes, context) {
+            Step::Taken { consumed, wanted } => {
+                let rest = bytes.get(consumed..).unwrap_or_default();
+                if rest.len() > PENDING_BYTES_MAX || wanted > PENDING_BYTES_MAX {
+                    counters.parser_errors += 1;
+                    return self.finish(false);
+                }
+                let kept = self.kept(toward);
+                kept.bytes.extend_from_slice(rest);
+                kept.wanted = wanted;
+            }
+            Step::Changed { consumed, to } => {
+                let rest = bytes.get(consumed..).unwrap_or_default();
+                self.change(protocol, to, enabled, counters);
+                self.receive_stream(toward, rest, context, enabled, counters);
+            }
+            Step::Opaque => self.finish(true),
+            Step::Failed => {
+                counters.parser_errors += 1;
+                self.finish(false);
+            }
+        }
+    }
+
+    /// From here on both sides speak something else. What the old parser has not told yet is lost, so it tells first.
+    fn change(
+        &mut self,
+        from: AppProto,
+        to: Option<AppProto>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        self.changes = self.changes.saturating_add(1);
+        if self.changes > CHANGE_COUNT_MAX {
+            return self.finish(false);
+        }
+        self.before = Some(from);
+        self.to_server = Kept::default();
+        self.to_client = Kept::default();
+        self.opener = None;
+        let info = to.filter(|to| enabled.contains(*to)).and_then(protocols::info);
+        match info {
+            Some(info) => self.begin(info, counters),
+            None => self.state = State::Unknown,
+        }
+    }
+
+    fn finish(&mut self, opaque: bool) {
+        self.to_server.bytes = Vec::new();
+        self.to_client.bytes = Vec::new();
+        if let State::Known { protocol, parser } = std::mem::take(&mut self.state) {
+            self.state = State::Finished { protocol, parser, opaque };
+        }
+    }
+
+    fn fail(&mut self, counters: &mut AppCounters) {
+        counters.flows_failed += 1;
+        self.to_server.bytes = Vec::new();
+        self.to_client.bytes = Vec::new();
+        self.state = State::Failed;
+    }
+}
+
+/// What the first bytes of a side say.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Recognised {
+    As(&'static ProtocolInfo),
+    /// More bytes may tell.
+    NotYet,
+    Never,
+}

@@ -1,0 +1,129 @@
+//! What a flow says above its transport: which protocol it speaks, and that protocol's transactions.
+//!
+//! ```text
+//!  fresh bytes of one direction --> which protocol? (detect.rs) --> its Parser --> transactions
+//!                                                                                     |
+//!       rules look into each transaction's buffers, again whenever it has something new
+//!                                                                                     |
+//!                                       records for EVE, when the transaction is told or done
+//! ```
+//!
+//! [`AppLayer`] hangs on the flow and drives this. A [`Parser`] knows one protocol: it takes bytes in order, keeps a
+//! [`Transactions`] list, and answers for its [`Transaction`]s' buffers. It never sees packets and never judges.
+
+mod layer;
+pub mod protocols;
+pub mod record;
+mod transactions;
+
+use std::fmt;
+
+use crate::packet::ingress::Timestamp;
+use crate::rules::app::{AppProto, AppTest};
+use crate::rules::keyword::buffers::Buffer;
+use crate::rules::plan::Toward;
+
+pub use layer::{AppCounters, AppLayer, AppView};
+pub use record::AppRecord;
+pub use transactions::{Inspection, Slot, Transactions, TxList};
+
+/// What a parser may know besides the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ParseContext<'c> {
+    pub now: Timestamp,
+    /// The flow's ports as its opener used them.
+    pub client_port: u16,
+    pub server_port: u16,
+    pub limits: &'c AppLimits,
+}
+
+/// Caps that hold for every parser. Each parser has its own beside these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppLimits {
+    /// Bytes of a body or file that rules may look into, and that are kept for it; Suricata's `request-body-limit` and
+    /// `response-body-limit`.
+    pub body_bytes_max: usize,
+    /// Bytes that a compressed body may grow to.
+    pub inflated_bytes_max: usize,
+    /// Unfinished transactions of one flow; the oldest gives way.
+    pub transaction_count_max: usize,
+}
+
+impl Default for AppLimits {
+    fn default() -> Self {
+        AppLimits { body_bytes_max: 100 << 10, inflated_bytes_max: 1 << 20, transaction_count_max: 256 }
+    }
+}
+
+/// How a parser got on with the bytes that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The first `consumed` bytes are dealt with. The others are kept and given again, with what follows, once at least
+    /// `wanted` bytes in all are there (0: with the next bytes). Bytes must not be looked at again and again: a parser
+    /// that waits for a record says how long it is.
+    Taken { consumed: usize, wanted: usize },
+    /// From byte `consumed` on, both sides speak `to`; `None`: what they speak is to be found out anew.
+    Changed { consumed: usize, to: Option<AppProto> },
+    /// What follows in both directions cannot be read, and need not be: encrypted after the handshake.
+    Opaque,
+    /// This is not the protocol, or not any more: the flow is no longer parsed.
+    Failed,
+}
+
+impl Step {
+    /// All of `bytes` are dealt with.
+    #[must_use]
+    pub fn all(bytes: &[u8]) -> Step {
+        Step::Taken { consumed: bytes.len(), wanted: 0 }
+    }
+}
+
+/// One protocol's way of reading a flow.
+pub trait Parser: fmt::Debug + Send {
+    /// Bytes of one direction, in order, each once but for those that an earlier call left. UDP: one datagram, whole.
+    fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step;
+
+    /// `missing` bytes of this direction will never be seen; what comes next stands behind them. Bytes left over from
+    /// before the gap are lost, too.
+    fn gap(&mut self, _toward: Toward, _missing: u64, _context: &ParseContext<'_>) -> Step {
+        Step::Failed
+    }
+
+    /// This direction has ended (FIN, RST, or the flow is over).
+    fn close(&mut self, _toward: Toward, _context: &ParseContext<'_>) {}
+
+    fn transactions(&mut self) -> &mut dyn TxList;
+
+    /// Heap that it holds, roughly, for the caps.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// A request with its response, a handshake, a message: what the rules of a protocol look into.
+///
+/// A buffer that is not there yet is `None`; one that rules should not look into before it is whole stays `None` until
+/// it is. Growing buffers ([`crate::rules::keyword::buffers::BufferInfo::growing`]) are there from their first byte on.
+pub trait Transaction: fmt::Debug + Send {
+    /// The `nth` instance of a buffer (a name in a list of names), `None` beyond the last. `toward` is the side whose
+    /// bytes are asked for; it matters for buffers that both sides have.
+    fn buffer(&self, buffer: Buffer, toward: Toward, nth: usize) -> Option<&[u8]>;
+
+    /// Whether a test that is no match in a buffer holds. `AppTest::Event` and `AppTest::Protocol` never get here.
+    fn accepts(&self, _test: &AppTest, _toward: Toward) -> bool {
+        false
+    }
+
+    /// Oddities so far, by their full name: `http.gzip_decompression_failed`.
+    fn events(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// Nothing more will come from this side.
+    fn is_done(&self, toward: Toward) -> bool;
+
+    /// The transaction as EVE tells it, as far as it is known: what goes beside an alert.
+    fn record(&self) -> Option<AppRecord>;
+
+    /// The record of its own event, when it is time for one (asked after each packet). `ended`: the flow is over, now or
+    /// never. May give several one after the other (DNS tells query and answer apart).
+    fn take_record(&mut self, ended: bool) -> Option<AppRecord>;
+}

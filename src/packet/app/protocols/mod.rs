@@ -1,0 +1,72 @@
+//! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
+
+use super::layer::Recognised;
+use super::{ParseContext, Parser};
+use crate::rules::app::{AppProto, AppProtoSet};
+use crate::rules::plan::Toward;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// What the first bytes of one side say of one protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    Yes,
+    No,
+    /// It could be: more bytes will tell.
+    More,
+}
+
+/// One protocol: how to know it, and how to read it.
+pub struct ProtocolInfo {
+    pub protocol: AppProto,
+    pub transports: &'static [Transport],
+    /// Judges the first bytes of one side (all that it has said so far, or one datagram). Must be cheap, and sure: two
+    /// protocols that both say yes are settled by their order in [`REGISTRY`].
+    pub recognise: fn(Toward, &[u8], &ParseContext<'_>) -> Guess,
+    pub parser: fn() -> Box<dyn Parser>,
+}
+
+impl std::fmt::Debug for ProtocolInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.protocol.name())
+    }
+}
+
+/// All protocols with a parser, surest first.
+pub static REGISTRY: &[&ProtocolInfo] = &[];
+
+/// The protocols that have a parser.
+#[must_use]
+pub fn parsed() -> AppProtoSet {
+    REGISTRY.iter().fold(AppProtoSet::EMPTY, |set, info| set.or(AppProtoSet::of(&[info.protocol])))
+}
+
+pub(super) fn info(protocol: AppProto) -> Option<&'static ProtocolInfo> {
+    REGISTRY.iter().copied().find(|info| info.protocol == protocol)
+}
+
+pub(super) fn recognise(
+    transport: Transport,
+    toward: Toward,
+    bytes: &[u8],
+    context: &ParseContext<'_>,
+    enabled: AppProtoSet,
+) -> Recognised {
+    let mut best = Recognised::Never;
+    for info in REGISTRY {
+        if !info.transports.contains(&transport) || !enabled.contains(info.protocol) {
+            continue;
+        }
+        match (info.recognise)(toward, bytes, context) {
+            // A surer protocol that still needs bytes comes first.
+            Guess::Yes if matches!(best, Recognised::Never) => return Recognised::As(info),
+            Guess::Yes | Guess::More => best = Recognised::NotYet,
+            Guess::No => {}
+        }
+    }
+    best
+}

@@ -1,0 +1,172 @@
+//! The list of a flow's transactions, and what detection remembers of each.
+
+use std::collections::VecDeque;
+
+use super::{AppRecord, Transaction};
+use crate::rules::keyword::buffers::BUFFERS;
+use crate::rules::plan::Toward;
+
+/// What detection remembers of one transaction and side.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// [`Slot::version`] when rules last looked.
+    pub seen_version: u32,
+    /// Rules that matched already: each matches a transaction once. Ascending.
+    pub matched: Vec<u32>,
+    /// Rules that the prefilter found in some buffer, and that have not matched yet. Ascending.
+    pub candidates: Vec<u32>,
+    /// By view of a buffer (`rules::ruleset::Lens`): how many bytes or instances the prefilter has seen.
+    pub scanned: Vec<(u16, u32)>,
+    /// Generation of the rule set whose numbers these are.
+    pub generation: u64,
+}
+
+/// A transaction with its number and its history.
+#[derive(Debug)]
+pub struct Slot<T> {
+    /// EVE `tx_id`, from 0.
+    pub id: u64,
+    pub data: T,
+    to_server: Side,
+    to_client: Side,
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    version: u32,
+    inspection: Inspection,
+}
+
+impl<T> Slot<T> {
+    /// Something new can be seen from this side's bytes: rules look again.
+    pub fn touch(&mut self, toward: Toward) {
+        let side = self.side(toward);
+        side.version = side.version.wrapping_add(1);
+    }
+
+    fn side(&mut self, toward: Toward) -> &mut Side {
+        match toward {
+            Toward::Server => &mut self.to_server,
+            Toward::Client => &mut self.to_client,
+        }
+    }
+}
+
+/// The transactions of one flow, oldest first.
+#[derive(Debug)]
+pub struct Transactions<T> {
+    slots: VecDeque<Slot<T>>,
+    next_id: u64,
+    /// Transactions that gave way before they were done.
+    pub evicted: u64,
+}
+
+impl<T> Default for Transactions<T> {
+    fn default() -> Self {
+        Transactions { slots: VecDeque::new(), next_id: 0, evicted: 0 }
+    }
+}
+
+impl<T> Transactions<T> {
+    /// Begins a transaction. With `count_max` there already, the oldest is given up.
+    pub fn open(&mut self, data: T, count_max: usize) -> &mut Slot<T> {
+        if self.slots.len() >= count_max.max(1) {
+            self.slots.pop_front();
+            self.evicted += 1;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let slot = Slot { id, data, to_server: Side::default(), to_client: Side::default() };
+        self.slots.push_back_mut(slot)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many were ever opened.
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.next_id
+    }
+
+    pub fn last_mut(&mut self) -> Option<&mut Slot<T>> {
+        self.slots.back_mut()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Slot<T>> {
+        self.slots.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<T>> {
+        self.slots.iter_mut()
+    }
+
+    /// The transaction with this number, if it is still there.
+    pub fn by_id(&mut self, id: u64) -> Option<&mut Slot<T>> {
+        self.slots.iter_mut().find(|slot| slot.id == id)
+    }
+}
+
+/// A transaction as detection sees it.
+#[derive(Debug)]
+pub struct TxView<'t> {
+    pub id: u64,
+    pub data: &'t dyn Transaction,
+    pub version: u32,
+    pub inspection: &'t mut Inspection,
+}
+
+/// [`Transactions`] of any protocol.
+pub trait TxList {
+    fn count(&self) -> usize;
+
+    /// The `at`th transaction, from 0 for the oldest, seen from one side.
+    fn view(&mut self, at: usize, toward: Toward) -> Option<TxView<'_>>;
+
+    /// Asks each for its own records, and takes out those that are done. `emit` gets number and record.
+    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, AppRecord));
+
+    fn evicted(&self) -> u64;
+}
+
+/// Records that one transaction may give at once, whatever it says.
+const RECORD_COUNT_MAX: usize = 64;
+
+impl<T: Transaction> TxList for Transactions<T> {
+    fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn view(&mut self, at: usize, toward: Toward) -> Option<TxView<'_>> {
+        let Slot { id, data, to_server, to_client } = self.slots.get_mut(at)?;
+        let side = match toward {
+            Toward::Server => to_server,
+            Toward::Client => to_client,
+        };
+        Some(TxView { id: *id, data, version: side.version, inspection: &mut side.inspection })
+    }
+
+    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, AppRecord)) {
+        for slot in &mut self.slots {
+            for _ in 0..RECORD_COUNT_MAX {
+                let Some(record) = slot.data.take_record(ended) else { break };
+                emit(slot.id, record);
+            }
+        }
+        self.slots.retain(|slot| !(slot.data.is_done(Toward::Server) && slot.data.is_done(Toward::Client)));
+    }
+
+    fn evicted(&self) -> u64 {
+        self.evicted
+    }
+}
+
+/// The number of a buffer's line fits where [`Inspection::scanned`] keeps it.
+const _: () = assert!(BUFFERS.len() < 256);

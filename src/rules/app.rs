@@ -1,0 +1,188 @@
+//! The application protocols of the rule language, and what rules may ask of a transaction besides its buffers.
+
+use super::plan::NumberTest;
+
+/// A protocol that a flow can turn out to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum AppProto {
+    Http1,
+    Http2,
+    Dns,
+    Tls,
+    Quic,
+    Ssh,
+    Smtp,
+    Ftp,
+    FtpData,
+    Tftp,
+    Smb,
+    Nfs,
+    Dcerpc,
+    Krb5,
+    Sip,
+    Rdp,
+    Rfb,
+    Snmp,
+    Mqtt,
+    Ike,
+    Dhcp,
+    Ntp,
+    Modbus,
+    Dnp3,
+    Enip,
+    BittorrentDht,
+    Pgsql,
+    Imap,
+    Pop3,
+    Telnet,
+    Irc,
+    Websocket,
+}
+
+impl AppProto {
+    pub const ALL: [AppProto; 32] = {
+        use AppProto::*;
+        [
+            Http1,
+            Http2,
+            Dns,
+            Tls,
+            Quic,
+            Ssh,
+            Smtp,
+            Ftp,
+            FtpData,
+            Tftp,
+            Smb,
+            Nfs,
+            Dcerpc,
+            Krb5,
+            Sip,
+            Rdp,
+            Rfb,
+            Snmp,
+            Mqtt,
+            Ike,
+            Dhcp,
+            Ntp,
+            Modbus,
+            Dnp3,
+            Enip,
+            BittorrentDht,
+            Pgsql,
+            Imap,
+            Pop3,
+            Telnet,
+            Irc,
+            Websocket,
+        ]
+    };
+
+    /// EVE `app_proto`, as Suricata writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            AppProto::Http1 => "http",
+            AppProto::Http2 => "http2",
+            AppProto::Dns => "dns",
+            AppProto::Tls => "tls",
+            AppProto::Quic => "quic",
+            AppProto::Ssh => "ssh",
+            AppProto::Smtp => "smtp",
+            AppProto::Ftp => "ftp",
+            AppProto::FtpData => "ftp-data",
+            AppProto::Tftp => "tftp",
+            AppProto::Smb => "smb",
+            AppProto::Nfs => "nfs",
+            AppProto::Dcerpc => "dcerpc",
+            AppProto::Krb5 => "krb5",
+            AppProto::Sip => "sip",
+            AppProto::Rdp => "rdp",
+            AppProto::Rfb => "rfb",
+            AppProto::Snmp => "snmp",
+            AppProto::Mqtt => "mqtt",
+            AppProto::Ike => "ike",
+            AppProto::Dhcp => "dhcp",
+            AppProto::Ntp => "ntp",
+            AppProto::Modbus => "modbus",
+            AppProto::Dnp3 => "dnp3",
+            AppProto::Enip => "enip",
+            AppProto::BittorrentDht => "bittorrent-dht",
+            AppProto::Pgsql => "pgsql",
+            AppProto::Imap => "imap",
+            AppProto::Pop3 => "pop3",
+            AppProto::Telnet => "telnet",
+            AppProto::Irc => "irc",
+            AppProto::Websocket => "websocket",
+        }
+    }
+}
+
+/// A set of protocols: what one word of a rule header may mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AppProtoSet(u64);
+
+impl AppProtoSet {
+    pub const EMPTY: AppProtoSet = AppProtoSet(0);
+
+    #[must_use]
+    pub const fn of(protocols: &[AppProto]) -> AppProtoSet {
+        let mut bits = 0;
+        let mut rest = protocols;
+        while let [first, tail @ ..] = rest {
+            bits |= 1 << *first as u8;
+            rest = tail;
+        }
+        AppProtoSet(bits)
+    }
+
+    #[must_use]
+    pub fn contains(self, protocol: AppProto) -> bool {
+        self.0 & (1 << protocol as u8) != 0
+    }
+
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[must_use]
+    pub fn and(self, other: AppProtoSet) -> AppProtoSet {
+        AppProtoSet(self.0 & other.0)
+    }
+
+    #[must_use]
+    pub fn or(self, other: AppProtoSet) -> AppProtoSet {
+        AppProtoSet(self.0 | other.0)
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = AppProto> {
+        AppProto::ALL.into_iter().filter(move |protocol| self.contains(*protocol))
+    }
+}
+
+/// A field of a transaction that is a number, for keywords such as `dns.opcode`. A field may have several values (each
+/// record of an answer has a type); a test holds if one of them satisfies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    DnsOpcode,
+    DnsRcode,
+    DnsRrtype,
+}
+
+/// A question about a transaction that is no match in a buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppTest {
+    Number {
+        field: Field,
+        test: NumberTest,
+    },
+    /// `app-layer-event`: the full name, such as `http.gzip_decompression_failed`.
+    Event(&'static str),
+    /// `app-layer-protocol`: answered from the flow. `None` stands for `failed`.
+    Protocol {
+        protocol: Option<AppProtoSet>,
+        negated: bool,
+    },
+}
