@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use etherparse::PacketBuilder;
+use tidegate::packet::app::AppConfig;
 use tidegate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, CtStatus, FateMask, TcpState, TcpTrack, Tuple};
 use tidegate::packet::detect::SharedDetectState;
 use tidegate::packet::event::Events;
@@ -53,7 +54,7 @@ fn accepted_packets_of_a_known_flow_cost_no_allocation() {
     let rules = shipped_rules();
     let (flows, shared) = (FlowShards::new(1000), SharedDetectState::default());
     let world = World { rules: &rules, flows: &flows, shared: &shared };
-    let mut path = Path::new(Policy::default(), FateMask::default(), Copies::default());
+    let mut path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default());
     let mut events = Events::new();
     let (packets, entry) = tcp_connection();
     let mut round = |clock: u64| {

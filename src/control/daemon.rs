@@ -36,6 +36,7 @@ use crate::kernel::nft::{self, GateTable};
 use crate::kernel::queue::{Flags, Queue, QueueConfig, QueueError, QueueReport};
 use crate::kernel::{interfaces, privileges};
 use crate::output::sink::{Sink, SinkOptions, SinkThread};
+use crate::packet::app::AppConfig;
 use crate::packet::conntrack::{Fate, FateMask};
 use crate::packet::detect::SharedDetectState;
 use crate::packet::flow::shards::FlowShards;
@@ -198,7 +199,12 @@ impl Daemon {
                 )),
             };
             let worker = Worker {
-                path: Path::new(gate::policy_of(&config, table.is_some()), config.fate.mask, gate::copies_of(&config)),
+                path: Path::new(
+                    gate::policy_of(&config, table.is_some()),
+                    config.fate.mask,
+                    gate::copies_of(&config),
+                    AppConfig::default(),
+                ),
                 answers: AnswerMaker::new(config.nfq.mode, config.nfq.bypass, config.fate.mask),
                 tracking,
                 shared: shared.clone(),

@@ -15,7 +15,7 @@ use crate::kernel::conntrack::destroy::{self, Decision, Held};
 use crate::kernel::conntrack::{ConntrackError, ConntrackSocket, Event, Listener, Mirror};
 use crate::output::sink::Sink;
 use crate::packet::conntrack::Conntrack;
-use crate::packet::event::FlowEnd;
+use crate::packet::event::{Events, FlowEnd};
 use crate::packet::flow::Flow;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::ingress::Timestamp;
@@ -91,9 +91,11 @@ impl FlowListener {
                         flows.rename(&formerly, &entry.key());
                     }
                     match free(flows, socket, &entry) {
-                        Some(flow) => {
+                        Some(mut flow) => {
                             add(&counters.freed, 1);
-                            sink.event(tell::flow_end(&flow, &entry, now(), end_reason(&entry)));
+                            let mut events = Events::new();
+                            tell::flow_ended(&mut flow, &entry, now(), end_reason(&entry), &mut events);
+                            sink.events(&mut events);
                         }
                         None => add(&counters.kept, 1),
                     }
@@ -128,10 +130,12 @@ impl FlowListener {
         }
         add(&self.counters.sweeps, 1);
         let before = Timestamp::from_micros(started.micros.saturating_sub(SWEEP_GRACE_MICROS));
-        for flow in self.flows.sweep(number, before) {
+        for mut flow in self.flows.sweep(number, before) {
             add(&self.counters.swept, 1);
             let entry = flow.last_entry();
-            self.sink.event(tell::flow_end(&flow, &entry, now(), FlowEnd::Timeout));
+            let mut events = Events::new();
+            tell::flow_ended(&mut flow, &entry, now(), FlowEnd::Timeout, &mut events);
+            self.sink.events(&mut events);
         }
     }
 

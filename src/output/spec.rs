@@ -1,6 +1,9 @@
 //! What to write and where to: the part of the configuration that the writer thread needs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use crate::packet::app::record::EVENT_TYPES;
 
 /// One `eve-log` entry of `outputs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub struct RecordTypes {
     pub flow: bool,
     pub anomaly: bool,
     pub stats: bool,
+    /// Application protocols by `event_type`.
+    pub app: BTreeSet<&'static str>,
 }
 
 /// All kinds, with Suricata's defaults for what an alert carries.
@@ -77,6 +82,7 @@ impl Default for RecordTypes {
             flow: true,
             anomaly: true,
             stats: true,
+            app: EVENT_TYPES.iter().copied().collect(),
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::rules::plan::Toward;
+
 /// One direction of a connection, as `nf_conntrack_tuple` has it.
 ///
 /// For TCP, UDP, UDP-Lite, SCTP and DCCP the ports are ports. For ICMP and ICMPv6 `src_port` is the identifier and
@@ -62,6 +64,15 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The rule language's word for it.
+    #[must_use]
+    pub fn toward(self) -> Toward {
+        match self {
+            Direction::Original => Toward::Server,
+            Direction::Reply => Toward::Client,
+        }
+    }
+
     #[must_use]
     pub fn flipped(self) -> Direction {
         match self {

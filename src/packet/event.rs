@@ -5,9 +5,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::app::AppRecord;
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
 use super::ingress::{Timestamp, VlanTag};
 use super::verdict::Reason;
+use crate::rules::app::AppProto;
 use crate::rules::meta::RuleMeta;
 
 /// One thing worth telling.
@@ -17,6 +19,7 @@ pub enum Event {
     Drop(Box<DropEvent>),
     Flow(Box<FlowEvent>),
     Anomaly(Box<AnomalyEvent>),
+    App(Box<AppEvent>),
 }
 
 /// Where an inspected packet leaves its events. Reused from packet to packet.
@@ -90,6 +93,9 @@ pub struct AlertEvent {
     pub packet_bytes: Box<[u8]>,
     /// Generation of the rule set that judged.
     pub generation: u64,
+    pub app_proto: Option<AppProto>,
+    /// The transaction that the rule matched, as far as it was known.
+    pub transaction: Option<(u64, AppRecord)>,
 }
 
 /// A packet was dropped, and why.
@@ -132,6 +138,7 @@ pub struct FlowEvent {
     pub generation: u64,
     pub tcp: Option<TcpFlowFacts>,
     pub icmp: Option<IcmpFacts>,
+    pub app_proto: Option<AppProto>,
 }
 
 /// EVE `flow.state`.
@@ -160,6 +167,16 @@ pub struct TcpFlowFacts {
     pub flags_toserver: u8,
     pub flags_toclient: u8,
     pub state: Option<TcpState>,
+}
+
+/// A transaction of an application protocol, as its own event tells it.
+#[derive(Clone, Debug)]
+pub struct AppEvent {
+    /// The packet that completed it, or, when the flow has ended, the flow's ends.
+    pub packet: PacketFacts,
+    pub app_proto: AppProto,
+    pub tx_id: u64,
+    pub record: AppRecord,
 }
 
 /// An oddity in traffic or in the gate itself.

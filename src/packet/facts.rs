@@ -1,7 +1,7 @@
 //! From a packet to what its events say of it. Runs only when there is an event.
 
-use super::conntrack::Direction;
-use super::decode::{Headers, Transport};
+use super::conntrack::{Conntrack, Direction, Tuple};
+use super::decode::{self, Headers, Transport};
 use super::event::{HeaderFacts, IcmpFacts, PacketFacts, TcpFacts};
 use super::ingress::{Ingress, Timestamp};
 
@@ -31,6 +31,30 @@ pub fn of(
         direction,
         conntrack: packet.conntrack.map(|tracked| *tracked.entry),
         header: header(headers),
+    }
+}
+
+/// A flow whose last packet is long gone: its ends as its opener used them.
+#[must_use]
+pub fn of_flow(flow_id: u64, in_ifindex: u32, entry: &Conntrack, now: Timestamp) -> PacketFacts {
+    let Tuple { src, dst, src_port, dst_port, protocol, .. } = entry.orig;
+    let has_ports = !matches!(protocol, decode::protocol::ICMP | decode::protocol::ICMPV6);
+    PacketFacts {
+        timestamp: now,
+        flow_id: Some(flow_id),
+        in_ifindex,
+        out_ifindex: 0,
+        vlan: [None, None],
+        pcap_cnt: 0,
+        src,
+        dst,
+        src_port: if has_ports { src_port } else { 0 },
+        dst_port: if has_ports { dst_port } else { 0 },
+        protocol,
+        icmp: None,
+        direction: Some(Direction::Original),
+        conntrack: Some(*entry),
+        header: HeaderFacts::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every stage is one call here. A packet is decoded, finds its flow by conntrack identity, meets the flow's fate if that
 //! is settled, is judged by the rules, and leaves as a verdict. Nothing here allocates unless something happened.
 
+use super::app::{AppConfig, AppCounters, ParseContext};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::{self, Headers, Transport, protocol};
@@ -31,12 +32,27 @@ pub struct Path {
     copies: Copies,
     detect: DetectThread,
     counters: PathCounters,
+    app: AppConfig,
+    app_counters: AppCounters,
 }
 
 impl Path {
     #[must_use]
-    pub fn new(policy: Policy, fate_mask: FateMask, copies: Copies) -> Path {
-        Path { policy, fate_mask, copies, detect: DetectThread::default(), counters: PathCounters::default() }
+    pub fn new(policy: Policy, fate_mask: FateMask, copies: Copies, app: AppConfig) -> Path {
+        Path {
+            policy,
+            fate_mask,
+            copies,
+            detect: DetectThread::default(),
+            counters: PathCounters::default(),
+            app,
+            app_counters: AppCounters::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn app_counters(&self) -> &AppCounters {
+        &self.app_counters
     }
 
     #[must_use]
@@ -90,7 +106,8 @@ impl Path {
         };
         if let Some(replaced) = replaced {
             let last_known = *tracked.entry;
-            events.push(tell::flow_end(&replaced, &last_known, moment.now, FlowEnd::Timeout));
+            let mut replaced = replaced;
+            tell::flow_ended(&mut replaced, &last_known, moment.now, FlowEnd::Timeout, events);
         }
         if is_new {
             self.adopt(flow, tracked, world);
@@ -99,7 +116,7 @@ impl Path {
         flow.count(tracked.info.direction(), moment.headers);
 
         let verdict = match flow.fate {
-            Fate::Inspect => self.apply_rules(world, moment, Some((flow, tracked)), events),
+            Fate::Inspect => self.look_into(world, moment, flow, tracked, events),
             fate => self.enforce(fate, flow, tracked, moment, events),
         };
         if verdict.action == Action::Accept {
@@ -112,6 +129,49 @@ impl Path {
             table.remove(&key);
         }
         verdict
+    }
+
+    /// The connection's bytes, its transactions, then the rules on all of it.
+    fn look_into(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        events: &mut Events,
+    ) -> Verdict {
+        self.advance_app(flow, tracked, moment);
+        let verdict = self.apply_rules(world, moment, Some((flow, tracked)), events);
+        if let Some(app) = &mut flow.app {
+            tell::due_records(app, flow.id, tracked, moment, events);
+        }
+        verdict
+    }
+
+    /// Gives the application layer what this packet adds.
+    fn advance_app(&mut self, flow: &mut Flow, tracked: Tracked<'_>, moment: Moment<'_, '_>) {
+        let payload = moment.headers.payload;
+        if payload.is_empty() || self.app.enabled.is_empty() {
+            return;
+        }
+        let toward = tracked.info.direction().toward();
+        let orig = flow.key.orig;
+        let context = ParseContext {
+            now: moment.now,
+            client_port: orig.src_port,
+            server_port: orig.dst_port,
+            limits: &self.app.limits,
+        };
+        let app = flow.app.get_or_insert_default();
+        match moment.headers.transport {
+            Transport::Tcp(_) => {
+                app.receive_stream(toward, payload, &context, self.app.enabled, &mut self.app_counters)
+            }
+            Transport::Udp(_) => {
+                app.receive_datagram(toward, payload, &context, self.app.enabled, &mut self.app_counters);
+            }
+            _ => {}
+        }
     }
 
     /// A flow that is new to us: what the kernel's entry already says of its fate holds.
@@ -235,7 +295,10 @@ impl Path {
             (Some(flow), Some(tracked)) => Some(FlowView {
                 direction: tracked.info.direction(),
                 established: flow.is_established(tracked),
+                app_failed: flow.app.as_ref().is_some_and(|app| app.has_failed()),
+                app: flow.app.as_mut().and_then(|app| app.view()),
                 state: &mut flow.detect,
+                stream: None,
             }),
             _ => None,
         };

@@ -63,7 +63,7 @@ struct Bench {
 impl Bench {
     fn new(policy: Policy) -> Bench {
         Bench {
-            path: Path::new(policy, FateMask::default(), Copies::default()),
+            path: Path::new(policy, FateMask::default(), Copies::default(), AppConfig::default()),
             flows: FlowShards::new(1000),
             shared: SharedDetectState::default(),
             rules: rule_set(RULES, 1),
@@ -99,6 +99,7 @@ impl Bench {
             Event::Drop(drop) => format!("drop:{}", drop.reason.as_str()),
             Event::Flow(_) => "flow".to_owned(),
             Event::Anomaly(_) => "anomaly".to_owned(),
+            Event::App(event) => event.record.event_type().to_owned(),
         };
         self.events.drain(..).map(tell).collect()
     }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::app::AppLayer;
 use super::conntrack::{Conntrack, CtStatus, TcpState};
 use super::decode::Headers;
 use super::detect::Outcome;
 use super::event::{
-    AlertEvent, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState, FlowSummary, PacketFacts, TcpFlowFacts,
+    AlertEvent, AppEvent, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState, FlowSummary, PacketFacts,
+    TcpFlowFacts,
 };
 use super::facts;
 use super::flow::Flow;
@@ -57,6 +59,11 @@ pub fn matches(
             payload: beginning(moment.headers.payload, copies.payload_bytes_max),
             packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
             generation: rules.generation(),
+            app_proto: flow.as_ref().and_then(|(flow, _)| flow.app.as_ref()?.protocol()),
+            transaction: hit.transaction.and_then(|id| {
+                let record = flow.as_mut()?.0.app.as_mut()?.record(id)?;
+                Some((id, record))
+            }),
         })));
     }
     if let (Some((flow, _)), Some(last)) = (&mut flow, outcome.matches().last()) {
@@ -89,9 +96,36 @@ pub fn policy_drop(verdict: Verdict, moment: Moment<'_, '_>, flow: Option<(&Flow
     })))
 }
 
-/// A connection's last account. `entry` is what the kernel said last of it.
-#[must_use]
-pub fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> Event {
+/// A connection is over: what its transactions still have to tell, then its last account. `entry` is what the kernel said
+/// last of it.
+pub fn flow_ended(flow: &mut Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd, events: &mut Events) {
+    if let Some(app) = &mut flow.app {
+        let packet = facts::of_flow(flow.id, flow.in_ifindex, entry, now);
+        transactions(app, true, |_| packet.clone(), events);
+    }
+    events.push(flow_end(flow, entry, now, reason));
+}
+
+/// The records of a packet's flow that are due.
+pub fn due_records(
+    app: &mut AppLayer,
+    flow_id: u64,
+    tracked: Tracked<'_>,
+    moment: Moment<'_, '_>,
+    events: &mut Events,
+) {
+    let direction = Some(tracked.info.direction());
+    let facts = |()| facts::of(moment.packet, moment.headers, Some(flow_id), direction, moment.now);
+    transactions(app, false, facts, events);
+}
+
+fn transactions(app: &mut AppLayer, ended: bool, packet: impl Fn(()) -> PacketFacts, events: &mut Events) {
+    app.settle(ended, &mut |app_proto, tx_id, record| {
+        events.push(Event::App(Box::new(AppEvent { packet: packet(()), app_proto, tx_id, record })));
+    });
+}
+
+fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> Event {
     let (summary, counted_by_kernel) = flow.summary(entry);
     let end = entry.stop_ns.map_or(flow.last_seen, |ns| Timestamp::from_micros(ns / 1000)).max(summary.start);
     Event::Flow(Box::new(FlowEvent {
@@ -114,6 +148,7 @@ pub fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd)
             state: Some(tcp.state),
         }),
         icmp: flow.icmp,
+        app_proto: flow.app.as_ref().and_then(|app| app.protocol()),
     }))
 }
 

@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::app::{AppProto, AppProtoSet, AppTest};
 use super::config::{Classifications, References, Source};
 use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
 use super::keyword::buffers::Buffer;
-use super::keyword::{Arg, Draft, Need, table};
+use super::keyword::{Arg, BufferDraft, Draft, Need, table};
 use super::lex::{RuleText, rule_texts};
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
 use super::plan::{
-    Amount, BitChange, BufferPlan, BufferTest, Chain, Content, Effect, FastPattern, Header, HeaderProtocol, NameId,
-    NumberTest, PacketTest, Rule, StateTest, Step,
+    Amount, BitChange, BufferPlan, BufferTest, Chain, Content, Effect, FastPattern, FlowTest, Header, HeaderProtocol,
+    NameId, NumberTest, PacketTest, Rule, StateTest, Step, Toward,
 };
 use super::prefilter::literal_of;
-use super::ruleset::RuleSet;
+use super::ruleset::{Literal, RuleSet};
 use super::thresholds::Thresholds;
 use super::vars::{Sets, Vars};
 
@@ -79,7 +80,7 @@ impl Compiled {
 /// A rule that will load unless another one with its sid is newer.
 struct Loaded {
     rule: Rule,
-    literal: Option<Vec<u8>>,
+    literal: Option<Literal>,
     file: usize,
     line: u32,
 }
@@ -158,7 +159,7 @@ impl Compiler<'_> {
         text: &'t str,
         draft: &mut Draft<'t>,
         mistakes: &mut Vec<Mistake>,
-    ) -> Option<(Rule, Option<Vec<u8>>)> {
+    ) -> Option<(Rule, Option<Literal>)> {
         if let Some(at) = text.find('\u{fffd}') {
             mistakes.push(
                 Mistake::new(Code::Encoding, Span::new(at, at + 3), "a byte that is not UTF-8")
@@ -183,8 +184,11 @@ impl Compiler<'_> {
             }
         };
         let meta = self.meta(text, &ast, draft, sid, mistakes);
+        check_direction(draft, mistakes);
+        let toward = draft.toward();
         let buffers = std::mem::take(&mut draft.buffers);
-        let literal = literal(&buffers);
+        let on_transactions = is_on_transactions(draft, &buffers);
+        let literal = literal(&buffers, on_transactions);
         let needs_payload = buffers.iter().any(|buffer| buffer.buffer == Buffer::PAYLOAD);
         let header = header?;
         let meta = Arc::new(meta);
@@ -192,7 +196,7 @@ impl Compiler<'_> {
             meta: Arc::clone(&meta),
             ip_only: is_ip_only(draft, &header, buffers.is_empty()),
             header,
-            flow: draft.flow.unwrap_or_default(),
+            flow: FlowTest { toward, ..draft.flow.unwrap_or_default() },
             packet: draft.packet.iter().map(|(test, _)| *test).collect(),
             state: draft.state.iter().map(|(test, _)| test.clone()).collect(),
             buffers: buffers
@@ -204,6 +208,8 @@ impl Compiler<'_> {
                 })
                 .collect(),
             needs_payload,
+            app: draft.app.iter().map(|(test, _)| test.clone()).collect(),
+            on_transactions,
             effects: draft.effects.iter().map(|(effect, _)| effect.clone()).collect(),
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
             suppressions: self.context.thresholds.suppressions(meta.gid, sid),
@@ -220,6 +226,7 @@ impl Compiler<'_> {
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Header> {
         let protocol = protocol(text, ast.protocol, draft, mistakes);
+        let (protocol, app) = protocol.unzip();
         let mut told = |result: Result<_, Mistake>| result.map_err(|mistake| mistakes.push(mistake)).ok();
         let src = told(self.sets.addresses(text, ast.src));
         let dst = told(self.sets.addresses(text, ast.dst));
@@ -228,6 +235,7 @@ impl Compiler<'_> {
         let dst_ports = told(self.sets.ports(text, ast.dst_ports));
         Some(Header {
             protocol: protocol?,
+            app: app?,
             src: src?,
             src_ports: src_ports?,
             dst: dst?,
@@ -342,7 +350,7 @@ impl Compiler<'_> {
         let mut loaded: Vec<Loaded> = self.loaded.into_iter().flatten().collect();
         // Stable: what is equal here keeps the order of the files.
         loaded.sort_by_key(|loaded| order(&loaded.rule, options));
-        let (rules_in_order, literals): (Vec<Rule>, Vec<Option<Vec<u8>>>) =
+        let (rules_in_order, literals): (Vec<Rule>, Vec<Option<Literal>>) =
             loaded.into_iter().map(|loaded| (loaded.rule, loaded.literal)).unzip();
         let set = RuleSet::new(options.generation, rules_in_order, &literals);
         Compiled {
@@ -417,58 +425,98 @@ const PROTOCOLS: [(&str, HeaderProtocol); 18] = [
     ("ip-any", HeaderProtocol::Ip),
 ];
 
-/// Application protocols, with what they rest on.
-const APP_PROTOCOLS: [(&str, HeaderProtocol, Need); 38] = [
-    ("http", HeaderProtocol::Tcp, Need::Http),
-    ("http1", HeaderProtocol::Tcp, Need::Http),
-    ("http2", HeaderProtocol::Tcp, Need::Http2),
-    ("doh2", HeaderProtocol::Tcp, Need::Http2),
-    ("dns", HeaderProtocol::Ip, Need::Dns),
-    ("tls", HeaderProtocol::Tcp, Need::Tls),
-    ("ssl", HeaderProtocol::Tcp, Need::Tls),
-    ("quic", HeaderProtocol::Udp, Need::Quic),
-    ("ssh", HeaderProtocol::Tcp, Need::Ssh),
-    ("smtp", HeaderProtocol::Tcp, Need::Smtp),
-    ("ftp", HeaderProtocol::Tcp, Need::Ftp),
-    ("ftp-data", HeaderProtocol::Tcp, Need::Ftp),
-    ("tftp", HeaderProtocol::Udp, Need::Tftp),
-    ("smb", HeaderProtocol::Tcp, Need::Smb),
-    ("nfs", HeaderProtocol::Ip, Need::Nfs),
-    ("dcerpc", HeaderProtocol::Ip, Need::Dcerpc),
-    ("krb5", HeaderProtocol::Ip, Need::Kerberos),
-    ("sip", HeaderProtocol::Ip, Need::Sip),
-    ("rdp", HeaderProtocol::Tcp, Need::Rdp),
-    ("rfb", HeaderProtocol::Tcp, Need::Rfb),
-    ("snmp", HeaderProtocol::Udp, Need::Snmp),
-    ("mqtt", HeaderProtocol::Tcp, Need::Mqtt),
-    ("ike", HeaderProtocol::Udp, Need::Ike),
-    ("ikev2", HeaderProtocol::Udp, Need::Ike),
-    ("dhcp", HeaderProtocol::Udp, Need::Dhcp),
-    ("ntp", HeaderProtocol::Udp, Need::Ntp),
-    ("modbus", HeaderProtocol::Tcp, Need::Modbus),
-    ("dnp3", HeaderProtocol::Tcp, Need::Dnp3),
-    ("enip", HeaderProtocol::Ip, Need::Enip),
-    ("bittorrent-dht", HeaderProtocol::Udp, Need::Bittorrent),
-    ("pgsql", HeaderProtocol::Tcp, Need::Pgsql),
-    ("template", HeaderProtocol::Tcp, Need::Template),
-    ("imap", HeaderProtocol::Tcp, Need::Never("IMAP is not parsed; use `tcp` with the port")),
-    ("pop3", HeaderProtocol::Tcp, Need::Never("POP3 is not parsed; use `tcp` with the port")),
-    ("telnet", HeaderProtocol::Tcp, Need::Never("Telnet is not parsed; use `tcp` with the port")),
-    ("msn", HeaderProtocol::Tcp, Need::Never("MSN is not parsed; use `tcp` with the port")),
-    ("irc", HeaderProtocol::Tcp, Need::Never("IRC is not parsed; use `tcp` with the port")),
-    ("websocket", HeaderProtocol::Tcp, Need::Never("WebSocket is not parsed; use `tcp` with the port")),
+/// An application protocol's word in a rule header.
+struct AppWord {
+    name: &'static str,
+    /// What it rests on.
+    under: HeaderProtocol,
+    protocols: AppProtoSet,
+    /// `None`: there is a parser.
+    need: Option<Need>,
+}
+
+const fn word(name: &'static str, under: HeaderProtocol, protocols: &[AppProto], need: Option<Need>) -> AppWord {
+    AppWord { name, under, protocols: AppProtoSet::of(protocols), need }
+}
+
+const APP_PROTOCOLS: &[AppWord] = &[
+    word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2], Some(Need::Http)),
+    word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], Some(Need::Http)),
+    word("http2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
+    word("doh2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
+    word("dns", HeaderProtocol::Ip, &[AppProto::Dns], Some(Need::Dns)),
+    word("tls", HeaderProtocol::Tcp, &[AppProto::Tls], Some(Need::Tls)),
+    word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], Some(Need::Tls)),
+    word("quic", HeaderProtocol::Udp, &[AppProto::Quic], Some(Need::Quic)),
+    word("ssh", HeaderProtocol::Tcp, &[AppProto::Ssh], Some(Need::Ssh)),
+    word("smtp", HeaderProtocol::Tcp, &[AppProto::Smtp], Some(Need::Smtp)),
+    word("ftp", HeaderProtocol::Tcp, &[AppProto::Ftp], Some(Need::Ftp)),
+    word("ftp-data", HeaderProtocol::Tcp, &[AppProto::FtpData], Some(Need::Ftp)),
+    word("tftp", HeaderProtocol::Udp, &[AppProto::Tftp], Some(Need::Tftp)),
+    word("smb", HeaderProtocol::Tcp, &[AppProto::Smb], Some(Need::Smb)),
+    word("nfs", HeaderProtocol::Ip, &[AppProto::Nfs], Some(Need::Nfs)),
+    word("dcerpc", HeaderProtocol::Ip, &[AppProto::Dcerpc, AppProto::Smb], Some(Need::Dcerpc)),
+    word("krb5", HeaderProtocol::Ip, &[AppProto::Krb5], Some(Need::Kerberos)),
+    word("sip", HeaderProtocol::Ip, &[AppProto::Sip], Some(Need::Sip)),
+    word("rdp", HeaderProtocol::Tcp, &[AppProto::Rdp], Some(Need::Rdp)),
+    word("rfb", HeaderProtocol::Tcp, &[AppProto::Rfb], Some(Need::Rfb)),
+    word("snmp", HeaderProtocol::Udp, &[AppProto::Snmp], Some(Need::Snmp)),
+    word("mqtt", HeaderProtocol::Tcp, &[AppProto::Mqtt], Some(Need::Mqtt)),
+    word("ike", HeaderProtocol::Udp, &[AppProto::Ike], Some(Need::Ike)),
+    word("ikev2", HeaderProtocol::Udp, &[AppProto::Ike], Some(Need::Ike)),
+    word("dhcp", HeaderProtocol::Udp, &[AppProto::Dhcp], Some(Need::Dhcp)),
+    word("ntp", HeaderProtocol::Udp, &[AppProto::Ntp], Some(Need::Ntp)),
+    word("modbus", HeaderProtocol::Tcp, &[AppProto::Modbus], Some(Need::Modbus)),
+    word("dnp3", HeaderProtocol::Tcp, &[AppProto::Dnp3], Some(Need::Dnp3)),
+    word("enip", HeaderProtocol::Ip, &[AppProto::Enip], Some(Need::Enip)),
+    word("bittorrent-dht", HeaderProtocol::Udp, &[AppProto::BittorrentDht], Some(Need::Bittorrent)),
+    word("pgsql", HeaderProtocol::Tcp, &[AppProto::Pgsql], Some(Need::Pgsql)),
+    word("template", HeaderProtocol::Tcp, &[], Some(Need::Template)),
+    word(
+        "imap",
+        HeaderProtocol::Tcp,
+        &[AppProto::Imap],
+        Some(Need::Never("IMAP is not parsed; use `tcp` with the port")),
+    ),
+    word(
+        "pop3",
+        HeaderProtocol::Tcp,
+        &[AppProto::Pop3],
+        Some(Need::Never("POP3 is not parsed; use `tcp` with the port")),
+    ),
+    word(
+        "telnet",
+        HeaderProtocol::Tcp,
+        &[AppProto::Telnet],
+        Some(Need::Never("Telnet is not parsed; use `tcp` with the port")),
+    ),
+    word("msn", HeaderProtocol::Tcp, &[], Some(Need::Never("MSN is not parsed; use `tcp` with the port"))),
+    word("irc", HeaderProtocol::Tcp, &[AppProto::Irc], Some(Need::Never("IRC is not parsed; use `tcp` with the port"))),
+    word(
+        "websocket",
+        HeaderProtocol::Tcp,
+        &[AppProto::Websocket],
+        Some(Need::Never("WebSocket is not parsed; use `tcp` with the port")),
+    ),
 ];
 
-fn protocol(text: &str, span: Span, draft: &mut Draft<'_>, mistakes: &mut Vec<Mistake>) -> Option<HeaderProtocol> {
+fn protocol(
+    text: &str,
+    span: Span,
+    draft: &mut Draft<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(HeaderProtocol, AppProtoSet)> {
     let word = span.of(text).to_ascii_lowercase();
     if let Some((_, protocol)) = PROTOCOLS.iter().find(|(name, _)| *name == word) {
-        return Some(*protocol);
+        return Some((*protocol, AppProtoSet::EMPTY));
     }
-    if let Some((_, under, need)) = APP_PROTOCOLS.iter().find(|(name, _, _)| *name == word) {
-        draft.needs.insert(0, (*need, span));
-        return Some(*under);
+    if let Some(app) = APP_PROTOCOLS.iter().find(|app| app.name == word) {
+        if let Some(need) = app.need {
+            draft.needs.insert(0, (need, span));
+        }
+        return Some((app.under, app.protocols));
     }
-    let names = PROTOCOLS.iter().map(|(name, _)| *name).chain(APP_PROTOCOLS.iter().map(|(name, _, _)| *name));
+    let names = PROTOCOLS.iter().map(|(name, _)| *name).chain(APP_PROTOCOLS.iter().map(|app| app.name));
     let mistake = Mistake::new(Code::Protocol, span, format!("`{word}` is not known"));
     mistakes.push(match nearest(&word, names) {
         Some(near) => mistake.help(format!("did you mean `{near}`?")),
@@ -480,6 +528,8 @@ fn protocol(text: &str, span: Span, draft: &mut Draft<'_>, mistakes: &mut Vec<Mi
 /// Suricata's rule: no ports, no direction, no question but about addresses and memory.
 fn is_ip_only(draft: &Draft<'_>, header: &Header, no_buffers: bool) -> bool {
     no_buffers
+        && header.app.is_empty()
+        && draft.app.is_empty()
         && draft.flow.is_none()
         && draft.packet.is_empty()
         && header.src_ports.is_any()
@@ -513,6 +563,25 @@ fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes
             _ => Code::NotHonoured,
         };
         mistakes.push(Mistake::new(code, *span, need.to_string()));
+    }
+}
+
+/// Buffers that only one side fills, in a rule for the other side or beside buffers of the other side.
+fn check_direction(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
+    let side = |toward| match toward {
+        Toward::Server => "to_server",
+        Toward::Client => "to_client",
+    };
+    let mut wanted = draft.flow.and_then(|flow| flow.toward);
+    for buffer in &draft.buffers {
+        let info = buffer.buffer.info();
+        let Some(toward) = info.toward else { continue };
+        if *wanted.get_or_insert(toward) != toward {
+            let span = buffer.selected.or(buffer.tests.first().map(|(_, span)| *span)).unwrap_or_default();
+            let label =
+                format!("`{}` is filled by {} data, and the rule asks for the other side", info.name, side(toward));
+            mistakes.push(Mistake::new(Code::Impossible, span, label).help("make two rules of it, tied by a flowbit"));
+        }
     }
 }
 
@@ -608,23 +677,38 @@ fn check_protocol(draft: &Draft<'_>, header: &Header, mistakes: &mut Vec<Mistake
     }
 }
 
-/// The literal without which the rule cannot match: the author's choice, else the rarest.
-fn literal(buffers: &[super::keyword::BufferDraft]) -> Option<Vec<u8>> {
-    let contents =
-        buffers.iter().filter(|buffer| buffer.is_payload()).flat_map(|buffer| &buffer.tests).filter_map(|(test, _)| {
-            match test {
-                BufferTest::Content(content) if !content.negated => Some(content),
-                _ => None,
-            }
+/// Whether the rule is about transactions: one of its questions can only be put to one.
+fn is_on_transactions(draft: &Draft<'_>, buffers: &[BufferDraft]) -> bool {
+    let asked = draft.app.iter().any(|(test, _)| !matches!(test, AppTest::Protocol { .. }));
+    asked || buffers.iter().any(|buffer| buffer.buffer.is_app())
+}
+
+/// The literal without which the rule cannot match: the author's choice, else the rarest. A rule about transactions is
+/// found through their buffers only.
+fn literal(buffers: &[BufferDraft], on_transactions: bool) -> Option<Literal> {
+    let searchable = |buffer: &&BufferDraft| match on_transactions {
+        true => buffer.buffer.is_app(),
+        false => buffer.is_payload(),
+    };
+    let contents = buffers.iter().filter(searchable).flat_map(|buffer| {
+        let contents = buffer.tests.iter().filter_map(|(test, _)| match test {
+            BufferTest::Content(content) if !content.negated => Some(content),
+            _ => None,
         });
+        contents.map(move |content| (buffer, content))
+    });
     contents
-        .map(|content| {
-            let (literal, worth) = literal_of(searched(content));
+        .map(|(buffer, content)| {
+            let (bytes, worth) = literal_of(searched(content));
             let chosen = content.fast_pattern != FastPattern::Unsaid;
-            (chosen, worth, literal)
+            (chosen, worth, bytes, buffer)
         })
         .max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)))
-        .map(|(_, _, literal)| literal)
+        .map(|(_, _, bytes, buffer)| Literal {
+            bytes,
+            buffer: buffer.buffer,
+            transforms: buffer.transforms.clone().into(),
+        })
 }
 
 fn searched(content: &Content) -> &[u8] {

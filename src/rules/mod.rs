@@ -30,6 +30,8 @@ pub mod plan;
 
 pub mod compile;
 
+pub mod lens;
+
 pub mod prefilter;
 
 pub mod addresses;

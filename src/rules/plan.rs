@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::app::{AppProto, AppProtoSet, AppTest};
 use super::keyword::buffers::Buffer;
 use super::meta::{RuleAction, RuleMeta};
 use super::vars::{AddressSet, PortSet};
@@ -20,6 +21,10 @@ pub struct Rule {
     pub buffers: Box<[BufferPlan]>,
     /// Some buffer is the payload: a packet without one cannot match.
     pub needs_payload: bool,
+    /// What is asked of a transaction or of the flow's application protocol besides buffers.
+    pub app: Box<[AppTest]>,
+    /// It is about transactions: judged on each, once something new is there, and matches each at most once.
+    pub on_transactions: bool,
     /// What a match leaves behind.
     pub effects: Box<[Effect]>,
     pub threshold: Option<Threshold>,
@@ -37,6 +42,13 @@ impl Rule {
         self.meta.action
     }
 
+    /// Whether a transaction of `protocol` can match: the header allows it, and it fills the buffers.
+    #[must_use]
+    pub fn may_concern(&self, protocol: AppProto) -> bool {
+        let fills = |plan: &BufferPlan| !plan.buffer.is_app() || plan.buffer.info().protocols.contains(protocol);
+        (self.header.app.is_empty() || self.header.app.contains(protocol)) && self.buffers.iter().all(fills)
+    }
+
     /// Whether Suricata would let `drop` and `pass` decide about the whole flow: rules of addresses alone, and those that
     /// look at the stream. The others decide about the packet that they matched.
     #[must_use]
@@ -50,7 +62,7 @@ impl Rule {
                 | HeaderProtocol::Ipv6
         );
         let stream = tcp && self.packet.is_empty() && self.flow.stream != Some(false) && !self.buffers.is_empty();
-        self.ip_only || stream
+        self.ip_only || stream || self.on_transactions || !self.header.app.is_empty()
     }
 }
 
@@ -58,6 +70,8 @@ impl Rule {
 #[derive(Clone, Debug)]
 pub struct Header {
     pub protocol: HeaderProtocol,
+    /// The application protocols of which the flow must speak one; empty: nothing is asked.
+    pub app: AppProtoSet,
     pub src: Arc<AddressSet>,
     pub src_ports: Arc<PortSet>,
     pub dst: Arc<AddressSet>,

@@ -15,7 +15,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use super::plan::rarity;
 
 /// Bytes of a literal that the prefilter looks for: more costs memory and finds little more.
-const LITERAL_BYTES_MAX: usize = 12;
+pub const LITERAL_BYTES_MAX: usize = 12;
 /// Bytes of the window that a longer literal is known by.
 const WINDOW_BYTES: usize = 4;
 /// The bitmap has this many bits to the power of two: 8 KiB.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::addresses::{AddressIndex, Side};
-use super::plan::{HeaderProtocol, Rule, Toward};
+use super::keyword::buffers::Buffer;
+use super::lens::Lenses;
+use super::plan::{HeaderProtocol, Rule, Toward, Transform};
 use super::prefilter::Prefilter;
 use super::vars::AddressSet;
 
@@ -31,6 +33,15 @@ impl Class {
     pub const ALL: [Class; 6] = [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Sctp, Class::Other];
 }
 
+/// What the prefilter looks for on behalf of a rule, and where.
+#[derive(Clone, Debug)]
+pub struct Literal {
+    /// In lower case.
+    pub bytes: Vec<u8>,
+    pub buffer: Buffer,
+    pub transforms: Box<[Transform]>,
+}
+
 /// Compiled rules, shared by all threads and never changed.
 #[derive(Debug)]
 pub struct RuleSet {
@@ -39,6 +50,8 @@ pub struct RuleSet {
     groups: Box<[Group]>,
     /// Rules without a literal that want few addresses: of every class and direction.
     addresses: AddressIndex,
+    /// Rules about transactions.
+    lenses: Lenses,
     empty: Group,
 }
 
@@ -54,7 +67,7 @@ pub struct Group {
 impl RuleSet {
     /// `rules` must stand in the order in which they are judged; `literals` holds each rule's choice for the prefilter.
     #[must_use]
-    pub fn new(generation: u64, rules: Vec<Rule>, literals: &[Option<Vec<u8>>]) -> RuleSet {
+    pub fn new(generation: u64, rules: Vec<Rule>, literals: &[Option<Literal>]) -> RuleSet {
         let filed: Vec<Filed> = (rules.iter().enumerate())
             .map(|(at, rule)| Filed::new(rule, literals.get(at).is_some_and(Option::is_some)))
             .collect();
@@ -65,7 +78,9 @@ impl RuleSet {
             }
         }
         let addresses = address_index(&rules, &filed);
-        RuleSet { generation, rules: rules.into(), groups: groups.into(), addresses, empty: Group::default() }
+        let lenses = Lenses::new(&rules, literals);
+        let (rules, groups) = (rules.into(), groups.into());
+        RuleSet { generation, rules, groups, addresses, lenses, empty: Group::default() }
     }
 
     /// A set that matches nothing.
@@ -116,16 +131,23 @@ impl RuleSet {
         self.addresses.rules(src, dst)
     }
 
+    /// The rules about transactions.
+    #[must_use]
+    pub fn lenses(&self) -> &Lenses {
+        &self.lenses
+    }
+
     /// The largest number of literals in one prefilter: how much scratch a thread needs.
     #[must_use]
     pub fn literal_count_max(&self) -> usize {
-        self.groups.iter().map(|group| group.payload.literal_count()).max().unwrap_or(0)
+        let payload = self.groups.iter().map(|group| group.payload.literal_count()).max();
+        payload.unwrap_or(0).max(self.lenses.literal_count_max())
     }
 
     /// Heap that the prefilters hold.
     #[must_use]
     pub fn prefilter_bytes(&self) -> usize {
-        self.groups.iter().map(|group| group.payload.memory_bytes()).sum()
+        self.groups.iter().map(|group| group.payload.memory_bytes()).sum::<usize>() + self.lenses.memory_bytes()
     }
 }
 
@@ -134,6 +156,8 @@ const WAYS: [Option<Toward>; 3] = [Some(Toward::Server), Some(Toward::Client), N
 /// Where a rule is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filed {
+    /// In the transactions' lenses, not in the packets' groups.
+    Transactions,
     Literal,
     DstPort,
     SrcPort,
@@ -145,6 +169,9 @@ impl Filed {
     /// The narrowest of what the rule has.
     fn new(rule: &Rule, has_literal: bool) -> Filed {
         let header = &rule.header;
+        if rule.on_transactions {
+            return Filed::Transactions;
+        }
         if has_literal {
             return Filed::Literal;
         }
@@ -177,7 +204,7 @@ fn address_index(rules: &[Rule], filed: &[Filed]) -> AddressIndex {
     AddressIndex::new(&entries)
 }
 
-fn group(rules: &[Rule], literals: &[Option<Vec<u8>>], filed: &[Filed], class: Class, way: Option<Toward>) -> Group {
+fn group(rules: &[Rule], literals: &[Option<Literal>], filed: &[Filed], class: Class, way: Option<Toward>) -> Group {
     let mut entries = Vec::new();
     let mut always = Vec::new();
     for ((at, rule), filed) in rules.iter().enumerate().zip(filed) {
@@ -186,8 +213,8 @@ fn group(rules: &[Rule], literals: &[Option<Vec<u8>>], filed: &[Filed], class: C
             continue;
         }
         match (filed, literals.get(at).and_then(Option::as_ref)) {
-            (Filed::Literal, Some(literal)) => entries.push((literal.clone(), number)),
-            (Filed::Address(_), _) => {}
+            (Filed::Literal, Some(literal)) => entries.push((literal.bytes.clone(), number)),
+            (Filed::Address(_) | Filed::Transactions, _) => {}
             _ => always.push((number, *filed)),
         }
     }

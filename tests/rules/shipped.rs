@@ -26,7 +26,8 @@ impl Gate {
     fn judge(&mut self, headers: &Headers<'_>, direction: Direction) -> (Vec<u32>, Decision) {
         self.now += 1_000;
         let mut state = FlowDetectState::default();
-        let flow = FlowView { direction, established: true, state: &mut state };
+        let flow =
+            FlowView { direction, established: true, state: &mut state, app: None, app_failed: false, stream: None };
         let ingress = Ingress::bare(&[], 0x0800);
         let now = Timestamp::from_micros(self.now);
         let outcome = self.thread.inspect(&self.rules, &ingress, headers, Some(flow), &self.shared, now);

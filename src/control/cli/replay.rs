@@ -14,6 +14,7 @@ use crate::control::reload::Reloader;
 use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink};
 use crate::control::stats;
 use crate::output::sink::{Sink, SinkOptions, WhenFull};
+use crate::packet::app::AppConfig;
 use crate::packet::detect::SharedDetectState;
 use crate::packet::event::{Events, FlowEnd};
 use crate::packet::flow::shards::FlowShards;
@@ -63,7 +64,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     let (sink, log) = Sink::start(log_options)?;
 
     let mut judge = Judge {
-        path: Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config)),
+        path: Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config), AppConfig::default()),
         rules: &fresh.set,
         flows: FlowShards::new(config.flow.count_max),
         shared: SharedDetectState::default(),
@@ -115,11 +116,12 @@ impl ReplaySink for Judge<'_> {
     }
 
     fn destroyed(&mut self, destroyed: &DestroyedEntry) {
-        let Some(flow) = self.flows.remove(&destroyed.entry.key()) else { return };
+        let Some(mut flow) = self.flows.remove(&destroyed.entry.key()) else { return };
         let reason = match destroyed.end {
             EntryEnd::CaptureEnded => FlowEnd::Shutdown,
             _ => FlowEnd::Timeout,
         };
-        self.sink.event(tell::flow_end(&flow, &destroyed.entry, destroyed.at, reason));
+        tell::flow_ended(&mut flow, &destroyed.entry, destroyed.at, reason, &mut self.events);
+        self.sink.events(&mut self.events);
     }
 }

@@ -1,11 +1,13 @@
 //! `outputs:` which logs are written, and where.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::report::{Report, is_off, is_switched_off};
 use super::section::{Choice, Section, list};
 use super::tree::{Node, Value};
 use crate::output::spec::{AlertOptions, Destination, DropFlows, DropOptions, EveLog, FastLog, RecordTypes};
+use crate::packet::app::record::EVENT_TYPES;
 
 /// The list `outputs` and `default-log-dir`. Paths in it are complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +170,8 @@ fn read_eve(mut section: Section<'_>, dir: &Path, report: &mut Report) -> Option
 }
 
 fn read_types(node: &Node, path: &str, report: &mut Report) -> RecordTypes {
-    let mut types = RecordTypes { alert: None, drop: None, flow: false, anomaly: false, stats: false };
+    let mut types =
+        RecordTypes { alert: None, drop: None, flow: false, anomaly: false, stats: false, app: BTreeSet::new() };
     let mut unsupported = Vec::new();
     for item in list(node, path, report) {
         let Some((name, options)) = named(item, path, report) else { continue };
@@ -179,6 +182,11 @@ fn read_types(node: &Node, path: &str, report: &mut Report) -> RecordTypes {
             "flow" => types.flow = read_switch(section, &[], report),
             "anomaly" => types.anomaly = read_switch(section, &["types", "packethdr"], report),
             "stats" => types.stats = read_switch(section, &["threads", "deltas", "null-values"], report),
+            _ if let Some(known) = EVENT_TYPES.iter().find(|known| **known == name) => {
+                if read_switch(section, &APP_OPTIONS, report) {
+                    types.app.insert(known);
+                }
+            }
             _ if SURICATA_TYPES.contains(&name) => {
                 if options.is_none_or(|options| !is_switched_off(options)) {
                     unsupported.push(name);
@@ -253,6 +261,20 @@ fn read_drop(mut section: Section<'_>, report: &mut Report) -> Option<DropOption
     section.finish(report);
     enabled.then_some(drop)
 }
+
+/// Options of Suricata's for application records that change nothing here: what it calls extended is always written.
+const APP_OPTIONS: [&str; 10] = [
+    "extended",
+    "custom",
+    "dump-all-headers",
+    "version",
+    "requests",
+    "responses",
+    "formats",
+    "types",
+    "session-resumption",
+    "ja4",
+];
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::app::AppObject;
 use super::conntrack::ConntrackObject;
 use super::envelope::{Envelope, packet_ends};
 use super::flow::FlowObject;
@@ -15,13 +16,20 @@ use crate::output::spec::{AlertOptions, EveLog};
 use crate::output::text::{Address, Protocol};
 use crate::packet::conntrack::Direction;
 use crate::packet::event::{AlertEvent, PacketFacts};
+use crate::rules::app::AppProto;
 use crate::rules::meta::{AlertTarget, RuleAction, RuleMeta};
 
 #[derive(Serialize)]
 pub struct AlertRecord<'e> {
     #[serde(flatten)]
     envelope: Envelope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_id: Option<u64>,
     alert: AlertObject<'e>,
+    #[serde(flatten)]
+    app: Option<AppObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flow: Option<FlowObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +58,9 @@ pub fn record<'e>(
     let whole = options.packet && !event.packet_bytes.is_empty();
     AlertRecord {
         envelope: Envelope::of(packet, "alert", log, context),
+        tx_id: event.transaction.as_ref().map(|(id, _)| *id),
+        app: event.transaction.as_ref().map(|(_, record)| AppObject::of(record, context)),
+        app_proto: event.app_proto.map(AppProto::name),
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
         flow: event
             .flow

@@ -10,6 +10,7 @@ use crate::output::spec::EveLog;
 use crate::output::text::{Address, Protocol};
 use crate::packet::conntrack::{Conntrack, CtStatus, Fate};
 use crate::packet::event::{FlowEnd, FlowEvent, FlowState, FlowSummary, TcpFlowFacts};
+use crate::rules::app::AppProto;
 
 #[derive(Serialize)]
 pub struct FlowRecord {
@@ -25,6 +26,8 @@ pub struct FlowRecord {
     response_icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_icmp_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
     flow: FlowObject,
     #[serde(skip_serializing_if = "Option::is_none")]
     community_id: Option<String>,
@@ -48,6 +51,7 @@ pub fn record(event: &FlowEvent, log: &EveLog, context: &mut Context) -> FlowRec
         icmp_code: icmp.map(|(_, code)| code),
         response_icmp_type: response.map(|(kind, _)| kind),
         response_icmp_code: response.map(|(_, code)| code),
+        app_proto: event.app_proto.map(AppProto::name),
         flow: FlowObject::of(&event.summary, context).ended(event, context),
         community_id: log.community_id_seed.map(|seed| community_id(seed, with_icmp(ends, icmp))),
         tcp: event.tcp.map(TcpObject::from),

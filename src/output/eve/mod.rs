@@ -6,6 +6,7 @@
 
 mod alert;
 mod anomaly;
+mod app;
 mod conntrack;
 mod drop;
 mod envelope;
@@ -74,6 +75,9 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event, log: &EveLog, context: &mut
             None => false,
         },
         Event::Flow(event) => log.types.flow && line(out, &flow::record(event, log, context)),
+        Event::App(event) => {
+            log.types.app.contains(event.record.event_type()) && line(out, &app::record(event, log, context))
+        }
         Event::Anomaly(event) => log.types.anomaly && line(out, &anomaly::record(event, log, context)),
     }
 }

@@ -51,6 +51,8 @@ pub fn alert() -> AlertEvent {
         payload: b"GET /../etc/passwd HTTP/1.1\r\n\x00\xff".as_slice().into(),
         packet_bytes: [0x45, 0, 0, 20].into(),
         generation: 7,
+        app_proto: None,
+        transaction: None,
     }
 }
 
@@ -181,6 +183,7 @@ fn flow() -> FlowEvent {
         generation: 7,
         tcp: Some(TcpFlowFacts { flags_toserver: 0x1f, flags_toclient: 0xf2, state: Some(TcpState::TimeWait) }),
         icmp: None,
+        app_proto: None,
     }
 }
 
@@ -432,8 +435,17 @@ fn collect_paths(object: &str, value: &Value, paths: &mut BTreeSet<String>) {
 
 #[test]
 fn a_log_writes_only_what_it_is_asked_for() {
-    let nothing =
-        EveLog { types: RecordTypes { alert: None, drop: None, flow: false, anomaly: false, stats: false }, ..plain() };
+    let nothing = EveLog {
+        types: RecordTypes {
+            alert: None,
+            drop: None,
+            flow: false,
+            anomaly: false,
+            stats: false,
+            app: Default::default(),
+        },
+        ..plain()
+    };
     let mut out = Vec::new();
     for event in [Event::Alert(Box::new(alert())), Event::Flow(Box::new(flow()))] {
         assert!(!write_event(&mut out, &event, &nothing, &mut context()));

@@ -2,7 +2,7 @@
 
 use super::protocols::{self, ProtocolInfo};
 use super::record::AppRecord;
-use super::transactions::TxList;
+use super::transactions::{TxList, TxView};
 use super::{ParseContext, Parser, Step};
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::plan::Toward;
@@ -28,7 +28,8 @@ pub struct AppLayer {
     opener: Option<Toward>,
     datagrams: u8,
     changes: u8,
-    /// The protocol before the last change (EVE `app_proto_orig`).
+    /// The protocol before the last change (EVE `app_proto_orig`), until its transactions are told.
+    former: Option<(AppProto, Box<dyn Parser>)>,
     pub before: Option<AppProto>,
 }
 
@@ -72,8 +73,30 @@ pub struct AppCounters {
 
 /// The application layer as detection sees it.
 pub struct AppView<'a> {
+    /// What the flow speaks now.
     pub protocol: AppProto,
-    pub transactions: &'a mut dyn TxList,
+    former: Option<(AppProto, &'a mut dyn TxList)>,
+    current: &'a mut dyn TxList,
+}
+
+impl AppView<'_> {
+    /// Transactions in all; those of a protocol that was just left stand first.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.former.as_ref().map_or(0, |(_, list)| list.count()) + self.current.count()
+    }
+
+    /// The `at`th transaction with its protocol, seen from one side.
+    pub fn transaction(&mut self, at: usize, toward: Toward) -> Option<(AppProto, TxView<'_>)> {
+        let mut at = at;
+        if let Some((protocol, list)) = &mut self.former {
+            if at < list.count() {
+                return list.view(at, toward).map(|tx| (*protocol, tx));
+            }
+            at -= list.count();
+        }
+        self.current.view(at, toward).map(|tx| (self.protocol, tx))
+    }
 }
 
 impl AppLayer {
@@ -99,18 +122,33 @@ impl AppLayer {
     }
 
     pub fn view(&mut self) -> Option<AppView<'_>> {
+        let former = self.former.as_mut().map(|(protocol, parser)| (*protocol, parser.transactions()));
         match &mut self.state {
             State::Known { protocol, parser } | State::Finished { protocol, parser, .. } => {
-                Some(AppView { protocol: *protocol, transactions: parser.transactions() })
+                Some(AppView { protocol: *protocol, former, current: parser.transactions() })
             }
-            State::Unknown | State::Failed => None,
+            State::Unknown | State::Failed => {
+                former.map(|(protocol, current)| AppView { protocol, former: None, current })
+            }
         }
+    }
+
+    /// What is known of one transaction.
+    #[must_use]
+    pub fn record(&mut self, id: u64) -> Option<AppRecord> {
+        let mut view = self.view()?;
+        let at =
+            (0..view.count()).find(|at| view.transaction(*at, Toward::Server).is_some_and(|(_, tx)| tx.id == id))?;
+        view.transaction(at, Toward::Server)?.1.data.record()
     }
 
     /// Records that are due; transactions that are done are gone after this.
     pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, AppRecord)) {
-        if let Some(AppView { protocol, transactions }) = self.view() {
-            transactions.settle(ended, &mut |id, record| emit(protocol, id, record));
+        if let Some((protocol, mut parser)) = self.former.take() {
+            parser.transactions().settle(true, &mut |id, record| emit(protocol, id, record));
+        }
+        if let Some(AppView { protocol, current, .. }) = self.view() {
+            current.settle(ended, &mut |id, record| emit(protocol, id, record));
         }
     }
 
@@ -322,14 +360,8 @@ impl AppLayer {
         }
     }
 
-    /// From here on both sides speak something else. What the old parser has not told yet is lost, so it tells first.
-    fn change(
-        &mut self,
-        from: AppProto,
-        to: Option<AppProto>,
-        enabled: AppProtoSet,
-        counters: &mut AppCounters,
-    ) {
+    /// From here on both sides speak something else. The old parser's transactions stay until they are judged and told.
+    fn change(&mut self, from: AppProto, to: Option<AppProto>, enabled: AppProtoSet, counters: &mut AppCounters) {
         self.changes = self.changes.saturating_add(1);
         if self.changes > CHANGE_COUNT_MAX {
             return self.finish(false);
@@ -339,9 +371,11 @@ impl AppLayer {
         self.to_client = Kept::default();
         self.opener = None;
         let info = to.filter(|to| enabled.contains(*to)).and_then(protocols::info);
-        match info {
-            Some(info) => self.begin(info, counters),
-            None => self.state = State::Unknown,
+        if let State::Known { protocol, parser } = std::mem::take(&mut self.state) {
+            self.former = Some((protocol, parser));
+        }
+        if let Some(info) = info {
+            self.begin(info, counters);
         }
     }
 

@@ -19,13 +19,13 @@ mod transactions;
 use std::fmt;
 
 use crate::packet::ingress::Timestamp;
-use crate::rules::app::{AppProto, AppTest};
+use crate::rules::app::{AppProto, AppProtoSet, AppTest};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
 pub use layer::{AppCounters, AppLayer, AppView};
 pub use record::AppRecord;
-pub use transactions::{Inspection, Slot, Transactions, TxList};
+pub use transactions::{Inspection, Slot, Transactions, TxList, TxView};
 
 /// What a parser may know besides the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,19 @@ pub struct AppLimits {
     pub inflated_bytes_max: usize,
     /// Unfinished transactions of one flow; the oldest gives way.
     pub transaction_count_max: usize,
+}
+
+/// Which protocols are read, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppConfig {
+    pub limits: AppLimits,
+    pub enabled: AppProtoSet,
+}
+
+impl Default for AppConfig {
+    fn default() -> Self {
+        AppConfig { limits: AppLimits::default(), enabled: protocols::parsed() }
+    }
 }
 
 impl Default for AppLimits {

@@ -3,3 +3,14 @@
 /// One protocol's account of a transaction. `output::eve` gives it its form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AppRecord {}
+
+impl AppRecord {
+    /// EVE `event_type`; the object of the record has the same name.
+    #[must_use]
+    pub fn event_type(&self) -> &'static str {
+        match *self {}
+    }
+}
+
+/// Every `event_type` that a record may have, in alphabetical order.
+pub const EVENT_TYPES: &[&str] = &[];

@@ -10,12 +10,14 @@
 //! A rule is judged whole, so what the prefilter finds is never more than a hint. Nothing here allocates while rules
 //! do not match; the scratch of a [`DetectThread`] grows to its working size and stays.
 //!
-//! Streams: [`Buffers::payload`] is where the window of a reassembled stream will stand in for the packet's payload.
+//! Rules about transactions are judged in the same order as the others, on each transaction that has something new
+//! (`transaction`). The payload of a segment that belongs to a stream is the window that ends with it ([`StreamView`]).
 
 mod buffer;
 mod header;
 mod state;
 mod threshold;
+mod transaction;
 mod transform;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::app::AppView;
 use super::conntrack::Direction;
 use super::decode::{Headers, Transport};
 use super::ingress::{Ingress, Timestamp};
@@ -44,13 +47,27 @@ const MATCH_COUNT_MAX: usize = 15;
 /// One worker's scratch for judging packets.
 #[derive(Debug, Default)]
 pub struct DetectThread {
-    candidates: Vec<u32>,
+    candidates: Vec<Candidate>,
     /// By literal: the number of the packet that saw it last.
     seen: Vec<u32>,
     packet_number: u32,
     hits: Vec<Hit>,
     scratch: Scratch,
     counters: DetectCounters,
+}
+
+/// A rule worth judging, on the packet or on a transaction. The order is that of judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    rule: u32,
+    on: On,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum On {
+    Packet,
+    /// The transaction's place in the flow's list.
+    Transaction(usize),
 }
 
 /// What a worker has done so far.
@@ -66,12 +83,25 @@ pub struct DetectCounters {
 }
 
 /// What the rules may know of the packet's flow.
-#[derive(Debug)]
 pub struct FlowView<'f> {
     pub direction: Direction,
     /// TCP: the handshake is complete. Otherwise: both sides have spoken.
     pub established: bool,
     pub state: &'f mut FlowDetectState,
+    /// The application layer; `None` while no protocol is recognised.
+    pub app: Option<AppView<'f>>,
+    /// No protocol was recognised, and none will be.
+    pub app_failed: bool,
+    /// The stream that the packet adds to; `None`: it adds nothing.
+    pub stream: Option<StreamView<'f>>,
+}
+
+/// The joined bytes of a stream as far as they are kept, up to what this packet completes.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamView<'f> {
+    pub window: &'f [u8],
+    /// Where in `window` the bytes begin that rules have not seen before.
+    pub fresh_from: usize,
 }
 
 impl FlowView<'_> {
@@ -104,6 +134,7 @@ pub enum Decision {
 struct Hit {
     rule: u32,
     alert: bool,
+    transaction: Option<u64>,
 }
 
 /// What came of one packet.
@@ -122,16 +153,20 @@ pub struct Match<'a> {
     pub alert: bool,
     /// Whether Suricata would let this match decide about the whole flow ([`Rule::decides_flow`]).
     pub decides_flow: bool,
+    /// The number of the transaction that it matched, if it is about transactions.
+    pub transaction: Option<u64>,
 }
 
 impl<'a> Outcome<'a> {
     /// The matches in the order of judgement: by action, then priority.
     pub fn matches(&self) -> impl Iterator<Item = Match<'a>> + use<'a> {
         let rules = self.rules;
-        self.hits
-            .iter()
-            .filter_map(move |hit| rules.rule(hit.rule).map(|rule| (rule, hit.alert)))
-            .map(|(rule, alert)| Match { rule: &rule.meta, alert, decides_flow: rule.decides_flow() })
+        self.hits.iter().filter_map(move |hit| rules.rule(hit.rule).map(|rule| (rule, hit))).map(|(rule, hit)| Match {
+            rule: &rule.meta,
+            alert: hit.alert,
+            decides_flow: rule.decides_flow(),
+            transaction: hit.transaction,
+        })
     }
 
     #[must_use]
@@ -182,12 +217,18 @@ impl DetectThread {
     ) -> Outcome<'s> {
         self.hits.clear();
         let buffers = Buffers { payload: headers.payload, headers };
+        self.candidates.clear();
         self.collect(rules, &buffers, flow.as_ref().map(FlowView::toward));
+        if let Some(flow) = &mut flow {
+            self.collect_on_transactions(rules, flow);
+        }
+        self.candidates.sort_unstable();
+        self.candidates.dedup();
         let first = flow.as_mut().is_none_or(FlowView::is_first_of_its_way);
         let mut decision = Decision::None;
         for at in 0..self.candidates.len() {
-            let Some(number) = self.candidates.get(at).copied() else { break };
-            let Some(rule) = rules.rule(number) else { continue };
+            let Some(candidate) = self.candidates.get(at).copied() else { break };
+            let Some(rule) = rules.rule(candidate.rule) else { continue };
             if rule.ip_only && !first {
                 continue;
             }
@@ -195,6 +236,15 @@ impl DetectThread {
             if !self.judge(rule, &buffers, flow.as_ref(), shared, now) {
                 continue;
             }
+            let transaction = match candidate.on {
+                On::Packet => None,
+                On::Transaction(at) => {
+                    match self.judge_transaction(rule, candidate.rule, at, &buffers, flow.as_mut()) {
+                        Some(id) => Some(id),
+                        None => continue,
+                    }
+                }
+            };
             self.counters.matches += 1;
             state::apply(&rule.effects, headers, &mut flow, shared, now);
             let said = threshold::count(rule, headers, shared, now);
@@ -202,7 +252,7 @@ impl DetectThread {
                 continue;
             }
             let alert = said == Said::Alert && !rule.noalert && rule.action() != RuleAction::Pass;
-            self.remember(Hit { rule: number, alert });
+            self.remember(Hit { rule: candidate.rule, alert, transaction });
             decision = decide(decision, rule.action());
             if decision == Decision::Pass {
                 break;
@@ -219,16 +269,16 @@ impl DetectThread {
         }
     }
 
-    /// Fills `candidates` with the rules worth judging, in the order of judgement.
+    /// Adds the rules worth judging on the packet.
     fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, toward: Option<Toward>) {
-        self.candidates.clear();
+        let on_packet = |rule: &u32| Candidate { rule: *rule, on: On::Packet };
         let group = rules.group(class(buffers.headers), toward);
         let (src_port, dst_port) = buffers.headers.ports();
         for list in group.always.lists(src_port, dst_port) {
-            self.candidates.extend_from_slice(list);
+            self.candidates.extend(list.iter().map(on_packet));
         }
         for list in rules.by_address(buffers.headers.ip.src, buffers.headers.ip.dst) {
-            self.candidates.extend_from_slice(list);
+            self.candidates.extend(list.iter().map(on_packet));
         }
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
             self.next_packet(rules);
@@ -238,12 +288,10 @@ impl DetectThread {
                     && *last != number
                 {
                     *last = number;
-                    candidates.extend_from_slice(group.payload.rules(literal));
+                    candidates.extend(group.payload.rules(literal).iter().map(on_packet));
                 }
             });
         }
-        self.candidates.sort_unstable();
-        self.candidates.dedup();
     }
 
     /// Starts a new packet number, so that no literal counts as seen.
@@ -272,9 +320,14 @@ impl DetectThread {
             || !protocol_fits(rule.header.protocol, buffers)
             || !rule.packet.iter().all(|test| header::accepts(test, headers))
             || !header::addresses_fit(&rule.header, headers)
+            || !transaction::flow_speaks(rule, flow)
             || !state::accepts(&rule.state, headers, flow, shared, now)
         {
             return false;
+        }
+        // A rule about transactions has all its buffers judged together, on one.
+        if rule.on_transactions {
+            return true;
         }
         let mut evaluation = Evaluation::default();
         let matched = rule.buffers.iter().all(|plan| {

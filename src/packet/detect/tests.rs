@@ -354,7 +354,7 @@ fn flow_asks_for_direction_and_state() {
     for (words, flow, expected) in cases {
         let mut bench = Bench::whole(&format!("alert tcp any any -> any any (flow:{words}; content:\"a\"; sid:1;)"));
         let mut state = FlowDetectState::default();
-        let view = flow.map(|(direction, established)| FlowView { direction, established, state: &mut state });
+        let view = flow.map(|(direction, established)| flow_view(direction, established, &mut state));
         assert_eq!(!bench.outcome(&tcp(b"abc"), view).0.is_empty(), expected, "{words} {flow:?}");
     }
 }
@@ -364,7 +364,7 @@ fn a_rule_without_flow_matches_both_directions() {
     let mut bench = Bench::whole("alert tcp any any -> any any (content:\"a\"; sid:1;)");
     for direction in [Direction::Original, Direction::Reply] {
         let mut state = FlowDetectState::default();
-        let view = FlowView { direction, established: true, state: &mut state };
+        let view = flow_view(direction, true, &mut state);
         assert_eq!(bench.outcome(&tcp(b"abc"), Some(view)).0, [(1, true)]);
     }
 }
@@ -386,7 +386,7 @@ fn rules_of_addresses_alone_speak_once_per_flow_and_direction() {
         (reply, Direction::Reply),
         (reply, Direction::Reply),
     ] {
-        let view = FlowView { direction, established: true, state: &mut state };
+        let view = flow_view(direction, true, &mut state);
         found.push(bench.outcome(&packet, Some(view)).0.into_iter().map(|(sid, _)| sid).collect::<Vec<_>>());
     }
     assert_eq!(found, [vec![2, 3], vec![3], vec![1], vec![]]);
@@ -426,7 +426,7 @@ fn flowbits_work_across_rules_of_one_packet_and_across_packets() {
     let mut bench = Bench::whole(rules);
     let mut state = FlowDetectState::default();
     let mut alerts = |payload: &[u8], state: &mut FlowDetectState| -> Vec<u32> {
-        let view = FlowView { direction: Direction::Original, established: true, state };
+        let view = flow_view(Direction::Original, true, state);
         let (found, _) = bench.outcome(&tcp(payload), Some(view));
         found.into_iter().filter(|(_, alert)| *alert).map(|(sid, _)| sid).collect()
     };
@@ -449,7 +449,7 @@ fn flowints_count() {
     let mut state = FlowDetectState::default();
     let mut found = Vec::new();
     for payload in [b"z", b"x", b"y", b"z", b"y", b"z"] {
-        let view = FlowView { direction: Direction::Original, established: true, state: &mut state };
+        let view = flow_view(Direction::Original, true, &mut state);
         found.extend(bench.outcome(&tcp(payload), Some(view)).0.into_iter().filter(|(_, alert)| *alert));
     }
     assert_eq!(found, [(3, true)]);
@@ -545,9 +545,13 @@ fn nothing_is_allocated_while_nothing_matches() {
     let counted = allocation_counter::measure(|| {
         let mut state = FlowDetectState::default();
         for _ in 0..100 {
-            let view = FlowView { direction: Direction::Original, established: true, state: &mut state };
+            let view = flow_view(Direction::Original, true, &mut state);
             assert!(thread.inspect(set, &ingress, &tcp(payload), Some(view), shared, now).is_empty());
         }
     });
     assert_eq!(counted.count_total, 0);
+}
+
+fn flow_view(direction: Direction, established: bool, state: &mut FlowDetectState) -> FlowView<'_> {
+    FlowView { direction, established, state, app: None, app_failed: false, stream: None }
 }

@@ -8,6 +8,7 @@
 pub mod shards;
 pub mod table;
 
+use super::app::AppLayer;
 use super::conntrack::{Conntrack, ConntrackId, Counters, CtStatus, Direction, Fate, FlowKey, TcpState, Tuple};
 use super::decode::{Headers, protocol};
 use super::detect::FlowDetectState;
@@ -52,6 +53,8 @@ pub struct Flow {
     /// Type and code of the ICMP packet that opened it, from the original tuple.
     pub icmp: Option<IcmpFacts>,
     pub detect: FlowDetectState,
+    /// What it says above its transport, once it has said anything.
+    pub app: Option<Box<AppLayer>>,
     /// Number of the last sweep that found the entry in the kernel's table.
     pub(super) sweep_mark: u32,
     /// A packet of ours was accepted, so the kernel may confirm the entry.
@@ -84,6 +87,7 @@ impl Flow {
             tcp_state: entry.tcp.map(|tcp| tcp.state),
             icmp: icmp_of(&entry.orig),
             detect: FlowDetectState::default(),
+            app: None,
             sweep_mark: 0,
             any_accepted: false,
         }

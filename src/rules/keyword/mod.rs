@@ -22,9 +22,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+use super::app::AppTest;
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
-use super::plan::{Amount, BufferTest, Content, Effect, FlowTest, PacketTest, StateTest, Threshold, Transform};
+use super::plan::{Amount, BufferTest, Content, Effect, FlowTest, PacketTest, StateTest, Threshold, Toward, Transform};
 use buffers::{Buffer, BufferInfo};
 
 /// What has to be built before a keyword or protocol can be honoured.
@@ -354,6 +355,7 @@ pub struct Draft<'t> {
     pub state: Vec<(StateTest, Span)>,
     pub effects: Vec<(Effect, Span)>,
     pub threshold: Option<Threshold>,
+    pub app: Vec<(AppTest, Span)>,
     pub buffers: Vec<BufferDraft>,
     /// Names of byte variables, by their number.
     pub variables: Vec<String>,
@@ -384,6 +386,13 @@ impl BufferDraft {
 }
 
 impl<'t> Draft<'t> {
+    /// The side whose packets the rule is about: as `flow` says, or as its buffers imply.
+    #[must_use]
+    pub fn toward(&self) -> Option<Toward> {
+        let said = self.flow.and_then(|flow| flow.toward);
+        said.or_else(|| self.buffers.iter().find_map(|buffer| buffer.buffer.info().toward))
+    }
+
     /// Applies one option.
     pub fn apply(&mut self, keyword: &Keyword, arg: &Arg<'t>) -> Result<(), Mistake> {
         match (keyword.value, arg.is_empty()) {

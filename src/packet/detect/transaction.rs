@@ -1,0 +1,186 @@
+//! Rules about transactions: which are worth judging on which, and whether they match.
+//!
+//! A transaction is looked at when it has something new from the side whose packet this is. The prefilter sees each
+//! buffer once, and only the new end of a growing one; what it has found is remembered with the transaction until the
+//! rule matches, because the rest of what the rule asks for may come with a later packet.
+
+use super::buffer::Evaluation;
+use super::{Buffers, Candidate, DetectThread, FlowView, On};
+use crate::packet::app::{Inspection, TxView};
+use crate::rules::app::AppTest;
+use crate::rules::lens::{AppGroup, Lens};
+use crate::rules::plan::{BufferPlan, Rule, Toward};
+use crate::rules::prefilter::LITERAL_BYTES_MAX;
+use crate::rules::ruleset::RuleSet;
+
+/// Instances of one buffer that rules look into.
+const INSTANCE_COUNT_MAX: usize = 256;
+
+/// Whether the flow speaks a protocol that the rule's header and its `app-layer-protocol` allow.
+pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
+    let protocol = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
+    let failed = flow.is_some_and(|flow| flow.app_failed);
+    let header = rule.header.app.is_empty() || protocol.is_some_and(|protocol| rule.header.app.contains(protocol));
+    header
+        && rule.app.iter().all(|test| match test {
+            AppTest::Protocol { protocol: Some(wanted), negated } => match protocol {
+                Some(protocol) => wanted.contains(protocol) != *negated,
+                None => *negated && failed,
+            },
+            AppTest::Protocol { protocol: None, negated } => (protocol.is_some() || failed) && failed != *negated,
+            _ => true,
+        })
+}
+
+impl DetectThread {
+    /// Adds the rules worth judging on the flow's transactions.
+    pub(super) fn collect_on_transactions(&mut self, rules: &RuleSet, flow: &mut FlowView<'_>) {
+        let toward = flow.toward();
+        let Some(app) = &mut flow.app else { return };
+        for at in 0..app.count() {
+            let Some((protocol, mut tx)) = app.transaction(at, toward) else { continue };
+            let group = rules.lenses().group(protocol, toward);
+            if tx.inspection.generation != rules.generation() {
+                *tx.inspection = Inspection { generation: rules.generation(), ..Inspection::default() };
+            }
+            if tx.version == tx.inspection.seen_version {
+                continue;
+            }
+            tx.inspection.seen_version = tx.version;
+            self.look_through(rules, group, &mut tx, toward);
+            let Inspection { matched, candidates, .. } = &*tx.inspection;
+            let worth = candidates.iter().chain(&group.always).filter(|rule| matched.binary_search(rule).is_err());
+            self.candidates.extend(worth.map(|rule| Candidate { rule: *rule, on: On::Transaction(at) }));
+        }
+    }
+
+    /// The prefilter over what is new in the transaction's buffers.
+    fn look_through(&mut self, rules: &RuleSet, group: &AppGroup, tx: &mut TxView<'_>, toward: Toward) {
+        let before = tx.inspection.candidates.len();
+        for number in &group.lenses {
+            let Some(lens) = rules.lenses().get(*number) else { continue };
+            let at = tx.inspection.scanned.iter().position(|(lens, _)| lens == number);
+            let scanned = at.and_then(|at| tx.inspection.scanned.get(at)).map_or(0, |(_, scanned)| *scanned);
+            let now = self.scan(rules, lens, tx, toward, scanned);
+            if now == scanned {
+                continue;
+            }
+            match at.and_then(|at| tx.inspection.scanned.get_mut(at)) {
+                Some((_, scanned)) => *scanned = now,
+                None => tx.inspection.scanned.push((*number, now)),
+            }
+        }
+        if tx.inspection.candidates.len() > before {
+            tx.inspection.candidates.sort_unstable();
+            tx.inspection.candidates.dedup();
+        }
+    }
+
+    /// Scans what one lens shows beyond `scanned`; returns how much is scanned now: bytes of a growing buffer that is
+    /// looked at as it is, otherwise instances.
+    fn scan(&mut self, rules: &RuleSet, lens: &Lens, tx: &mut TxView<'_>, toward: Toward, scanned: u32) -> u32 {
+        let growing = lens.buffer.info().growing;
+        if growing {
+            let Some(bytes) = tx.data.buffer(lens.buffer, toward, 0) else { return scanned };
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            if length == scanned {
+                return scanned;
+            }
+            // A transform may change what was there before, too.
+            let from = match lens.transforms.is_empty() {
+                true => usize::try_from(scanned).unwrap_or(0).saturating_sub(LITERAL_BYTES_MAX - 1),
+                false => 0,
+            };
+            self.find_candidates(rules, lens, bytes.get(from..).unwrap_or_default(), &mut tx.inspection.candidates);
+            return length;
+        }
+        let mut nth = usize::try_from(scanned).unwrap_or(usize::MAX);
+        while nth < INSTANCE_COUNT_MAX {
+            let Some(bytes) = tx.data.buffer(lens.buffer, toward, nth) else { break };
+            self.find_candidates(rules, lens, bytes, &mut tx.inspection.candidates);
+            nth += 1;
+        }
+        u32::try_from(nth).unwrap_or(scanned)
+    }
+
+    fn find_candidates(&mut self, rules: &RuleSet, lens: &Lens, bytes: &[u8], found: &mut Vec<u32>) {
+        self.next_packet(rules);
+        let (seen, number) = (&mut self.seen, self.packet_number);
+        let bytes = match lens.transforms.is_empty() {
+            true => bytes,
+            false => self.scratch.apply(&lens.transforms, bytes),
+        };
+        lens.prefilter.scan(bytes, |literal| {
+            if let Some(last) = seen.get_mut(literal)
+                && *last != number
+            {
+                *last = number;
+                found.extend_from_slice(lens.prefilter.rules(literal));
+            }
+        });
+    }
+
+    /// Whether a rule about transactions matches the `at`th; then its number. It will not match that one again.
+    pub(super) fn judge_transaction(
+        &mut self,
+        rule: &Rule,
+        number: u32,
+        at: usize,
+        buffers: &Buffers<'_>,
+        flow: Option<&mut FlowView<'_>>,
+    ) -> Option<u64> {
+        let flow = flow?;
+        let toward = flow.toward();
+        let (_, tx) = flow.app.as_mut()?.transaction(at, toward)?;
+        let asked = rule.app.iter().all(|test| match test {
+            AppTest::Protocol { .. } => true,
+            AppTest::Event(name) => tx.data.events().contains(name),
+            test => tx.data.accepts(test, toward),
+        });
+        if !asked {
+            return None;
+        }
+        let mut evaluation = Evaluation::default();
+        let matched = rule.buffers.iter().all(|plan| match plan.buffer.is_app() {
+            true => self.some_instance_matches(&mut evaluation, plan, &tx, toward),
+            false => buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes)),
+        });
+        self.counters.limit_reached += u64::from(evaluation.limit_reached());
+        if !matched {
+            return None;
+        }
+        let Inspection { matched, candidates, .. } = tx.inspection;
+        if let Err(place) = matched.binary_search(&number) {
+            matched.insert(place, number);
+        }
+        if let Ok(place) = candidates.binary_search(&number) {
+            candidates.remove(place);
+        }
+        Some(tx.id)
+    }
+
+    fn some_instance_matches(
+        &mut self,
+        evaluation: &mut Evaluation,
+        plan: &BufferPlan,
+        tx: &TxView<'_>,
+        toward: Toward,
+    ) -> bool {
+        let instances = (0..INSTANCE_COUNT_MAX).map_while(|nth| tx.data.buffer(plan.buffer, toward, nth));
+        for bytes in instances {
+            if self.plan_matches(evaluation, plan, bytes) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether everything that the rule asks of one buffer holds for these bytes.
+    pub(super) fn plan_matches(&mut self, evaluation: &mut Evaluation, plan: &BufferPlan, bytes: &[u8]) -> bool {
+        let bytes = match plan.transforms.is_empty() {
+            true => bytes,
+            false => self.scratch.apply(&plan.transforms, bytes),
+        };
+        plan.chains.iter().all(|chain| evaluation.matches(chain, bytes))
+    }
+}
