@@ -7,7 +7,7 @@ use super::app::{AppConfig, AppCounters, ParseContext};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::{self, Headers, Transport, protocol};
-use super::detect::{Decision, DetectThread, FlowView, SharedDetectState};
+use super::detect::{DetectThread, FlowView, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
 use super::flow::Flow;
 use super::flow::shards::FlowShards;
@@ -260,16 +260,16 @@ impl Path {
         mut flow: Option<(&mut Flow, Tracked<'_>)>,
         events: &mut Events,
     ) -> Verdict {
-        let mut decision = self.detect_layer(world, moment, flow.as_mut().map(|(flow, on)| (&mut **flow, *on)), events);
+        let mut ruling = self.detect_layer(world, moment, flow.as_mut().map(|(flow, on)| (&mut **flow, *on)), events);
         let mut next = moment.headers.inner();
         for _ in 1..decode::LAYER_COUNT_MAX {
             let Some(headers) = next.and_then(|layer| layer.headers) else { break };
             let inner = Moment { headers: &headers, ..moment };
-            decision = verdict::strictest(decision, self.detect_layer(world, inner, None, events));
+            ruling = verdict::strictest(ruling, self.detect_layer(world, inner, None, events));
             next = headers.inner();
         }
 
-        let verdict = self.policy.rules(decision, flow.is_some());
+        let verdict = self.policy.rules(ruling, flow.is_some());
         if let (Some((flow, _)), Some(fate)) = (&mut flow, verdict.fate) {
             flow.fate = fate;
             flow.generation = world.rules.generation();
@@ -285,7 +285,7 @@ impl Path {
         moment: Moment<'_, '_>,
         flow: Option<(&mut Flow, Tracked<'_>)>,
         events: &mut Events,
-    ) -> Decision {
+    ) -> Ruling {
         let Moment { packet, headers, now } = moment;
         let (mut flow, tracked) = match flow {
             Some((flow, tracked)) => (Some(flow), Some(tracked)),
@@ -304,13 +304,13 @@ impl Path {
         };
         let outcome = self.detect.inspect(world.rules, packet, headers, view, world.shared, now);
         if outcome.is_empty() {
-            return Decision::None;
+            return Ruling::default();
         }
-        let decision = outcome.decision;
-        let verdict = self.policy.rules(decision, flow.is_some());
+        let ruling = outcome.ruling();
+        let verdict = self.policy.rules(ruling, flow.is_some());
         self.counters.alerts +=
             tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), world.rules, events);
-        decision
+        ruling
     }
 }
 

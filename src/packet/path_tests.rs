@@ -1,5 +1,6 @@
 //! The page, exercised: real rules, packets made of bytes, conntrack entries made by hand.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ const SERVER: [u8; 4] = [10, 0, 0, 1];
 const IPV4: u16 = 0x0800;
 
 const RULES: &str = r#"
-drop udp any any -> any any (msg:"attack"; content:"attack"; sid:1;)
-reject udp any any -> any any (msg:"go away"; content:"go away"; sid:2;)
-pass udp any any -> any any (msg:"trusted"; content:"trusted"; sid:3;)
-alert udp any any -> any any (msg:"look"; content:"look"; sid:4;)
+drop tcp any any -> any any (msg:"attack"; content:"attack"; sid:1;)
+reject tcp any any -> any any (msg:"go away"; content:"go away"; sid:2;)
+pass tcp any any -> any any (msg:"trusted"; content:"trusted"; sid:3;)
+alert tcp any any -> any any (msg:"look"; content:"look"; sid:4;)
 drop icmp any any -> any any (msg:"bad ping"; itype:8; content:"bad"; sid:5;)
 "#;
 
@@ -31,9 +32,14 @@ fn rule_set(text: &str, generation: u64) -> Arc<RuleSet> {
     compiled.set
 }
 
-fn udp(payload: &[u8]) -> Vec<u8> {
+/// A segment that follows the one made before it in the same test.
+fn tcp(payload: &[u8]) -> Vec<u8> {
+    thread_local!(static SEQ: Cell<u32> = const { Cell::new(1000) });
+    let seq = SEQ.get();
+    SEQ.set(seq + payload.len() as u32);
     let mut bytes = Vec::new();
-    PacketBuilder::ipv4(CLIENT, SERVER, 64).udp(4000, 53).write(&mut bytes, payload).unwrap();
+    let packet = PacketBuilder::ipv4(CLIENT, SERVER, 64).tcp(4000, 53, seq, 65_000).ack(1).psh();
+    packet.write(&mut bytes, payload).unwrap();
     bytes
 }
 
@@ -41,7 +47,7 @@ fn entry(status: u32) -> Conntrack {
     let orig = Tuple {
         src: Ipv4Addr::from(CLIENT).into(),
         dst: Ipv4Addr::from(SERVER).into(),
-        protocol: 17,
+        protocol: 6,
         src_port: 4000,
         dst_port: 53,
     };
@@ -113,7 +119,7 @@ fn dropped(reason: Reason, fate: Option<Fate>) -> Verdict {
 fn without_rules_nothing_is_dropped_and_nothing_is_told() {
     let mut bench = Bench::ips();
     bench.rules = rule_set("", 1);
-    let packets: [&[u8]; 4] = [&udp(b"attack"), &[], &[0x45, 0, 0], &[0xff; 60]];
+    let packets: [&[u8]; 4] = [&tcp(b"attack"), &[], &[0x45, 0, 0], &[0xff; 60]];
     for bytes in packets {
         assert_eq!(bench.judge_first(bytes), Verdict::ACCEPT);
         assert_eq!(bench.judge(bytes, None), Verdict::ACCEPT);
@@ -124,15 +130,15 @@ fn without_rules_nothing_is_dropped_and_nothing_is_told() {
 #[test]
 fn an_attack_is_dropped_and_its_connection_condemned() {
     let mut bench = Bench::ips();
-    assert_eq!(bench.judge_first(&udp(b"hello")), Verdict::ACCEPT);
-    assert_eq!(bench.judge_later(&udp(b"an attack!")), dropped(Reason::Rules, Some(Fate::Drop)));
+    assert_eq!(bench.judge_first(&tcp(b"hello")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_later(&tcp(b"an attack!")), dropped(Reason::Rules, Some(Fate::Drop)));
     assert_eq!(bench.told(), ["alert:1:blocked", "drop:rules"]);
 
     // The kernel does not show the fate yet: we enforce it and write it again.
-    assert_eq!(bench.judge_later(&udp(b"harmless")), dropped(Reason::FlowDrop, Some(Fate::Drop)));
+    assert_eq!(bench.judge_later(&tcp(b"harmless")), dropped(Reason::FlowDrop, Some(Fate::Drop)));
     let mut shown = entry(CtStatus::CONFIRMED);
     shown.mark = FateMask::default().encode_with(Fate::Drop, 1);
-    let late = bench.judge(&udp(b"harmless"), Some((&shown, CtInfo::New)));
+    let late = bench.judge(&tcp(b"harmless"), Some((&shown, CtInfo::New)));
     assert_eq!(late, dropped(Reason::FlowDrop, None));
     assert_eq!(bench.told(), ["drop:flow drop", "drop:flow drop"]);
     assert_eq!(bench.flows.count(), 1);
@@ -141,7 +147,7 @@ fn an_attack_is_dropped_and_its_connection_condemned() {
 #[test]
 fn a_dropped_first_packet_leaves_no_flow_behind() {
     let mut bench = Bench::ips();
-    assert_eq!(bench.judge_first(&udp(b"attack")).action, Action::Drop(Reason::Rules));
+    assert_eq!(bench.judge_first(&tcp(b"attack")).action, Action::Drop(Reason::Rules));
     assert_eq!(bench.flows.count(), 0);
 }
 
@@ -150,13 +156,13 @@ fn a_packet_of_an_entry_that_is_dead_already_leaves_no_flow_behind() {
     let mut bench = Bench::ips();
     let dying = entry(CtStatus::CONFIRMED | CtStatus::DYING);
     assert_eq!(
-        bench.judge(&udp(b"attack"), Some((&dying, CtInfo::EstablishedReply))).action,
+        bench.judge(&tcp(b"attack"), Some((&dying, CtInfo::EstablishedReply))).action,
         Action::Drop(Reason::Rules)
     );
     assert_eq!(bench.flows.count(), 0, "its DESTROY was heard before");
 
-    let _ = bench.judge_later(&udp(b"good"));
-    let _ = bench.judge(&udp(b"good"), Some((&dying, CtInfo::EstablishedReply)));
+    let _ = bench.judge_later(&tcp(b"good"));
+    let _ = bench.judge(&tcp(b"good"), Some((&dying, CtInfo::EstablishedReply)));
     assert_eq!(bench.flows.count(), 1, "its DESTROY is yet to come, and ends the flow");
 }
 
@@ -166,7 +172,7 @@ fn a_fate_in_the_mark_outlives_us() {
         let mut bench = Bench::ips();
         let mut marked = entry(CtStatus::CONFIRMED);
         marked.mark = 0xff | FateMask::default().encode_with(fate, 1);
-        let verdict = bench.judge(&udp(b"attack, if anybody looked"), Some((&marked, CtInfo::New)));
+        let verdict = bench.judge(&tcp(b"attack, if anybody looked"), Some((&marked, CtInfo::New)));
         assert_eq!(verdict, Verdict { action, fate: None }, "{fate:?}");
         assert_eq!(bench.path.counters().flows_midstream, 1);
     }
@@ -175,27 +181,27 @@ fn a_fate_in_the_mark_outlives_us() {
 #[test]
 fn what_was_passed_is_judged_again_by_newer_rules() {
     let mut bench = Bench::ips();
-    assert_eq!(bench.judge_first(&udp(b"trusted")), Verdict::PASS);
-    assert_eq!(bench.judge_later(&udp(b"attack")), Verdict::PASS, "told again, until the kernel shows it");
+    assert_eq!(bench.judge_first(&tcp(b"trusted")), Verdict::PASS);
+    assert_eq!(bench.judge_later(&tcp(b"attack")), Verdict::PASS, "told again, until the kernel shows it");
     bench.rules = rule_set(RULES, 2);
-    assert_eq!(bench.judge_later(&udp(b"attack")).action, Action::Drop(Reason::Rules));
+    assert_eq!(bench.judge_later(&tcp(b"attack")).action, Action::Drop(Reason::Rules));
     bench.rules = rule_set(RULES, 3);
-    assert_eq!(bench.judge_later(&udp(b"fine")).action, Action::Drop(Reason::FlowDrop), "condemned stays condemned");
+    assert_eq!(bench.judge_later(&tcp(b"fine")).action, Action::Drop(Reason::FlowDrop), "condemned stays condemned");
 }
 
 #[test]
 fn reject_is_left_to_the_kernel_where_our_table_stands() {
     let mut bench = Bench::new(Policy { kernel_rejects: true, ..Policy::default() });
-    let verdict = bench.judge_first(&udp(b"go away"));
+    let verdict = bench.judge_first(&tcp(b"go away"));
     assert_eq!(verdict, Verdict { action: Action::Repeat(Reason::Rules), fate: Some(Fate::Reject) });
-    assert_eq!(Bench::ips().judge_first(&udp(b"go away")), dropped(Reason::Rules, Some(Fate::Reject)));
+    assert_eq!(Bench::ips().judge_first(&tcp(b"go away")), dropped(Reason::Rules, Some(Fate::Reject)));
 }
 
 #[test]
 fn a_look_without_ips_alerts_and_drops_nothing() {
     let mut bench = Bench::new(Policy { passive: true, ..Policy::default() });
-    assert_eq!(bench.judge_first(&udp(b"attack")), Verdict::ACCEPT);
-    assert_eq!(bench.judge_later(&udp(b"attack")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_first(&tcp(b"attack")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_later(&tcp(b"attack")), Verdict::ACCEPT);
     assert_eq!(bench.told(), ["alert:1", "alert:1"]);
 }
 
@@ -206,13 +212,13 @@ fn an_icmp_error_inherits_the_fate_of_its_connection() {
     let unreachable = etherparse::icmpv4::DestUnreachableHeader::Port;
     PacketBuilder::ipv4(SERVER, CLIENT, 64)
         .icmpv4(etherparse::Icmpv4Type::DestinationUnreachable(unreachable))
-        .write(&mut error, &udp(b"hello"))
+        .write(&mut error, &tcp(b"hello"))
         .unwrap();
     let related = (&entry(CtStatus::CONFIRMED), CtInfo::RelatedReply);
 
-    let _ = bench.judge_first(&udp(b"hello"));
+    let _ = bench.judge_first(&tcp(b"hello"));
     assert_eq!(bench.judge(&error, Some(related)), Verdict::ACCEPT);
-    let _ = bench.judge_later(&udp(b"attack"));
+    let _ = bench.judge_later(&tcp(b"attack"));
     assert_eq!(bench.judge(&error, Some(related)), dropped(Reason::FlowDrop, None));
     assert_eq!(bench.flows.count(), 1, "the error is no flow of its own");
 }
@@ -220,10 +226,10 @@ fn an_icmp_error_inherits_the_fate_of_its_connection() {
 #[test]
 fn packets_without_a_connection_meet_packet_rules_and_then_their_policy() {
     let mut bench = Bench::ips();
-    assert_eq!(bench.judge(&udp(b"attack"), None), dropped(Reason::Rules, None));
-    assert_eq!(bench.judge(&udp(b"hello"), None), Verdict::ACCEPT);
+    assert_eq!(bench.judge(&tcp(b"attack"), None), dropped(Reason::Rules, None));
+    assert_eq!(bench.judge(&tcp(b"hello"), None), Verdict::ACCEPT);
     let mut strict = Bench::new(Policy { invalid: OnTrouble::Drop, ..Policy::default() });
-    assert_eq!(strict.judge(&udp(b"hello"), None), dropped(Reason::ConntrackInvalid, None));
+    assert_eq!(strict.judge(&tcp(b"hello"), None), dropped(Reason::ConntrackInvalid, None));
     assert_eq!(strict.told(), ["drop:conntrack invalid"]);
     assert_eq!(strict.flows.count(), 0);
 }
@@ -232,14 +238,14 @@ fn packets_without_a_connection_meet_packet_rules_and_then_their_policy() {
 fn beyond_the_flow_cap_rules_still_judge() {
     let mut bench = Bench::ips();
     bench.flows = FlowShards::new(0);
-    assert_eq!(bench.judge_first(&udp(b"hello")), Verdict::ACCEPT);
-    assert_eq!(bench.judge_first(&udp(b"attack")), dropped(Reason::Rules, None));
+    assert_eq!(bench.judge_first(&tcp(b"hello")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_first(&tcp(b"attack")), dropped(Reason::Rules, None));
     assert_eq!(bench.path.counters().flow_memcap, 2);
 }
 
 #[test]
 fn an_attack_inside_a_tunnel_is_seen() {
-    let inner = udp(b"attack");
+    let inner = tcp(b"attack");
     let mut outer = Vec::new();
     PacketBuilder::ipv4(CLIENT, SERVER, 64).write(&mut outer, etherparse::IpNumber::IPV4, &inner).unwrap();
     let mut bench = Bench::ips();
@@ -253,10 +259,10 @@ fn a_reopened_tuple_ends_the_flow_before_it() {
     first.start_ns = Some(1);
     let mut second = first;
     second.start_ns = Some(2);
-    let _ = bench.judge(&udp(b"attack"), Some((&first, CtInfo::New)));
+    let _ = bench.judge(&tcp(b"attack"), Some((&first, CtInfo::New)));
     bench.told();
     assert_eq!(
-        bench.judge(&udp(b"hello"), Some((&second, CtInfo::New))),
+        bench.judge(&tcp(b"hello"), Some((&second, CtInfo::New))),
         Verdict::ACCEPT,
         "a new connection, not condemned"
     );

@@ -1,7 +1,7 @@
 //! Matches and policy become a verdict. The only file that can say Drop.
 
 use super::conntrack::Fate;
-use super::detect::Decision;
+use super::detect::{Decision, Ruling};
 
 /// Why a packet was dropped: the EVE `drop.reason`, the counter and the metric label are all this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,10 +106,10 @@ pub enum OnTrouble {
     Drop,
 }
 
-/// Of a packet and the packets inside it, the decision that takes away most.
+/// Of a packet and the packets inside it, the ruling that takes away most.
 #[must_use]
-pub fn strictest(one: Decision, other: Decision) -> Decision {
-    let strictness = |decision| match decision {
+pub fn strictest(one: Ruling, other: Ruling) -> Ruling {
+    let strictness = |ruling: Ruling| match ruling.decision {
         Decision::None => 0,
         Decision::Pass => 1,
         Decision::Drop => 2,
@@ -126,10 +126,11 @@ impl Verdict {
 }
 
 impl Policy {
-    /// What the rules decided, for a packet with or without a connection to condemn.
-    pub fn rules(&self, decision: Decision, has_flow: bool) -> Verdict {
-        let fate = |fate| has_flow.then_some(fate);
-        match decision {
+    /// What the rules decided, for a packet with or without a connection to condemn. A reject is about the connection
+    /// whatever the rule looked at: it is answered with a reset.
+    pub fn rules(&self, ruling: Ruling, has_flow: bool) -> Verdict {
+        let fate = |fate| (has_flow && (ruling.on_flow || fate == Fate::Reject)).then_some(fate);
+        match ruling.decision {
             Decision::Drop | Decision::Reject(_) if self.passive => Verdict::ACCEPT,
             Decision::None => Verdict::ACCEPT,
             Decision::Pass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
@@ -192,6 +193,20 @@ mod tests {
     use super::*;
     use crate::rules::meta::RuleAction;
 
+    fn on_flow(decision: Decision) -> Ruling {
+        Ruling { decision, on_flow: true }
+    }
+
+    #[test]
+    fn a_rule_about_a_packet_condemns_no_connection() {
+        let policy = Policy::default();
+        for (decision, fate) in [(Decision::Drop, Fate::Drop), (Decision::Pass, Fate::Pass)] {
+            assert_eq!(policy.rules(on_flow(decision), true).fate, Some(fate));
+            assert_eq!(policy.rules(Ruling { decision, on_flow: false }, true).fate, None);
+            assert_eq!(policy.rules(on_flow(decision), false).fate, None);
+        }
+    }
+
     #[test]
     fn no_default_policy_drops_anything() {
         let policy = Policy::default();
@@ -201,8 +216,8 @@ mod tests {
             policy.flow_table_full(),
             policy.invalid(),
             policy.untracked(),
-            policy.rules(Decision::None, true),
-            policy.rules(Decision::Pass, true),
+            policy.rules(on_flow(Decision::None), true),
+            policy.rules(on_flow(Decision::Pass), true),
             policy.settled(Fate::Inspect, shown),
             policy.settled(Fate::Pass, shown),
         ] {
@@ -221,7 +236,7 @@ mod tests {
     #[test]
     fn reject_repeats_only_where_the_kernel_will_answer() {
         let mut policy = Policy::default();
-        let reject = Decision::Reject(RuleAction::Reject);
+        let reject = on_flow(Decision::Reject(RuleAction::Reject));
         assert_eq!(policy.rules(reject, true).action, Action::Drop(Reason::Rules));
         policy.kernel_rejects = true;
         assert_eq!(policy.rules(reject, true).action, Action::Repeat(Reason::Rules));

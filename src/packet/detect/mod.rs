@@ -56,6 +56,14 @@ pub struct DetectThread {
     counters: DetectCounters,
 }
 
+/// A decision, and what it is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ruling {
+    pub decision: Decision,
+    /// It is about the whole connection ([`Rule::decides_flow`]), not about this packet alone.
+    pub on_flow: bool,
+}
+
 /// A rule worth judging, on the packet or on a transaction. The order is that of judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
@@ -172,6 +180,11 @@ impl<'a> Outcome<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hits.is_empty()
+    }
+
+    #[must_use]
+    pub fn ruling(&self) -> Ruling {
+        Ruling { decision: self.decision, on_flow: self.decider().is_some_and(|decider| decider.decides_flow) }
     }
 
     /// The match that made the decision.
