@@ -1,7 +1,7 @@
 //! Starting, stopping and dying under load: connections and fates outlive the program.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,14 +10,13 @@ use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::{Gate, counter, queueing_is_installed};
 use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{serve_udp_echo, tcp_connect};
+use crate::toolbox::traffic::tcp_connect;
 use crate::toolbox::{SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
 const RULES: &str = r#"
 drop tcp any any -> any 7 (msg:"E2E attack"; flow:to_server,established; content:"attack"; sid:1000001; rev:1;)
 alert tcp any any -> any 5201 (msg:"E2E never"; flow:to_server,established; content:"no iperf3 sends this"; sid:1000002; rev:1;)
-drop udp any any -> any 7 (msg:"E2E condemned"; content:"attack"; sid:1000003; rev:1;)
 "#;
 /// What each stream must transfer to be called alive.
 const STREAM_BYTES: u64 = 256 << 10;
@@ -136,49 +135,33 @@ pub const FATE_SURVIVES: Scenario =
 
 fn fate_survives() {
     let net = Topology::new();
-    serve_udp_echo(&net.server, ECHO);
+    serve_tcp_echo(&net.server, ECHO);
     let mut gate = Gate::started(&net.gateway, RULES);
-    net.gateway.sysctl("net.netfilter.nf_conntrack_udp_timeout", "600");
-    let condemned = udp_connect(&net);
-    let benign = udp_connect(&net);
-    exchange(&condemned, b"fine").expect("an echo");
-    exchange(&benign, b"fine").expect("an echo");
-    exchange(&condemned, b"attack").expect_err("the attack is dropped");
-    gate.wait_for_alerts(1_000_003, 1);
+    let mut condemned = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
+    let mut benign = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
+    ask(&mut condemned, b"fine").expect("an echo");
+    ask(&mut benign, b"fine").expect("an echo");
+    ask(&mut condemned, b"attack").expect_err("the attack is dropped");
+    gate.wait_for_alerts(1_000_001, 1);
 
     gate.kill();
-    stays_condemned(&net, &condemned, "after kill -9");
-    exchange(&benign, b"attack").expect("nobody listens, all else passes");
+    stays_condemned(&net, &mut condemned, "after kill -9");
+    ask(&mut benign, b"attack").expect("nobody listens, all else passes");
     gate.start();
-    stays_condemned(&net, &condemned, "after the restart");
-    exchange(&benign, b"fine").expect("an echo");
+    stays_condemned(&net, &mut condemned, "after the restart");
+    ask(&mut benign, b"fine").expect("an echo");
     gate.stop();
-    stays_condemned(&net, &condemned, "after a graceful stop");
-    exchange(&benign, b"fine").expect("an echo");
-    assert_eq!(gate.alerts(1_000_003).len(), 1, "nobody was asked again");
+    stays_condemned(&net, &mut condemned, "after a graceful stop");
+    ask(&mut benign, b"fine").expect("an echo");
+    assert_eq!(gate.alerts(1_000_001).len(), 1, "nobody was asked again");
 }
 
 #[track_caller]
-fn stays_condemned(net: &Topology, socket: &UdpSocket, when: &str) {
+fn stays_condemned(net: &Topology, stream: &mut TcpStream, when: &str) {
     let before = counter(&net.gateway, "fate_dropped");
-    exchange(socket, b"anything").expect_err("condemned");
-    assert!(counter(&net.gateway, "fate_dropped") > before, "{when}: nftables dropped nothing");
-}
-
-fn udp_connect(net: &Topology) -> UdpSocket {
-    let socket = net.client.run(|| UdpSocket::bind("0.0.0.0:0")).expect("a free port");
-    socket.connect((SERVER4, ECHO)).expect("a route");
-    socket.set_read_timeout(Some(SILENCE)).expect("a timeout above zero");
-    socket
-}
-
-/// Sends a datagram and waits for its echo, or gives up.
-fn exchange(socket: &UdpSocket, question: &[u8]) -> std::io::Result<()> {
-    socket.send(question)?;
-    let mut answer = [0; 64];
-    let len = socket.recv(&mut answer)?;
-    assert_eq!(&answer[..len], question);
-    Ok(())
+    ask(stream, b"anything").expect_err("condemned");
+    // What was sent is sent again and again, less and less often.
+    wait_until(&format!("nftables drops {when}"), SLOW, || counter(&net.gateway, "fate_dropped") > before);
 }
 
 /// Asks the echo server and takes an answer of the same length, or gives up.
