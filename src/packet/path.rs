@@ -161,6 +161,7 @@ impl Path {
             client_port: orig.src_port,
             server_port: orig.dst_port,
             limits: &self.app.limits,
+            hashes: self.app.hashes,
         };
         let app = flow.app.get_or_insert_default();
         match moment.headers.transport {

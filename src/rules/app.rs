@@ -1,5 +1,8 @@
 //! The application protocols of the rule language, and what rules may ask of a transaction besides its buffers.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::plan::NumberTest;
 
 /// A protocol that a flow can turn out to speak.
@@ -180,9 +183,46 @@ pub enum AppTest {
     },
     /// `app-layer-event`: the full name, such as `http.gzip_decompression_failed`.
     Event(&'static str),
+    /// All that the rule asks of one file.
+    File(Vec<FileTest>),
     /// `app-layer-protocol`: answered from the flow. `None` stands for `failed`.
     Protocol {
         protocol: Option<AppProtoSet>,
         negated: bool,
     },
+}
+
+/// A question about one file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileTest {
+    /// `filesize`, bytes.
+    Size(NumberTest),
+    /// `filemd5`, `filesha1`, `filesha256`: which of them, the length of the digests tells.
+    Listed { digests: Arc<DigestSet>, negated: bool },
+}
+
+/// Digests of one kind, as bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DigestSet {
+    sum_bytes: usize,
+    sums: HashSet<Box<[u8]>>,
+}
+
+impl DigestSet {
+    /// Those of `sums` that have `sum_bytes` bytes.
+    pub fn new(sum_bytes: usize, sums: impl IntoIterator<Item = Vec<u8>>) -> DigestSet {
+        let fitting = sums.into_iter().filter(|sum| sum.len() == sum_bytes);
+        DigestSet { sum_bytes, sums: fitting.map(Vec::into_boxed_slice).collect() }
+    }
+
+    /// 16 for MD5, 20 for SHA-1, 32 for SHA-256.
+    #[must_use]
+    pub fn sum_bytes(&self) -> usize {
+        self.sum_bytes
+    }
+
+    #[must_use]
+    pub fn contains(&self, sum: &[u8]) -> bool {
+        self.sums.contains(sum)
+    }
 }

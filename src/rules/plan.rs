@@ -154,6 +154,12 @@ impl NumberTest {
             NumberTest::Outside(low, high) => value <= low || value >= high,
         }
     }
+
+    /// Whether a value that is accepted stays so when it grows.
+    #[must_use]
+    pub fn is_lower_bound(self) -> bool {
+        matches!(self, NumberTest::Greater(_) | NumberTest::GreaterOrEqual(_))
+    }
 }
 
 /// How bits of `flags` and `fragbits` are compared.

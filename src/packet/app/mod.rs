@@ -11,6 +11,7 @@
 //! [`AppLayer`] hangs on the flow and drives this. A [`Parser`] knows one protocol: it takes bytes in order, keeps a
 //! [`Transactions`] list, and answers for its [`Transaction`]s' buffers. It never sees packets and never judges.
 
+pub mod file;
 mod layer;
 pub mod protocols;
 pub mod record;
@@ -23,6 +24,7 @@ use crate::rules::app::{AppProto, AppProtoSet, AppTest};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
+pub use file::{File, FileRecord, FileState, Hashes};
 pub use layer::{AppCounters, AppLayer, AppView};
 pub use record::AppRecord;
 pub use transactions::{Inspection, Slot, Transactions, TxList, TxView};
@@ -35,6 +37,8 @@ pub struct ParseContext<'c> {
     pub client_port: u16,
     pub server_port: u16,
     pub limits: &'c AppLimits,
+    /// Digests that somebody wants of files.
+    pub hashes: Hashes,
 }
 
 /// Caps that hold for every parser. Each parser has its own beside these.
@@ -53,12 +57,14 @@ pub struct AppLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppConfig {
     pub limits: AppLimits,
+    /// Digests that outputs want; rules add theirs.
+    pub hashes: Hashes,
     pub enabled: AppProtoSet,
 }
 
 impl Default for AppConfig {
     fn default() -> Self {
-        AppConfig { limits: AppLimits::default(), enabled: protocols::parsed() }
+        AppConfig { limits: AppLimits::default(), hashes: Hashes::default(), enabled: protocols::parsed() }
     }
 }
 

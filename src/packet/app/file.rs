@@ -1,0 +1,282 @@
+//! A file on its way through a flow: an HTTP body, an attachment, what FTP or SMB transfers.
+//!
+//! Its parser opens it with a name, hands over its bytes in order, and closes it. The first bytes are kept for rules
+//! (`file.data`), all of them are counted and, where a rule or an output asks for it, hashed.
+
+use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+
+use crate::rules::app::FileTest;
+
+/// Bytes of a name that are kept.
+const NAME_BYTES_MAX: usize = 4096;
+
+/// Which digests are made of files: costs time for each byte, so only what somebody wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    pub md5: bool,
+    pub sha1: bool,
+    pub sha256: bool,
+}
+
+impl Hashes {
+    #[must_use]
+    pub fn or(self, other: Hashes) -> Hashes {
+        Hashes { md5: self.md5 || other.md5, sha1: self.sha1 || other.sha1, sha256: self.sha256 || other.sha256 }
+    }
+
+    fn is_empty(self) -> bool {
+        self == Hashes::default()
+    }
+}
+
+/// How far a file is. The names are EVE's `fileinfo.state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileState {
+    #[default]
+    Open,
+    /// Whole.
+    Closed,
+    /// Its end was never seen, or bytes were missing, or it outgrew its limit.
+    Truncated,
+}
+
+/// A file, from its first byte to its last.
+#[derive(Clone, Debug, Default)]
+pub struct File {
+    name: Vec<u8>,
+    data: Vec<u8>,
+    size: u64,
+    state: FileState,
+    gaps: bool,
+    hashing: Option<Box<Hashing>>,
+    told: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Hashing {
+    md5: Option<Md5>,
+    sha1: Option<Sha1>,
+    sha256: Option<Sha256>,
+    sums: Sums,
+}
+
+/// Digests of a closed file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub md5: Option<[u8; 16]>,
+    pub sha1: Option<[u8; 20]>,
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// What EVE `fileinfo` tells of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileRecord {
+    pub name: Vec<u8>,
+    pub size: u64,
+    pub state: FileState,
+    pub gaps: bool,
+    pub sums: Sums,
+}
+
+impl File {
+    /// `name` as the protocol gives it: a path, or empty.
+    #[must_use]
+    pub fn open(name: &[u8], hashes: Hashes) -> File {
+        let hashing = Hashing {
+            md5: hashes.md5.then(Md5::new),
+            sha1: hashes.sha1.then(Sha1::new),
+            sha256: hashes.sha256.then(Sha256::new),
+            sums: Sums::default(),
+        };
+        File {
+            name: name.get(..NAME_BYTES_MAX).unwrap_or(name).to_vec(),
+            hashing: (!hashes.is_empty()).then(|| Box::new(hashing)),
+            ..File::default()
+        }
+    }
+
+    /// A name that came after the first bytes.
+    pub fn rename(&mut self, name: &[u8]) {
+        self.name = name.get(..NAME_BYTES_MAX).unwrap_or(name).to_vec();
+    }
+
+    /// The next bytes. At most `inspect_max` bytes in all are kept for rules.
+    pub fn append(&mut self, bytes: &[u8], inspect_max: usize) {
+        if self.state != FileState::Open {
+            return;
+        }
+        self.size = self.size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let room = inspect_max.saturating_sub(self.data.len());
+        self.data.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        if let Some(hashing) = &mut self.hashing {
+            hashing.update(bytes);
+        }
+    }
+
+    /// Bytes that were never seen. No digest will be right.
+    pub fn skip(&mut self, missing: u64) {
+        self.size = self.size.saturating_add(missing);
+        self.gaps = true;
+        self.hashing = None;
+    }
+
+    /// The end: the file is whole, or `truncated`.
+    pub fn close(&mut self, truncated: bool) {
+        if self.state != FileState::Open {
+            return;
+        }
+        self.state = if truncated || self.gaps { FileState::Truncated } else { FileState::Closed };
+        if self.state == FileState::Truncated {
+            self.hashing = None;
+        }
+        if let Some(hashing) = &mut self.hashing {
+            hashing.finish();
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The first bytes, for rules.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Bytes so far, missing ones included.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    #[must_use]
+    pub fn state(&self) -> FileState {
+        self.state
+    }
+
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == FileState::Open
+    }
+
+    /// Digests, once the file is closed.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        match (&self.hashing, self.state) {
+            (Some(hashing), FileState::Closed) => hashing.sums,
+            _ => Sums::default(),
+        }
+    }
+
+    /// Whether all that a rule asks of one file holds for this one.
+    #[must_use]
+    pub fn accepts(&self, tests: &[FileTest]) -> bool {
+        tests.iter().all(|test| match test {
+            // A file that still grows may turn out larger, but never smaller.
+            FileTest::Size(test) if self.is_open() => test.is_lower_bound() && test.accepts(self.size),
+            FileTest::Size(test) => test.accepts(self.size),
+            FileTest::Listed { digests, negated } => {
+                let sums = self.sums();
+                let known = |sum: Option<&[u8]>| sum.map(|sum| digests.contains(sum) != *negated);
+                match digests.sum_bytes() {
+                    16 => known(sums.md5.as_ref().map(<[u8; 16]>::as_slice)),
+                    20 => known(sums.sha1.as_ref().map(<[u8; 20]>::as_slice)),
+                    _ => known(sums.sha256.as_ref().map(<[u8; 32]>::as_slice)),
+                }
+                .unwrap_or(false)
+            }
+        })
+    }
+
+    /// What is to be told of it: once, when it is closed.
+    pub fn take_record(&mut self) -> Option<FileRecord> {
+        if self.is_open() || std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        Some(self.record())
+    }
+
+    #[must_use]
+    pub fn record(&self) -> FileRecord {
+        FileRecord { name: self.name.clone(), size: self.size, state: self.state, gaps: self.gaps, sums: self.sums() }
+    }
+
+    /// Heap that it holds, roughly.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.name.capacity() + self.data.capacity() + self.hashing.as_ref().map_or(0, |_| size_of::<Hashing>())
+    }
+}
+
+impl Hashing {
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(bytes);
+        }
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.sums = Sums {
+            md5: self.md5.take().map(|md5| md5.finalize().into()),
+            sha1: self.sha1.take().map(|sha1| sha1.finalize().into()),
+            sha256: self.sha256.take().map(|sha256| sha256.finalize().into()),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::app::DigestSet;
+    use crate::rules::plan::NumberTest;
+    use std::sync::Arc;
+
+    const ALL: Hashes = Hashes { md5: true, sha1: true, sha256: true };
+
+    #[test]
+    fn bytes_beyond_the_cap_are_counted_and_hashed_but_not_kept() {
+        let mut file = File::open(b"a.txt", ALL);
+        file.append(b"ab", 2);
+        file.append(b"c", 2);
+        assert_eq!((file.data(), file.size()), (&b"ab"[..], 3));
+        assert_eq!(file.sums(), Sums::default());
+        file.close(false);
+        let md5 = [0x90, 0x01, 0x50, 0x98, 0x3c, 0xd2, 0x4f, 0xb0, 0xd6, 0x96, 0x3f, 0x7d, 0x28, 0xe1, 0x7f, 0x72];
+        assert_eq!(file.sums().md5, Some(md5));
+        assert!(file.sums().sha1.is_some() && file.sums().sha256.is_some());
+        assert_eq!(file.take_record().map(|record| record.state), Some(FileState::Closed));
+        assert_eq!(file.take_record(), None);
+    }
+
+    #[test]
+    fn a_file_with_a_hole_has_no_digest() {
+        let mut file = File::open(b"", ALL);
+        file.append(b"ab", 100);
+        file.skip(10);
+        file.close(false);
+        assert_eq!((file.size(), file.state(), file.sums()), (12, FileState::Truncated, Sums::default()));
+    }
+
+    #[test]
+    fn tests_wait_for_what_they_need() {
+        let mut file = File::open(b"x", ALL);
+        file.append(b"abc", 100);
+        let larger = [FileTest::Size(NumberTest::Greater(2))];
+        let smaller = [FileTest::Size(NumberTest::Less(10))];
+        let empty = DigestSet::new(16, [b"0123456789abcdef".to_vec()]);
+        let unlisted = [FileTest::Listed { digests: Arc::new(empty), negated: true }];
+        assert!(file.accepts(&larger) && !file.accepts(&smaller) && !file.accepts(&unlisted));
+        file.close(false);
+        assert!(file.accepts(&larger) && file.accepts(&smaller) && file.accepts(&unlisted));
+    }
+}
