@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::config::{ActionClass, Config};
 use super::rule_files::{self, Loaded, RuleFiles, RuleFilesError};
 use crate::output::eve::stats::EngineStats;
+use crate::rules::keyword::PcreLimits;
 use crate::rules::meta::RuleAction;
 use crate::rules::ruleset::RuleSet;
 use crate::rules::{self, Vars};
@@ -16,6 +17,7 @@ pub struct Reloader {
     files: RuleFiles,
     vars: Vars,
     action_order: [RuleAction; 4],
+    pcre_limits: PcreLimits,
     generation: u64,
 }
 
@@ -48,7 +50,13 @@ impl Reloader {
             address_groups: config.vars.address_groups.iter().cloned().collect(),
             port_groups: config.vars.port_groups.iter().cloned().collect(),
         };
-        Reloader { files, vars, action_order: config.rules.action_order.map(action_of), generation: 0 }
+        Reloader {
+            files,
+            vars,
+            action_order: config.rules.action_order.map(action_of),
+            pcre_limits: config.rules.pcre_limits,
+            generation: 0,
+        }
     }
 
     /// The next generation. Mistakes in single rules are told and the rest loads, as Suricata's users expect.
@@ -76,7 +84,7 @@ impl Reloader {
     /// When a file cannot be read.
     pub fn load(&self) -> Result<Loaded, RuleFilesError> {
         let generation = self.generation.saturating_add(1);
-        let options = rules::Options { generation, action_order: self.action_order };
+        let options = rules::Options { generation, action_order: self.action_order, pcre_limits: self.pcre_limits };
         rule_files::load(&self.files, &self.vars, &options)
     }
 }

@@ -108,6 +108,8 @@ pub struct AlertOptions {
     pub references: bool,
     /// `verdict`: what became of the packet.
     pub verdict: bool,
+    /// `tagged-packets`: packets that follow a match of a rule with `tag`, as records of their own.
+    pub tagged_packets: bool,
 }
 
 impl Default for AlertOptions {
@@ -122,6 +124,7 @@ impl Default for AlertOptions {
             rule_text: false,
             references: false,
             verdict: false,
+            tagged_packets: true,
         }
     }
 }

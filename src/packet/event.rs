@@ -20,6 +20,7 @@ pub enum Event {
     Flow(Box<FlowEvent>),
     Anomaly(Box<AnomalyEvent>),
     App(Box<AppEvent>),
+    Tagged(Box<TaggedEvent>),
 }
 
 /// Where an inspected packet leaves its events. Reused from packet to packet.
@@ -87,6 +88,7 @@ pub struct AlertEvent {
     /// Whether this packet was stopped: EVE `alert.action` is then `blocked`.
     pub blocked: bool,
     pub flow: Option<FlowSummary>,
+    pub variables: CapturedVariables,
     /// The first bytes that the rule looked at, for `alert.payload`.
     pub payload: Box<[u8]>,
     /// The packet from its network header, where an output asks for `packet`; empty otherwise.
@@ -96,6 +98,35 @@ pub struct AlertEvent {
     pub app_proto: Option<AppProto>,
     /// The transaction that the rule matched, as far as it was known.
     pub transaction: Option<(u64, AppRecord)>,
+}
+
+/// What expressions have captured: of the connection so far, and of this packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapturedVariables {
+    pub flow: Vec<Variable>,
+    pub packet: Vec<Variable>,
+}
+
+impl CapturedVariables {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flow.is_empty() && self.packet.is_empty()
+    }
+}
+
+/// A name of a rule and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    pub name: Arc<str>,
+    pub value: Box<[u8]>,
+}
+
+/// A packet that follows a match of a rule with `tag`.
+#[derive(Clone, Debug)]
+pub struct TaggedEvent {
+    pub packet: PacketFacts,
+    /// The packet from its network header.
+    pub packet_bytes: Box<[u8]>,
 }
 
 /// A packet was dropped, and why.

@@ -296,6 +296,7 @@ impl Path {
             (Some(flow), Some(tracked)) => Some(FlowView {
                 direction: tracked.info.direction(),
                 established: flow.is_established(tracked),
+                measured: flow.measured(tracked.entry, now),
                 app_failed: flow.app.as_ref().is_some_and(|app| app.has_failed()),
                 app: flow.app.as_mut().and_then(|app| app.view()),
                 state: &mut flow.detect,
@@ -304,6 +305,10 @@ impl Path {
             _ => None,
         };
         let outcome = self.detect.inspect(world.rules, packet, headers, view, world.shared, now);
+        if outcome.tagged && !outcome.matches().any(|found| found.alert) {
+            let of = flow.as_deref().zip(tracked);
+            events.push(tell::tagged(moment, of));
+        }
         if outcome.is_empty() {
             return Ruling::default();
         }

@@ -104,6 +104,7 @@ impl Bench {
             Event::Alert(alert) => format!("alert:{}{}", alert.rule.sid, if alert.blocked { ":blocked" } else { "" }),
             Event::Drop(drop) => format!("drop:{}", drop.reason.as_str()),
             Event::Flow(_) => "flow".to_owned(),
+            Event::Tagged(_) => "tagged".to_owned(),
             Event::Anomaly(_) => "anomaly".to_owned(),
             Event::App(event) => event.record.event_type().to_owned(),
         };

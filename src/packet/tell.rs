@@ -7,8 +7,8 @@ use super::conntrack::{Conntrack, CtStatus, TcpState};
 use super::decode::Headers;
 use super::detect::Outcome;
 use super::event::{
-    AlertEvent, AppEvent, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState, FlowSummary, PacketFacts,
-    TcpFlowFacts,
+    AlertEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState, FlowSummary,
+    PacketFacts, TaggedEvent, TcpFlowFacts,
 };
 use super::facts;
 use super::flow::Flow;
@@ -47,6 +47,10 @@ pub fn matches(
     events: &mut Events,
 ) -> u64 {
     let summary = flow.as_ref().map(|(flow, tracked)| flow.summary(tracked.entry).0);
+    let variables = CapturedVariables {
+        flow: flow.as_ref().map_or_else(Vec::new, |(flow, _)| flow.detect.variables().to_vec()),
+        packet: outcome.variables.to_vec(),
+    };
     let packet = packet_facts(moment, flow.as_ref().map(|(flow, tracked)| (&**flow, *tracked)));
     let mut alerts = 0;
     for hit in outcome.matches().filter(|hit| hit.alert) {
@@ -56,6 +60,7 @@ pub fn matches(
             rule: Arc::clone(hit.rule),
             blocked: verdict.action != Action::Accept && hit.rule.action.is_blocking(),
             flow: summary,
+            variables: variables.clone(),
             payload: beginning(moment.headers.payload, copies.payload_bytes_max),
             packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
             generation: rules.generation(),
@@ -81,6 +86,15 @@ pub fn matches(
 fn beginning(bytes: &[u8], bytes_max: usize) -> Box<[u8]> {
     let len = bytes.len().min(bytes_max).min(COPY_BYTES_MAX);
     bytes.get(..len).unwrap_or_default().into()
+}
+
+/// The record of a packet that an earlier match wants recorded.
+#[must_use]
+pub fn tagged(moment: Moment<'_, '_>, flow: Option<(&Flow, Tracked<'_>)>) -> Event {
+    Event::Tagged(Box::new(TaggedEvent {
+        packet: packet_facts(moment, flow),
+        packet_bytes: beginning(moment.packet.bytes, COPY_BYTES_MAX),
+    }))
 }
 
 /// The event of a drop that no rule asked for on this packet: a settled fate or a policy.

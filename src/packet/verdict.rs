@@ -111,9 +111,10 @@ pub enum OnTrouble {
 pub fn strictest(one: Ruling, other: Ruling) -> Ruling {
     let strictness = |ruling: Ruling| match ruling.decision {
         Decision::None => 0,
-        Decision::Pass => 1,
-        Decision::Drop => 2,
-        Decision::Reject(_) => 3,
+        Decision::Bypass => 1,
+        Decision::Pass => 2,
+        Decision::Drop => 3,
+        Decision::Reject(_) => 4,
     };
     if strictness(other) > strictness(one) { other } else { one }
 }
@@ -133,7 +134,7 @@ impl Policy {
         match ruling.decision {
             Decision::Drop | Decision::Reject(_) if self.passive => Verdict::ACCEPT,
             Decision::None => Verdict::ACCEPT,
-            Decision::Pass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
+            Decision::Pass | Decision::Bypass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
             Decision::Drop => Verdict { action: Action::Drop(Reason::Rules), fate: fate(Fate::Drop) },
             Decision::Reject(_) if has_flow && self.kernel_rejects => {
                 Verdict { action: Action::Repeat(Reason::Rules), fate: Some(Fate::Reject) }

@@ -7,7 +7,7 @@ use super::app::{AppProto, AppProtoSet, AppTest};
 use super::config::{Classifications, References, Source};
 use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
 use super::keyword::buffers::Buffer;
-use super::keyword::{Arg, BufferDraft, Draft, Need, table};
+use super::keyword::{Arg, BufferDraft, Draft, Need, PcreLimits, table};
 use super::lex::{RuleText, rule_texts};
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
@@ -36,6 +36,7 @@ pub struct Options {
     pub generation: u64,
     /// `action-order`: the kinds of actions, first judged first. `Reject` stands for all rejects.
     pub action_order: [RuleAction; 4],
+    pub pcre_limits: PcreLimits,
 }
 
 impl Default for Options {
@@ -43,6 +44,7 @@ impl Default for Options {
         Options {
             generation: 1,
             action_order: [RuleAction::Pass, RuleAction::Drop, RuleAction::Reject, RuleAction::Alert],
+            pcre_limits: PcreLimits::default(),
         }
     }
 }
@@ -87,6 +89,7 @@ struct Loaded {
 
 struct Compiler<'c> {
     context: &'c Context,
+    pcre_limits: PcreLimits,
     sets: Sets<'c>,
     diagnostics: Vec<Diagnostic>,
     rejected: Vec<Rejected>,
@@ -102,6 +105,7 @@ struct Compiler<'c> {
 pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Compiled {
     let mut compiler = Compiler {
         context,
+        pcre_limits: options.pcre_limits,
         sets: Sets::new(&context.vars),
         diagnostics: Vec::new(),
         rejected: Vec::new(),
@@ -124,7 +128,7 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
 impl Compiler<'_> {
     fn rule(&mut self, file: usize, source: &Source, text: &RuleText<'_>, sources: &[Source]) {
         let mut mistakes = Vec::new();
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(self.pcre_limits);
         let made = self.read(&text.text, &mut draft, &mut mistakes);
         let sid = draft.sid;
         // What is wrong comes before what is only not honoured yet, and that before what is only told.
@@ -186,7 +190,7 @@ impl Compiler<'_> {
         let meta = self.meta(text, &ast, draft, sid, mistakes);
         check_direction(draft, mistakes);
         let toward = draft.toward();
-        let buffers = std::mem::take(&mut draft.buffers);
+        let buffers = nest_base64(std::mem::take(&mut draft.buffers));
         let on_transactions = is_on_transactions(draft, &buffers);
         let literal = literal(&buffers, on_transactions);
         let needs_payload = buffers.iter().any(|buffer| buffer.buffer == Buffer::PAYLOAD);
@@ -198,6 +202,7 @@ impl Compiler<'_> {
             header,
             flow: FlowTest { toward, ..draft.flow.unwrap_or_default() },
             packet: draft.packet.iter().map(|(test, _)| *test).collect(),
+            measures: draft.measures.iter().map(|(measure, _)| *measure).collect(),
             state: draft.state.iter().map(|(test, _)| test.clone()).collect(),
             buffers: buffers
                 .into_iter()
@@ -214,6 +219,8 @@ impl Compiler<'_> {
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
             suppressions: self.context.thresholds.suppressions(meta.gid, sid),
             noalert: draft.noalert,
+            bypass: draft.bypass,
+            tags: draft.tags.iter().copied().collect(),
         };
         Some((rule, literal))
     }
@@ -394,6 +401,7 @@ fn read_options<'t>(text: &'t str, ast: &RuleAst, draft: &mut Draft<'t>, mistake
             mistakes.push(mistake);
         }
     }
+    mistakes.append(&mut draft.warnings);
 }
 
 fn unknown_keyword(name: &str, span: Span) -> Mistake {
@@ -532,6 +540,7 @@ fn is_ip_only(draft: &Draft<'_>, header: &Header, no_buffers: bool) -> bool {
         && draft.app.is_empty()
         && draft.flow.is_none()
         && draft.packet.is_empty()
+        && draft.measures.is_empty()
         && header.src_ports.is_any()
         && header.dst_ports.is_any()
         && !matches!(header.protocol, HeaderProtocol::PktHdr | HeaderProtocol::TcpPkt | HeaderProtocol::TcpStream)
@@ -549,6 +558,7 @@ fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes
         }
     }
     check_contents(draft, mistakes);
+    check_base64(draft, mistakes);
     check_fast_patterns(draft, mistakes);
     if let Some(header) = header {
         check_protocol(draft, header, mistakes);
@@ -615,6 +625,25 @@ fn check_contents(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
     }
 }
 
+/// `base64_data` needs something to decode, and is looked at as it is.
+fn check_base64(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
+    let decodes = |(test, _): &(BufferTest, Span)| matches!(test, BufferTest::Base64(_));
+    let decoded = draft.buffers.iter().any(|buffer| buffer.tests.iter().any(decodes));
+    for data in draft.buffers.iter().filter(|buffer| buffer.buffer == Buffer::BASE64_DATA) {
+        let span = data.selected.or(data.tests.first().map(|(_, span)| *span)).unwrap_or_default();
+        if !decoded {
+            mistakes.push(
+                Mistake::new(Code::Conflict, span, "nothing is decoded")
+                    .help("a `base64_decode` must stand before `base64_data`"),
+            );
+        } else if !data.transforms.is_empty() {
+            mistakes.push(Mistake::new(Code::Conflict, span, "`base64_data` takes no transforms"));
+        } else if let Some((_, span)) = data.tests.iter().find(|test| decodes(test)) {
+            mistakes.push(Mistake::new(Code::Conflict, *span, "base64 inside of base64 is not decoded"));
+        }
+    }
+}
+
 /// The largest payload that `dsize` lets through.
 fn payload_size_max(draft: &Draft<'_>) -> Option<u64> {
     draft.packet.iter().find_map(|(test, _)| match test {
@@ -675,6 +704,18 @@ fn check_protocol(draft: &Draft<'_>, header: &Header, mistakes: &mut Vec<Mistake
         let mistake = Mistake::new(Code::Impossible, *span, "a `pkthdr` rule looks at headers only");
         mistakes.push(mistake.help("use `ip` to look at payloads"));
     }
+}
+
+/// What is asked of `base64_data` becomes part of each `base64_decode`, which is what fills it.
+fn nest_base64(mut buffers: Vec<BufferDraft>) -> Vec<BufferDraft> {
+    let Some(at) = buffers.iter().position(|draft| draft.buffer == Buffer::BASE64_DATA) else { return buffers };
+    let data = chains(buffers.remove(at).tests.into_iter().map(|(test, _)| test).collect());
+    for (test, _) in buffers.iter_mut().flat_map(|draft| &mut draft.tests) {
+        if let BufferTest::Base64(decode) = test {
+            decode.data = data.clone();
+        }
+    }
+    buffers
 }
 
 /// Whether the rule is about transactions: one of its questions can only be put to one.
@@ -789,7 +830,8 @@ fn cost(chain: &Chain) -> (u8, usize) {
         Some(BufferTest::Content(content)) if content.startswith => 2,
         Some(BufferTest::ByteTest(_)) => 3,
         Some(BufferTest::Content(content)) if content.negated => 6,
-        Some(BufferTest::Pcre(_)) => 7,
+        Some(BufferTest::Pcre(_) | BufferTest::Base64(_)) => 7,
+        Some(BufferTest::Asn1(_)) => 8,
         Some(BufferTest::Content(_)) => 5,
         Some(_) => 4,
     };
@@ -806,6 +848,6 @@ pub(crate) fn payload_tests(text: &str) -> Option<Vec<BufferTest>> {
     let (mut mistakes, mut draft) = (Vec::new(), Draft::default());
     let ast = parse(text, &mut mistakes)?;
     read_options(text, &ast, &mut draft, &mut mistakes);
-    let payload = draft.buffers.into_iter().find(super::keyword::BufferDraft::is_payload)?;
+    let payload = draft.buffers.into_iter().find(BufferDraft::is_payload)?;
     Some(payload.tests.into_iter().map(|(test, _)| test).collect())
 }

@@ -94,12 +94,15 @@ codes! {
     Limit = "E023", Error, "the rule is too large";
     Config = "E024", Error, "the line is not understood";
     EmptyBuffer = "E025", Error, "the buffer is selected but nothing is asked of it";
+    Regex = "E026", Error, "the expression is not well-formed";
+    EmptyRange = "E027", Error, "the range is empty";
     NeedsParser = "E101", Error, "the protocol parser is not there yet";
     NotHonoured = "E102", Error, "not honoured yet";
     DuplicateSid = "W001", Warning, "the sid is used twice";
     Classtype = "W002", Warning, "unknown classtype";
     FlowbitUnset = "W003", Warning, "the flowbit is never set";
     ReferenceType = "W004", Warning, "unknown reference type";
+    NeverMatches = "W005", Warning, "the rule can never match";
 }
 
 impl fmt::Display for Code {

@@ -16,6 +16,7 @@ pub struct Rule {
     pub header: Header,
     pub flow: FlowTest,
     pub packet: Box<[PacketTest]>,
+    pub measures: Box<[FlowMeasure]>,
     /// Tests of what earlier rules or packets left behind.
     pub state: Box<[StateTest]>,
     pub buffers: Box<[BufferPlan]>,
@@ -34,6 +35,10 @@ pub struct Rule {
     pub ip_only: bool,
     /// A match tells nobody. Its effects and its action stand.
     pub noalert: bool,
+    /// A match clears the rest of the connection.
+    pub bypass: bool,
+    /// What a match records of the packets after it.
+    pub tags: Box<[Tag]>,
 }
 
 impl Rule {
@@ -221,6 +226,28 @@ pub enum PacketTest {
     SameIp,
 }
 
+/// A question about the connection so far, this packet included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowMeasure {
+    /// Seconds since the first packet.
+    Age(NumberTest),
+    Packets(Sides, NumberTest),
+    /// Bytes of IP packets.
+    Bytes(Sides, NumberTest),
+    /// Bytes of the TCP stream, the SYN counted as one.
+    StreamSize(Sides, NumberTest),
+}
+
+/// Whose counters a [`FlowMeasure`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sides {
+    /// What the client has sent.
+    ToServer,
+    ToClient,
+    Both,
+    Either,
+}
+
 /// `ip_proto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpProtoTest {
@@ -324,6 +351,32 @@ pub enum Effect {
     },
 }
 
+/// `tag`: packets after a match are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub scope: TagScope,
+    pub until: TagEnd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagScope {
+    Session,
+    /// All packets of the match's source address.
+    SourceHost,
+    DestinationHost,
+}
+
+/// When a tag is worn out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagEnd {
+    Packets(u32),
+    Bytes(u32),
+    Seconds(u32),
+}
+
+/// Suricata's limit for packets, and what is recorded if the rule says nothing.
+pub const TAG_PACKET_COUNT_MAX: u32 = 256;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BitChange {
     Set,
@@ -395,8 +448,15 @@ pub enum Transform {
     ToUppercase,
     UrlDecode,
     Xor(Box<[u8]>),
-    /// The first group of the first match; without a match nothing is left.
+    /// The first group of the first match; without a match there is no buffer.
     Capture(Arc<pcre2::bytes::Regex>),
+    Md5,
+    Sha1,
+    Sha256,
+    /// Names of headers in lower case, values as they are.
+    HeaderLowercase,
+    /// Lines that begin with `:` are taken out.
+    StripPseudoHeaders,
 }
 
 /// Tests that share a position: each is relative to where the one before it ended, or begins anew. A chain matches if
@@ -423,6 +483,31 @@ pub enum BufferTest {
     ByteMath(ByteMath),
     Pcre(Pcre),
     Size(NumberTest),
+    Base64(Base64),
+    Asn1(Asn1),
+}
+
+/// `base64_decode`: decodes a part of the buffer; `base64_data` asks about what comes of it.
+#[derive(Clone, Debug)]
+pub struct Base64 {
+    /// Bytes of the buffer that are decoded at most.
+    pub bytes: u16,
+    pub offset: u32,
+    pub relative: bool,
+    pub data: Box<[Chain]>,
+}
+
+/// `asn1`: any of the oddities that are asked for, in any of the BER objects that begin at the offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asn1 {
+    /// A bit string that ignores more bits than it has.
+    pub bitstring_overflow: bool,
+    /// A real number in ASCII of more than 256 bytes.
+    pub double_overflow: bool,
+    /// An object longer than so many bytes.
+    pub oversize_length: Option<u32>,
+    pub offset: i64,
+    pub relative: bool,
 }
 
 /// A regular expression with its limits compiled in.
@@ -432,6 +517,22 @@ pub struct Pcre {
     /// The subject begins where the match before ended.
     pub relative: bool,
     pub negated: bool,
+    pub captures: Box<[Capture]>,
+}
+
+/// A group of an expression whose text a match keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    pub group: usize,
+    pub scope: VariableScope,
+    pub name: Arc<str>,
+}
+
+/// What a captured variable belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableScope {
+    Flow,
+    Packet,
 }
 
 /// A number of the rule, or one that a `byte_extract` or `byte_math` of the same rule has found.
@@ -669,6 +770,8 @@ impl BufferTest {
             BufferTest::ByteJump(jump) => jump.relative,
             BufferTest::ByteExtract(extract) => extract.relative,
             BufferTest::ByteMath(math) => math.relative,
+            BufferTest::Base64(decode) => decode.relative,
+            BufferTest::Asn1(test) => test.relative,
             BufferTest::Size(_) => false,
         }
     }
@@ -698,7 +801,10 @@ impl BufferTest {
             }
             BufferTest::ByteJump(jump) => variable(Some(jump.offset)) || variable(Some(jump.number.count)),
             BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
-            BufferTest::Pcre(_) | BufferTest::Size(_) => false,
+            BufferTest::Base64(decode) => {
+                decode.data.iter().flat_map(|chain| &chain.steps).any(|step| step.test.uses_variables())
+            }
+            BufferTest::Pcre(_) | BufferTest::Size(_) | BufferTest::Asn1(_) => false,
         }
     }
 }

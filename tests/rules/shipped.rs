@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use tidegate::packet::conntrack::Direction;
 use tidegate::packet::decode::{Headers, Ip, Tcp, Transport, Udp};
 use tidegate::packet::detect::{Decision, DetectThread, FlowDetectState, FlowView, SharedDetectState};
+use tidegate::packet::flow::measure::Measured;
 use tidegate::packet::ingress::{Ingress, Timestamp};
 use tidegate::rules::{Options, RuleSet, Source, compile};
 
@@ -26,8 +27,15 @@ impl Gate {
     fn judge(&mut self, headers: &Headers<'_>, direction: Direction) -> (Vec<u32>, Decision) {
         self.now += 1_000;
         let mut state = FlowDetectState::default();
-        let flow =
-            FlowView { direction, established: true, state: &mut state, app: None, app_failed: false, stream: None };
+        let flow = FlowView {
+            direction,
+            established: true,
+            measured: Measured::default(),
+            state: &mut state,
+            app: None,
+            app_failed: false,
+            stream: None,
+        };
         let ingress = Ingress::bare(&[], 0x0800);
         let now = Timestamp::from_micros(self.now);
         let outcome = self.thread.inspect(&self.rules, &ingress, headers, Some(flow), &self.shared, now);

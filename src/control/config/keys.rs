@@ -30,6 +30,8 @@ pub const KEYS: &[Key] = &[
         "[pass, drop, reject, alert]",
         "Which action wins when rules of several match, strongest first",
     ),
+    key("pcre.match-limit", "3500", "How much work one expression of a rule may be. 0: PCRE2's own limit"),
+    key("pcre.match-limit-recursion", "1500", "The same for its depth, where it is not compiled to machine code"),
     key("default-log-dir", "/var/log/tidegate", "Where relative log file names are. Made if missing. `-l` sets it"),
     key("outputs.fast.enabled", "yes", "One line an alert"),
     key("outputs.fast.filetype", "regular", "`regular`, `unix_dgram` or `unix_stream`"),
@@ -51,6 +53,7 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.alert.metadata.rule.raw", "no", "Add the rule as written"),
     key("outputs.eve-log.types.alert.metadata.rule.reference", "no", "Add the rule's references"),
     key("outputs.eve-log.types.alert.verdict", "no", "Add what became of the packet"),
+    key("outputs.eve-log.types.alert.tagged-packets", "yes", "Write `packet` records for rules with `tag`"),
     key("outputs.eve-log.types.drop.enabled", "yes", "A packet was dropped"),
     key("outputs.eve-log.types.drop.alerts", "yes", "Add the rule that dropped it"),
     key(

@@ -174,7 +174,7 @@ fn check_route(config: &Config, tree: &Node, report: &mut Report) {
 }
 
 /// Top-level keys of `suricata.yaml` (6.0 to 8.0) that mean nothing here.
-const SURICATA: [&str; 71] = [
+const SURICATA: [&str; 70] = [
     "af-packet",
     "af-xdp",
     "app-layer",
@@ -220,7 +220,6 @@ const SURICATA: [&str; 71] = [
     "nflog",
     "pcap",
     "pcap-file",
-    "pcre",
     "pfring",
     "plugins",
     "profiling",

@@ -220,6 +220,7 @@ fn read_alert(mut section: Section<'_>, report: &mut Report) -> Option<AlertOpti
     section.read_size("payload-buffer-size", 1..=1 << 20, &mut alert.payload_bytes_max, report);
     section.read_bool("packet", &mut alert.packet, report);
     section.read_bool("verdict", &mut alert.verdict, report);
+    section.read_bool("tagged-packets", &mut alert.tagged_packets, report);
     read_alert_metadata(&mut section, &mut alert, report);
     section.not_honoured(&SURICATA_ALERT, report);
     section.finish(report);
@@ -368,7 +369,7 @@ const SURICATA_EVE: [&str; 20] = [
     "filestore",
 ];
 
-const SURICATA_ALERT: [&str; 14] = [
+const SURICATA_ALERT: [&str; 13] = [
     "dnp3",
     "flow",
     "http",
@@ -377,7 +378,6 @@ const SURICATA_ALERT: [&str; 14] = [
     "payload-length",
     "smtp",
     "ssh",
-    "tagged-packets",
     "tls",
     "websocket-payload",
     "websocket-payload-printable",

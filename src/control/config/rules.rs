@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::report::Report;
+use crate::rules::keyword::PcreLimits;
+
 use super::section::{Choice, Section, choice, list, scalar};
 
 /// The keys around `rule-files`. The list may be empty: no rules, nothing dropped.
@@ -17,6 +19,8 @@ pub struct Rules {
     pub threshold_file: Option<PathBuf>,
     /// Which action wins when rules of several match, strongest first; each once.
     pub action_order: [ActionClass; 4],
+    /// The section `pcre`.
+    pub pcre_limits: PcreLimits,
 }
 
 impl Default for Rules {
@@ -28,6 +32,7 @@ impl Default for Rules {
             reference_config_file: None,
             threshold_file: None,
             action_order: [ActionClass::Pass, ActionClass::Drop, ActionClass::Reject, ActionClass::Alert],
+            pcre_limits: PcreLimits::default(),
         }
     }
 }
@@ -67,6 +72,15 @@ impl Rules {
             let files = list(node, "rule-files", report).iter();
             rules.rule_files = files.filter_map(|file| scalar(file, "rule-files", report).map(str::to_owned)).collect();
         }
+        let mut pcre = root.section("pcre", report);
+        pcre.read_number("match-limit", 0..=u64::from(u32::MAX), &mut rules.pcre_limits.match_limit, report);
+        pcre.read_number(
+            "match-limit-recursion",
+            0..=u64::from(u32::MAX),
+            &mut rules.pcre_limits.recursion_limit,
+            report,
+        );
+        pcre.finish(report);
         read_action_order(root, &mut rules.action_order, report);
         rules
     }

@@ -10,6 +10,7 @@ use super::app::AppObject;
 use super::conntrack::ConntrackObject;
 use super::envelope::{Envelope, packet_ends};
 use super::flow::FlowObject;
+use super::variables::VariablesObject;
 use super::{Context, NOTHING, Tidegate};
 use crate::output::community_id::Ends;
 use crate::output::spec::{AlertOptions, EveLog};
@@ -30,6 +31,8 @@ pub struct AlertRecord<'e> {
     app: Option<AppObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_proto: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<VariablesObject<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flow: Option<FlowObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +65,7 @@ pub fn record<'e>(
         app: event.transaction.as_ref().map(|(_, record)| AppObject::of(record, context)),
         app_proto: event.app_proto.map(AppProto::name),
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
+        metadata: VariablesObject::of(&event.variables),
         flow: event
             .flow
             .filter(|_| options.flow)
@@ -69,7 +73,7 @@ pub fn record<'e>(
         payload: (options.payload && !bytes.is_empty()).then(|| STANDARD.encode(bytes)),
         payload_printable: options.payload_printable.then(|| printable(bytes)),
         packet: whole.then(|| STANDARD.encode(&event.packet_bytes)),
-        packet_info: whole.then_some(PacketInfo { linktype: LINKTYPE_RAW }),
+        packet_info: whole.then_some(PacketInfo::RAW),
         verdict: options.verdict.then(|| VerdictObject::of(event.blocked, Some(event.rule.action), packet.protocol)),
         conntrack: packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
         tidegate: Tidegate { generation: Some(event.generation), ..NOTHING },
@@ -178,8 +182,12 @@ impl VerdictObject {
 }
 
 #[derive(Serialize)]
-struct PacketInfo {
+pub struct PacketInfo {
     linktype: u16,
+}
+
+impl PacketInfo {
+    pub const RAW: PacketInfo = PacketInfo { linktype: LINKTYPE_RAW };
 }
 
 /// libpcap's DLT_RAW: the packet begins with its IP header, as NFQUEUE hands it over.

@@ -12,8 +12,10 @@ mod drop;
 mod envelope;
 mod flow;
 pub mod stats;
+mod tagged;
 #[cfg(test)]
 pub mod tests;
+mod variables;
 
 use std::collections::HashMap;
 
@@ -77,6 +79,9 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event, log: &EveLog, context: &mut
         Event::Flow(event) => log.types.flow && line(out, &flow::record(event, log, context)),
         Event::App(event) => {
             log.types.app.contains(event.record.event_type()) && line(out, &app::record(event, log, context))
+        }
+        Event::Tagged(event) => {
+            log.types.alert.is_some_and(|alert| alert.tagged_packets) && line(out, &tagged::record(event, log, context))
         }
         Event::Anomaly(event) => log.types.anomaly && line(out, &anomaly::record(event, log, context)),
     }

@@ -16,8 +16,8 @@ use crate::packet::conntrack::{
     Conntrack, ConntrackId, CtStatus, Direction, Fate, HelperName, TcpState, TcpTrack, Tuple,
 };
 use crate::packet::event::{
-    AlertEvent, AnomalyEvent, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary, HeaderFacts, IcmpFacts,
-    PacketFacts, TcpFacts, TcpFlowFacts,
+    AlertEvent, AnomalyEvent, CapturedVariables, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary, HeaderFacts,
+    IcmpFacts, PacketFacts, TaggedEvent, TcpFacts, TcpFlowFacts, Variable,
 };
 use crate::packet::ingress::{Timestamp, VlanTag};
 use crate::rules::meta::{AlertTarget, RuleAction, RuleMeta};
@@ -48,6 +48,10 @@ pub fn alert() -> AlertEvent {
         rule: rule(RuleAction::Drop),
         blocked: true,
         flow: Some(summary()),
+        variables: CapturedVariables {
+            flow: vec![Variable { name: "agent".into(), value: b"curl/8".as_slice().into() }],
+            packet: vec![Variable { name: "path".into(), value: b"/..\n".as_slice().into() }],
+        },
         payload: b"GET /../etc/passwd HTTP/1.1\r\n\x00\xff".as_slice().into(),
         packet_bytes: [0x45, 0, 0, 20].into(),
         generation: 7,
@@ -276,6 +280,7 @@ fn records() -> BTreeMap<&'static str, String> {
         rule: Arc::new(RuleMeta { target: Some(AlertTarget::Source), ..(*rule(RuleAction::Alert)).clone() }),
         ..alert()
     };
+    let tagged = Event::Tagged(Box::new(TaggedEvent { packet: packet(), packet_bytes: [0x45, 0, 0, 20].into() }));
     let mut stats_line = Vec::new();
     assert!(write_stats(&mut stats_line, &stats(), &talkative(), &mut context()));
 
@@ -284,6 +289,7 @@ fn records() -> BTreeMap<&'static str, String> {
         ("alert", write(Event::Alert(Box::new(alert())), &plain)),
         ("alert-everything", write(Event::Alert(Box::new(alert())), &talkative)),
         ("alert-to-client", write(Event::Alert(Box::new(from_server)), &plain)),
+        ("packet", write(tagged, &plain)),
         ("drop", write(drop(packet(), Reason::Rules, Some(rule(RuleAction::Drop)), false), &plain)),
         ("drop-everything", write(drop(udp, Reason::Rules, Some(rule(RuleAction::RejectBoth)), true), &talkative)),
         ("drop-icmp", write(drop(ping, Reason::ConntrackInvalid, None, false), &talkative)),
@@ -332,7 +338,10 @@ fn check_names(record: &str, object: &str, value: &Value) {
         assert!(allowed.contains(key.as_str()), "{record}: {object}.{key}");
         let path = if object.is_empty() { key.clone() } else { format!("{object}.{key}") };
         match inner {
-            Value::Object(_) if path != "alert.metadata" => check_names(record, &path, inner),
+            Value::Object(_) if path != "alert.metadata" && !path.starts_with("metadata.") => {
+                check_names(record, &path, inner)
+            }
+            Value::Array(_) if path.starts_with("metadata.") => {}
             Value::Array(items) => {
                 for item in items.iter().filter(|item| item.is_object()) {
                     check_names(record, &path, item);
@@ -349,9 +358,10 @@ fn allowed(object: &str) -> &'static str {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
-             verdict conntrack tidegate"
+             verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
+        "metadata" => "flowvars pktvars",
         "alert.source" | "alert.target" => "ip port",
         "verdict" => "action reject_target reject",
         "packet_info" => "linktype",
@@ -420,7 +430,7 @@ fn collect_paths(object: &str, value: &Value, paths: &mut BTreeSet<String>) {
     for (key, inner) in value.as_object().unwrap() {
         let path = if object.is_empty() { key.clone() } else { format!("{object}.{key}") };
         let items: Vec<&Value> = match inner {
-            Value::Object(_) if path == "alert.metadata" => Vec::new(),
+            _ if path == "alert.metadata" || path.starts_with("metadata.") => Vec::new(),
             Value::Object(_) => vec![inner],
             Value::Array(items) => items.iter().filter(|item| item.is_object()).collect(),
             _ => Vec::new(),

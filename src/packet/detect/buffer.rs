@@ -4,13 +4,23 @@
 //! place is tried in turn; where none does, or the first place serves best, the first one is enough (see
 //! `rules::compile`). The number of tries is bounded, as in Suricata, because a payload can be made to have very many.
 
+use std::sync::Arc;
+
+use super::encoded::{decode_base64, is_odd_ber};
+use crate::packet::event::Variable;
 use crate::rules::plan::{
-    Amount, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content, IsDataAt, JumpFrom,
-    MathOperator, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX,
+    Amount, Asn1, Base64, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content,
+    IsDataAt, JumpFrom, MathOperator, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX, VariableScope,
 };
 
 /// Places tried for one rule and packet: Suricata's `inspection-recursion-limit`.
 const TRY_COUNT_MAX: u32 = 3_000;
+
+/// So much of what a group captures is kept.
+const VARIABLE_BYTES_MAX: usize = 4_096;
+
+/// What one `asn1` counts for among the tries.
+const ASN1_TRY_COUNT: u32 = 50;
 
 /// Digits read where the rule says no number of bytes.
 const TEXT_BYTES_MAX: usize = 23;
@@ -20,11 +30,20 @@ const TEXT_BYTES_MAX: usize = 23;
 pub(super) struct Evaluation {
     variables: [u64; VARIABLE_COUNT_MAX],
     tries: u32,
+    /// What the last `base64_decode` has made.
+    decoded: Vec<u8>,
+    /// What the expressions of the present choice of places have captured.
+    pub(super) captured: Vec<(VariableScope, Variable)>,
 }
 
 impl Evaluation {
     pub(super) fn matches(&mut self, chain: &Chain, buffer: &[u8]) -> bool {
-        self.run(&chain.steps, buffer, 0)
+        let kept = self.captured.len();
+        let matched = self.run(&chain.steps, buffer, 0);
+        if !matched {
+            self.captured.truncate(kept);
+        }
+        matched
     }
 
     pub(super) fn limit_reached(&self) -> bool {
@@ -57,9 +76,11 @@ impl Evaluation {
             if self.limit_reached() {
                 return false;
             }
+            let kept = self.captured.len();
             if self.run(rest, buffer, start + content.pattern.len()) {
                 return true;
             }
+            self.captured.truncate(kept);
             window.0 = start + 1;
         }
         false
@@ -74,9 +95,12 @@ impl Evaluation {
             if self.limit_reached() {
                 return false;
             }
+            let kept = self.captured.len();
+            self.capture(pcre, buffer, base, from);
             if self.run(rest, buffer, base + end) {
                 return true;
             }
+            self.captured.truncate(kept);
             from = start + 1;
         }
         false
@@ -98,10 +122,29 @@ impl Evaluation {
         }
     }
 
+    /// Keeps what the match from `from` on has captured.
+    fn capture(&mut self, pcre: &Pcre, buffer: &[u8], base: usize, from: usize) {
+        let Some(subject) = buffer.get(base..).filter(|_| !pcre.captures.is_empty()) else { return };
+        let mut groups = pcre.regex.capture_locations();
+        if !matches!(pcre.regex.captures_read_at(&mut groups, subject, from), Ok(Some(_))) {
+            return;
+        }
+        for capture in &pcre.captures {
+            let found = groups.get(capture.group).and_then(|(start, end)| subject.get(start..end));
+            if let Some(found) = found {
+                let value = found.get(..VARIABLE_BYTES_MAX).unwrap_or(found).into();
+                self.captured.push((capture.scope, Variable { name: Arc::clone(&capture.name), value }));
+            }
+        }
+    }
+
     fn pcre(&mut self, pcre: &Pcre, buffer: &[u8], position: usize) -> Option<usize> {
         let base = if pcre.relative { position } else { 0 };
         match (self.search(pcre, buffer, base, 0), pcre.negated) {
-            (Some((_, end)), false) => Some(base + end),
+            (Some((_, end)), false) => {
+                self.capture(pcre, buffer, base, 0);
+                Some(base + end)
+            }
             // What was given up is neither a match nor the absence of one.
             (None, true) if !self.limit_reached() => Some(position),
             _ => None,
@@ -126,7 +169,29 @@ impl Evaluation {
             BufferTest::ByteExtract(extract) => self.byte_extract(extract, buffer, position),
             BufferTest::ByteMath(math) => self.byte_math(math, buffer, position),
             BufferTest::Size(test) => test.accepts(buffer.len() as u64).then_some(position),
+            BufferTest::Base64(decode) => self.base64(decode, buffer, position).then_some(position),
+            BufferTest::Asn1(test) => self.asn1(test, buffer, position).then_some(position),
         }
+    }
+
+    /// Whether something can be decoded, and what is asked of it holds.
+    fn base64(&mut self, decode: &Base64, buffer: &[u8], position: usize) -> bool {
+        let Some(at) = self.place(i64::from(decode.offset), decode.relative, position) else { return false };
+        let rest = buffer.get(at..).unwrap_or_default();
+        let text = rest.get(..usize::from(decode.bytes)).unwrap_or(rest);
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        decode_base64(text, &mut decoded);
+        let holds = !decoded.is_empty() && decode.data.iter().all(|chain| self.matches(chain, &decoded));
+        self.decoded = decoded;
+        holds
+    }
+
+    fn asn1(&mut self, test: &Asn1, buffer: &[u8], position: usize) -> bool {
+        // Parsing a whole buffer costs more than trying a place does.
+        self.tries = self.tries.saturating_add(ASN1_TRY_COUNT);
+        let rest = self.place(test.offset, test.relative, position).and_then(|at| buffer.get(at..));
+        !self.limit_reached() && rest.is_some_and(|rest| is_odd_ber(test, rest))
     }
 
     fn amount(&self, amount: Amount) -> i64 {

@@ -14,8 +14,10 @@
 //! (`transaction`). The payload of a segment that belongs to a stream is the window that ends with it ([`StreamView`]).
 
 mod buffer;
+mod encoded;
 mod header;
 mod state;
+mod tag;
 mod threshold;
 mod transaction;
 mod transform;
@@ -30,9 +32,11 @@ use std::sync::Arc;
 use super::app::AppView;
 use super::conntrack::Direction;
 use super::decode::{Headers, Transport};
+use super::event::Variable;
+use super::flow::measure::Measured;
 use super::ingress::{Ingress, Timestamp};
 use crate::rules::meta::{RuleAction, RuleMeta};
-use crate::rules::plan::{FlowTest, HeaderProtocol, Rule, Toward};
+use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
 use crate::rules::ruleset::{Class, RuleSet};
 
 pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
@@ -52,6 +56,10 @@ pub struct DetectThread {
     seen: Vec<u32>,
     packet_number: u32,
     hits: Vec<Hit>,
+    /// What rules that matched have captured in this packet.
+    variables: Vec<Variable>,
+    /// The same of the rule that is judged.
+    captured: Vec<(VariableScope, Variable)>,
     scratch: Scratch,
     counters: DetectCounters,
 }
@@ -95,6 +103,7 @@ pub struct FlowView<'f> {
     pub direction: Direction,
     /// TCP: the handshake is complete. Otherwise: both sides have spoken.
     pub established: bool,
+    pub measured: Measured,
     pub state: &'f mut FlowDetectState,
     /// The application layer; `None` while no protocol is recognised.
     pub app: Option<AppView<'f>>,
@@ -132,6 +141,8 @@ pub enum Decision {
     /// No rule decides: alerts at most.
     #[default]
     None,
+    /// Nothing is decided but that the rest of the connection need not be inspected.
+    Bypass,
     Pass,
     Drop,
     /// [`RuleAction::Reject`], [`RuleAction::RejectDst`] or [`RuleAction::RejectBoth`].
@@ -150,7 +161,11 @@ struct Hit {
 pub struct Outcome<'a> {
     rules: &'a RuleSet,
     hits: &'a [Hit],
+    /// What matches have captured in this packet.
+    pub variables: &'a [Variable],
     pub decision: Decision,
+    /// The packet follows a match that wants it recorded (`tag`).
+    pub tagged: bool,
 }
 
 /// A rule that matched.
@@ -191,7 +206,7 @@ impl<'a> Outcome<'a> {
     #[must_use]
     pub fn decider(&self) -> Option<Match<'a>> {
         self.matches().find(|found| match self.decision {
-            Decision::None => false,
+            Decision::None | Decision::Bypass => false,
             Decision::Pass => found.rule.action == RuleAction::Pass,
             Decision::Drop => found.rule.action == RuleAction::Drop,
             Decision::Reject(kind) => found.rule.action == kind,
@@ -229,6 +244,7 @@ impl DetectThread {
         now: Timestamp,
     ) -> Outcome<'s> {
         self.hits.clear();
+        self.variables.clear();
         let buffers = Buffers { payload: headers.payload, headers };
         self.candidates.clear();
         self.collect(rules, &buffers, flow.as_ref().map(FlowView::toward));
@@ -238,7 +254,8 @@ impl DetectThread {
         self.candidates.sort_unstable();
         self.candidates.dedup();
         let first = flow.as_mut().is_none_or(FlowView::is_first_of_its_way);
-        let mut decision = Decision::None;
+        let tagged = state::count_tags(headers, flow.as_mut(), shared, now);
+        let (mut decision, mut bypass) = (Decision::None, false);
         for at in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(at).copied() else { break };
             let Some(rule) = rules.rule(candidate.rule) else { continue };
@@ -260,6 +277,9 @@ impl DetectThread {
             };
             self.counters.matches += 1;
             state::apply(&rule.effects, headers, &mut flow, shared, now);
+            self.keep_variables(flow.as_mut());
+            state::add_tags(rule, headers, flow.as_mut(), shared, now);
+            bypass |= rule.bypass;
             let said = threshold::count(rule, headers, shared, now);
             if said == Said::Nothing {
                 continue;
@@ -271,7 +291,21 @@ impl DetectThread {
                 break;
             }
         }
-        Outcome { rules, hits: &self.hits, decision }
+        if bypass && decision == Decision::None {
+            decision = Decision::Bypass;
+        }
+        Outcome { rules, hits: &self.hits, variables: &self.variables, decision, tagged }
+    }
+
+    /// What the rule that just matched has captured belongs to the packet or to its flow from now on.
+    fn keep_variables(&mut self, mut flow: Option<&mut FlowView<'_>>) {
+        for (scope, variable) in self.captured.drain(..) {
+            match (scope, flow.as_mut()) {
+                (VariableScope::Flow, Some(flow)) => flow.state.set_variable(variable),
+                (VariableScope::Flow, None) => {}
+                (VariableScope::Packet, _) => state::set_variable(&mut self.variables, variable),
+            }
+        }
     }
 
     fn remember(&mut self, hit: Hit) {
@@ -334,6 +368,7 @@ impl DetectThread {
             || !rule.packet.iter().all(|test| header::accepts(test, headers))
             || !header::addresses_fit(&rule.header, headers)
             || !transaction::flow_speaks(rule, flow)
+            || !measures_fit(&rule.measures, flow)
             || !state::accepts(&rule.state, headers, flow, shared, now)
         {
             return false;
@@ -344,14 +379,10 @@ impl DetectThread {
         }
         let mut evaluation = Evaluation::default();
         let matched = rule.buffers.iter().all(|plan| {
-            let Some(bytes) = buffers.bytes(plan.buffer) else { return false };
-            let bytes = match plan.transforms.is_empty() {
-                true => bytes,
-                false => self.scratch.apply(&plan.transforms, bytes),
-            };
-            plan.chains.iter().all(|chain| evaluation.matches(chain, bytes))
+            buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes))
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
+        self.captured = evaluation.captured;
         matched
     }
 }
@@ -383,6 +414,10 @@ fn flow_fits(test: FlowTest, flow: Option<&FlowView<'_>>) -> bool {
     let Some(flow) = flow else { return !test.needs_flow() };
     test.toward.is_none_or(|wanted| wanted == flow.toward())
         && test.established.is_none_or(|wanted| wanted == flow.established)
+}
+
+fn measures_fit(measures: &[FlowMeasure], flow: Option<&FlowView<'_>>) -> bool {
+    measures.is_empty() || flow.is_some_and(|flow| measures.iter().all(|measure| flow.measured.accepts(*measure)))
 }
 
 fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>) -> bool {

@@ -47,7 +47,9 @@ fn naive(tests: &[BufferTest], buffer: &[u8], position: i64, variables: Variable
             Some(moved) => naive(rest, buffer, moved, variables),
             None => false,
         },
-        BufferTest::ByteMath(_) | BufferTest::Pcre(_) => unreachable!("not generated"),
+        BufferTest::ByteMath(_) | BufferTest::Pcre(_) | BufferTest::Base64(_) | BufferTest::Asn1(_) => {
+            unreachable!("not generated")
+        }
     }
 }
 

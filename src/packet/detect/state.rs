@@ -11,15 +11,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::{BuildHasher, Hash};
 
+use super::tag::{HostTags, Tags};
 use super::{FlowView, Headers};
 use crate::packet::conntrack::Direction;
+use crate::packet::event::Variable;
 use crate::packet::ingress::Timestamp;
 use crate::rules::plan::{
-    BitChange, BitScope, Effect, IntChange, IntCompare, IntOperand, IntTest, NameId, StateTest, Track,
+    BitChange, BitScope, Effect, IntChange, IntCompare, IntOperand, IntTest, NameId, Rule, StateTest, TagScope, Track,
 };
 
 /// Flowbits and flowints that one flow may have.
 const FLOW_NAME_COUNT_MAX: usize = 256;
+/// Captured variables that one flow, or one packet, may have.
+const VARIABLE_COUNT_MAX: usize = 16;
 const SHARD_COUNT: usize = 16;
 /// Entries of shared memory (thresholds, xbits, hostbits) in all.
 const SHARED_COUNT_MAX: usize = 1 << 17;
@@ -32,6 +36,8 @@ const SWEEP_MICROS: u64 = 1_000_000;
 pub struct FlowDetectState {
     bits: Vec<NameId>,
     ints: Vec<(NameId, u32)>,
+    tags: Tags,
+    variables: Vec<Variable>,
     /// Whether a packet of the original direction was judged, and one of the reply direction.
     judged: [bool; 2],
 }
@@ -39,7 +45,7 @@ pub struct FlowDetectState {
 impl FlowDetectState {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bits.is_empty() && self.ints.is_empty()
+        self.bits.is_empty() && self.ints.is_empty() && self.tags.is_empty()
     }
 
     /// Names in use: what this flow costs.
@@ -71,6 +77,16 @@ impl FlowDetectState {
             }
             _ => {}
         }
+    }
+
+    /// What expressions have captured on this flow.
+    #[must_use]
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    pub(super) fn set_variable(&mut self, variable: Variable) {
+        set_variable(&mut self.variables, variable);
     }
 
     fn int(&self, name: NameId) -> Option<u32> {
@@ -120,6 +136,16 @@ impl FlowDetectState {
     }
 }
 
+/// The newest value of a name stands; beyond the cap new names are not kept.
+pub(super) fn set_variable(variables: &mut Vec<Variable>, variable: Variable) {
+    let room = variables.len() < VARIABLE_COUNT_MAX;
+    match variables.iter_mut().find(|known| known.name == variable.name) {
+        Some(known) => *known = variable,
+        None if room => variables.push(variable),
+        None => {}
+    }
+}
+
 /// Whether all that the rule asks of memory holds. Without a flow, flowbits are unset and flowints were never set.
 pub(super) fn accepts(
     tests: &[StateTest],
@@ -159,6 +185,35 @@ pub(super) fn apply(
                 shared.change_bit(bit_key(*scope, *name, headers), *change, *seconds, now);
             }
             (_, None) => {}
+        }
+    }
+}
+
+/// Counts the packet for the tags that earlier matches have left; whether it is to be recorded.
+pub(super) fn count_tags(
+    headers: &Headers<'_>,
+    flow: Option<&mut FlowView<'_>>,
+    shared: &SharedDetectState,
+    now: Timestamp,
+) -> bool {
+    let session = flow.is_some_and(|flow| !flow.state.tags.is_empty() && flow.state.tags.count(headers, now));
+    shared.host_tags.count(headers, now) || session
+}
+
+/// Starts what a match wants recorded.
+pub(super) fn add_tags(
+    rule: &Rule,
+    headers: &Headers<'_>,
+    mut flow: Option<&mut FlowView<'_>>,
+    shared: &SharedDetectState,
+    now: Timestamp,
+) {
+    let (gid, sid) = (rule.meta.gid, rule.meta.sid);
+    for tag in &rule.tags {
+        match (tag.scope, flow.as_mut()) {
+            (TagScope::Session, Some(flow)) => flow.state.tags.add(gid, sid, tag.until, now),
+            (TagScope::Session, None) => {}
+            _ => shared.host_tags.add(*tag, gid, sid, headers, now),
         }
     }
 }
@@ -224,6 +279,7 @@ pub struct SharedDetectState {
     hasher: DefaultHashBuilder,
     shard_count_max: usize,
     refused: AtomicU64,
+    host_tags: HostTags,
 }
 
 /// How full the shared memory is.
@@ -249,6 +305,7 @@ impl SharedDetectState {
             hasher: DefaultHashBuilder::default(),
             shard_count_max: count_max.div_ceil(SHARD_COUNT).max(1),
             refused: AtomicU64::new(0),
+            host_tags: HostTags::default(),
         }
     }
 

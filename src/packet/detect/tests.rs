@@ -553,5 +553,158 @@ fn nothing_is_allocated_while_nothing_matches() {
 }
 
 fn flow_view(direction: Direction, established: bool, state: &mut FlowDetectState) -> FlowView<'_> {
-    FlowView { direction, established, state, app: None, app_failed: false, stream: None }
+    FlowView {
+        direction,
+        established,
+        measured: Measured::default(),
+        state,
+        app: None,
+        app_failed: false,
+        stream: None,
+    }
+}
+
+#[test]
+fn base64_is_looked_into() {
+    // "user=admin" and "guest".
+    let cases = [
+        (
+            "content:\"auth \"; base64_decode:relative; base64_data; content:\"user=\"; content:\"admin\"; distance:0;",
+            true,
+        ),
+        ("content:\"auth \"; base64_decode:relative; base64_data; content:\"admin\"; content:!\"user\";", false),
+        ("base64_decode:offset 5; base64_data; content:\"user=admin\"; bsize:10;", true),
+        ("base64_decode:bytes 8, offset 5; base64_data; content:\"user=a\"; bsize:6;", true),
+        ("base64_decode:bytes 8, offset 5; base64_data; content:\"admin\";", false),
+        ("base64_decode:offset 500; base64_data; content:\"user\";", false),
+        ("base64_decode; base64_data; content:\"user\";", false),
+        ("base64_decode:offset 4;", false),
+        // The first place leads nowhere; the second one does.
+        ("content:\"h \"; base64_decode:relative; base64_data; content:\"guest\";", true),
+    ];
+    table("tcp", &tcp(b"auth dXNlcj1hZG1pbg== h Z3Vlc3Q="), &cases);
+}
+
+#[test]
+fn asn1_oddities_are_found_after_a_content() {
+    let cases = [
+        ("content:\"ldap\"; asn1:bitstring_overflow, relative_offset 0;", true),
+        ("content:\"ldap\"; asn1:bitstring_overflow, relative_offset 1;", false),
+        ("content:\"ldap\"; asn1:oversize_length 1, absolute_offset 4;", false),
+        ("asn1:oversize_length 0, absolute_offset 4;", true),
+        ("asn1:double_overflow, oversize_length 2000;", false),
+    ];
+    table("tcp", &tcp(b"ldap\x03\x01\xff"), &cases);
+}
+
+#[test]
+fn transforms_change_what_is_looked_at() {
+    let cases = [
+        ("pkt_data; to_md5; content:\"|900150983cd24fb0d6963f7d28e17f72|\"; bsize:16;", true),
+        ("pkt_data; to_sha1; content:\"|a9993e364706816aba3e25717850c26c9cd0d89d|\"; bsize:20;", true),
+        ("pkt_data; to_sha256; content:\"|ba7816bf|\"; startswith; bsize:32;", true),
+        ("pkt_data; to_uppercase; to_md5; content:\"|902fbdd2b1df0c4f70b4a5d23525e932|\";", true),
+        ("pkt_data; pcrexform:\"a(.)c\"; content:\"b\"; bsize:1;", true),
+        ("pkt_data; pcrexform:\"x(.)c\"; content:!\"y\";", false),
+    ];
+    table("tcp", &tcp(b"abc"), &cases);
+    let headers = b"Host: A\r\n:Method: B\r\nX-Y: Z\r\n";
+    let cases = [
+        ("pkt_data; header_lowercase; content:\"host: A|0d 0a|:Method: B\";", true),
+        ("pkt_data; strip_pseudo_headers; content:\"A|0d 0a|X-Y\";", true),
+        ("pkt_data; strip_pseudo_headers; header_lowercase; content:\"host: A|0d 0a|x-y: Z\"; startswith;", true),
+    ];
+    table("tcp", &tcp(headers), &cases);
+}
+
+#[test]
+fn expressions_leave_variables_of_the_choice_that_matched() {
+    let mut bench = Bench::whole(
+        r#"alert tcp any any -> any any (content:"id="; pcre:"/^(?P<pkt_id>\d)(?P<flow_tail>.)\;/R"; content:"!"; distance:0; sid:1;)
+alert tcp any any -> any any (pcre:"/first (\w+) (\w+)/, pkt:one, flow:two"; sid:2;)
+alert tcp any any -> any any (pcre:"/(?P<pkt_lost>lost)/"; content:"nowhere"; sid:3;)"#,
+    );
+    let mut state = FlowDetectState::default();
+    let packet = tcp(b"id=xy; id=7z; first of all lost !");
+    let ingress = Ingress::bare(&[], 0x0800);
+    let view = flow_view(Direction::Original, true, &mut state);
+    let outcome = bench.thread.inspect(&bench.set, &ingress, &packet, Some(view), &bench.shared, bench.now);
+    let text = |list: &[Variable]| -> Vec<String> {
+        list.iter().map(|variable| format!("{}={}", variable.name, variable.value.escape_ascii())).collect()
+    };
+    let mut packet_variables = text(outcome.variables);
+    packet_variables.sort_unstable();
+    assert_eq!(packet_variables, ["id=7", "one=of"]);
+    let mut flow_variables = text(state.variables());
+    flow_variables.sort_unstable();
+    assert_eq!(flow_variables, ["tail=z", "two=all"]);
+}
+
+#[test]
+fn the_flags_of_expressions_are_theirs() {
+    let cases = [
+        (r#"pcre:"/B$/i";"#, true),
+        (r#"pcre:"/b$/E";"#, false),
+        (r#"pcre:"/b\n$/E";"#, true),
+        (r#"pcre:"/^b$/m";"#, true),
+        (r#"pcre:"/^b$/mE";"#, true),
+        (r#"pcre:"/a.b/";"#, false),
+        (r#"pcre:"/a.b/s";"#, true),
+        (r#"pcre:"/ a \n b /x";"#, true),
+        (r#"pcre:"/b/A";"#, false),
+        (r#"content:"a"; pcre:"/^\nb/R";"#, true),
+        (r#"content:"a"; pcre:"/^b/R";"#, false),
+        (r#"pcre:"/b/B";"#, true),
+        (r#"pcre:!"/c/";"#, true),
+    ];
+    table("tcp", &tcp(b"a\nb\n"), &cases);
+}
+
+#[test]
+fn tags_follow_a_match() {
+    let mut bench = Bench::whole(
+        "alert tcp any any -> any any (content:\"tag\"; tag:session,2,packets; sid:1;)\n\
+         alert tcp any any -> any any (content:\"host\"; tag:host,1,seconds,dst; sid:2;)",
+    );
+    let mut state = FlowDetectState::default();
+    let mut other = FlowDetectState::default();
+    let mut tagged = |payload: &[u8], state: &mut FlowDetectState, later: u64| {
+        bench.now = Timestamp::from_micros(bench.now.micros + later * 1_000_000);
+        let ingress = Ingress::bare(&[], 0x0800);
+        let view = flow_view(Direction::Original, true, state);
+        bench.thread.inspect(&bench.set, &ingress, &tcp(payload), Some(view), &bench.shared, bench.now).tagged
+    };
+    assert!(!tagged(b"-", &mut state, 0));
+    assert!(!tagged(b"tag", &mut state, 0), "the match itself is told by the alert");
+    assert!(!tagged(b"-", &mut other, 0), "another session");
+    assert_eq!(
+        [tagged(b"-", &mut state, 0), tagged(b"-", &mut state, 0), tagged(b"-", &mut state, 0)],
+        [true, true, false]
+    );
+    assert!(!tagged(b"host", &mut state, 0));
+    assert!(tagged(b"-", &mut other, 1), "the same host");
+    assert!(!tagged(b"-", &mut other, 1), "a second is over");
+}
+
+#[test]
+fn the_connection_is_measured_and_may_be_let_go() {
+    let mut bench = Bench::whole(
+        "alert tcp any any -> any any (flow.age:>5; sid:1;)\n\
+         alert tcp any any -> any any (flow.pkts_toserver:3; flow.bytes:either,>100; sid:2;)\n\
+         alert tcp any any -> any any (stream_size:client,>,20; stream_size:server,=,0; bypass; sid:3;)",
+    );
+    let mut measured = |measured: Measured| {
+        let mut state = FlowDetectState::default();
+        let view = FlowView { measured, ..flow_view(Direction::Original, true, &mut state) };
+        let (found, decision) = bench.outcome(&tcp(b"x"), Some(view));
+        (found.into_iter().map(|(sid, _)| sid).collect::<Vec<_>>(), decision)
+    };
+    let counters = |packets, bytes| crate::packet::conntrack::Counters { packets, bytes };
+    assert_eq!(measured(Measured::default()), (vec![], Decision::None));
+    let old =
+        Measured { age_seconds: 6, to_server: counters(3, 90), to_client: counters(1, 200), streams: Some((5, 0)) };
+    assert_eq!(measured(old), (vec![1, 2], Decision::None));
+    let long = Measured { streams: Some((21, 0)), ..Measured::default() };
+    assert_eq!(measured(long), (vec![3], Decision::Bypass));
+    assert!(bench.sids(&tcp(b"x")).is_empty(), "without a flow there is nothing to measure");
 }

@@ -108,7 +108,10 @@ impl DetectThread {
         let (seen, number) = (&mut self.seen, self.packet_number);
         let bytes = match lens.transforms.is_empty() {
             true => bytes,
-            false => self.scratch.apply(&lens.transforms, bytes),
+            false => match self.scratch.apply(&lens.transforms, bytes) {
+                Some(bytes) => bytes,
+                None => return,
+            },
         };
         lens.prefilter.scan(bytes, |literal| {
             if let Some(last) = seen.get_mut(literal)
@@ -149,6 +152,7 @@ impl DetectThread {
         if !matched {
             return None;
         }
+        self.captured = evaluation.captured;
         let Inspection { matched, candidates, .. } = tx.inspection;
         if let Err(place) = matched.binary_search(&number) {
             matched.insert(place, number);
@@ -179,7 +183,10 @@ impl DetectThread {
     pub(super) fn plan_matches(&mut self, evaluation: &mut Evaluation, plan: &BufferPlan, bytes: &[u8]) -> bool {
         let bytes = match plan.transforms.is_empty() {
             true => bytes,
-            false => self.scratch.apply(&plan.transforms, bytes),
+            false => match self.scratch.apply(&plan.transforms, bytes) {
+                Some(bytes) => bytes,
+                None => return false,
+            },
         };
         plan.chains.iter().all(|chain| evaluation.matches(chain, bytes))
     }

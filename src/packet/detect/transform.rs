@@ -1,5 +1,7 @@
 //! Buffers changed as a rule asks, before its contents are looked for.
 
+use md5::Digest;
+
 use crate::rules::plan::Transform;
 
 /// Where transformed buffers stand; both grow to their working size and stay.
@@ -10,20 +12,20 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// `buffer` after all of `transforms`, in their order.
-    pub(super) fn apply(&mut self, transforms: &[Transform], buffer: &[u8]) -> &[u8] {
+    /// `buffer` after all of `transforms`, in their order; `None` if one of them found nothing to make a buffer of.
+    pub(super) fn apply(&mut self, transforms: &[Transform], buffer: &[u8]) -> Option<&[u8]> {
         self.current.clear();
         self.current.extend_from_slice(buffer);
         for transform in transforms {
             self.next.clear();
-            one(transform, &self.current, &mut self.next);
+            one(transform, &self.current, &mut self.next)?;
             std::mem::swap(&mut self.current, &mut self.next);
         }
-        &self.current
+        Some(&self.current)
     }
 }
 
-fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) {
+fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) -> Option<()> {
     match transform {
         Transform::DotPrefix => {
             into.push(b'.');
@@ -44,10 +46,26 @@ fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) {
         Transform::UrlDecode => url_decode(from, into),
         Transform::Xor(key) => into.extend(from.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key)),
         Transform::Capture(regex) => {
-            let found = regex.captures(from).ok().flatten();
-            into.extend_from_slice(found.and_then(|found| found.get(1)).map_or(&[], |group| group.as_bytes()));
+            let found = regex.captures(from).ok().flatten()?;
+            into.extend_from_slice(found.get(1)?.as_bytes());
+        }
+        Transform::Md5 => into.extend_from_slice(&md5::Md5::digest(from)),
+        Transform::Sha1 => into.extend_from_slice(&sha1::Sha1::digest(from)),
+        Transform::Sha256 => into.extend_from_slice(&sha2::Sha256::digest(from)),
+        Transform::HeaderLowercase => {
+            for line in from.split_inclusive(|byte| *byte == b'\n') {
+                let name = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+                let (name, value) = line.split_at_checked(name).unwrap_or((line, &[]));
+                into.extend(name.iter().map(u8::to_ascii_lowercase));
+                into.extend_from_slice(value);
+            }
+        }
+        Transform::StripPseudoHeaders => {
+            let lines = from.split_inclusive(|byte| *byte == b'\n');
+            into.extend(lines.filter(|line| !line.starts_with(b":")).flatten());
         }
     }
+    Some(())
 }
 
 /// `isspace` of the C locale: vertical tab too.

@@ -5,6 +5,7 @@
 //! kernel's table (events can get lost, and entries that were never confirmed send none), or at once when the packet
 //! that would have confirmed them is dropped.
 
+pub mod measure;
 pub mod shards;
 pub mod table;
 
@@ -14,6 +15,7 @@ use super::decode::{Headers, protocol};
 use super::detect::FlowDetectState;
 use super::event::{FlowSummary, IcmpFacts};
 use super::ingress::{Timestamp, Tracked};
+use measure::{Measured, StreamSpan};
 
 /// How long a confirmed UDP flow must have been silent before an unconfirmed packet of its key is taken for the next
 /// incarnation. Below that it may be a straggler of the first burst that another CPU queued late.
@@ -49,6 +51,8 @@ pub struct Flow {
     pub seen_to_client: Counters,
     pub tcp_flags_to_server: u8,
     pub tcp_flags_to_client: u8,
+    pub stream_to_server: StreamSpan,
+    pub stream_to_client: StreamSpan,
     pub tcp_state: Option<TcpState>,
     /// Type and code of the ICMP packet that opened it, from the original tuple.
     pub icmp: Option<IcmpFacts>,
@@ -84,6 +88,8 @@ impl Flow {
             seen_to_client: Counters::default(),
             tcp_flags_to_server: 0,
             tcp_flags_to_client: 0,
+            stream_to_server: StreamSpan::default(),
+            stream_to_client: StreamSpan::default(),
             tcp_state: entry.tcp.map(|tcp| tcp.state),
             icmp: icmp_of(&entry.orig),
             detect: FlowDetectState::default(),
@@ -150,6 +156,13 @@ impl Flow {
 
     /// Counts one packet that we saw. A super-packet is one packet.
     pub fn count(&mut self, direction: Direction, headers: &Headers<'_>) {
+        if let Some(tcp) = headers.tcp() {
+            let stream = match direction {
+                Direction::Original => &mut self.stream_to_server,
+                Direction::Reply => &mut self.stream_to_client,
+            };
+            stream.note(tcp, headers.payload.len());
+        }
         let tcp_flags = headers.tcp().map_or(0, |tcp| tcp.flags);
         let (counters, flags) = match direction {
             Direction::Original => (&mut self.seen_to_server, &mut self.tcp_flags_to_server),
@@ -191,6 +204,21 @@ impl Flow {
             start,
         };
         (summary, by_kernel)
+    }
+}
+
+impl Flow {
+    /// What rules may ask about the connection so far.
+    #[must_use]
+    pub fn measured(&self, entry: &Conntrack, now: Timestamp) -> Measured {
+        let (summary, _) = self.summary(entry);
+        let is_tcp = self.key.orig.protocol == protocol::TCP;
+        Measured {
+            age_seconds: now.seconds().saturating_sub(summary.start.seconds()),
+            to_server: Counters { packets: summary.pkts_toserver, bytes: summary.bytes_toserver },
+            to_client: Counters { packets: summary.pkts_toclient, bytes: summary.bytes_toclient },
+            streams: is_tcp.then(|| (self.stream_to_server.size(), self.stream_to_client.size())),
+        }
     }
 }
 

@@ -254,5 +254,5 @@ buffers! {
     IKE_VENDOR => app("ike.vendor", IKE, "Each vendor identifier.").needing(Need::Ike),
     IKE_NONCE_PAYLOAD => app("ike.nonce_payload", IKE, "The nonce.").needing(Need::Ike),
     IKE_KEY_EXCHANGE_PAYLOAD => app("ike.key_exchange_payload", IKE, "The key exchange payload.").needing(Need::Ike),
-    BASE64_DATA => packet("base64_data", "What base64_decode has decoded.").needing(Need::Base64),
+    BASE64_DATA => packet("base64_data", "What base64_decode has decoded."),
 }

@@ -4,7 +4,7 @@ use super::buffers::Buffer;
 use super::number::{comparison, unsigned};
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span};
-use crate::rules::plan::{Amount, BufferTest, Content, FastPattern, IsDataAt, Pattern};
+use crate::rules::plan::{Amount, BufferTest, Content, FastPattern, IsDataAt, NumberTest, Pattern};
 
 const FAMILY: &str = "payload";
 
@@ -17,6 +17,7 @@ const DISTANCE_MAX: i64 = 1_048_576;
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("content", FAMILY, "[!]\"bytes|0d 0a|\"", "These bytes are in the buffer.", content),
     option("uricontent", "http", "[!]\"bytes|0d 0a|\"", "Old form of content in http.uri.", uricontent),
+    option("urilen", "http", "[op]number | low<>high[,norm|raw]", "The length of the request URI.", urilen),
     option("nocase", FAMILY, "", "ASCII letters match in either case.", nocase),
     option("depth", FAMILY, "bytes | variable", "The content lies within so many bytes from its offset.", depth),
     option("offset", FAMILY, "bytes | variable", "The content begins at or after this byte.", offset),
@@ -74,6 +75,30 @@ fn uricontent(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         Some(buffer) => draft.push_into(buffer, content, arg),
         None => draft.push(content, arg.option()),
     }
+    Ok(())
+}
+
+/// A size of http.uri, or of http.uri.raw.
+fn urilen(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let parts = super::super::lex::split(arg.rule, arg.unquoted(), b',');
+    let (number, buffer) = match parts.as_slice() {
+        [number] => (*number, Buffer::HTTP_URI),
+        [number, form] => match arg.at(*form) {
+            "norm" => (*number, Buffer::HTTP_URI),
+            "raw" => (*number, Buffer::HTTP_URI_RAW),
+            _ => return Err(Mistake::new(Code::Value, *form, "neither `norm` nor `raw`")),
+        },
+        _ => return Err(arg.wrong("a length, and `norm` or `raw` at most")),
+    };
+    let test = match comparison(arg.rule, number, 65_535) {
+        // Suricata loads such rules, which can never match.
+        Err(Mistake { code: Code::EmptyRange, span, label, help }) => {
+            draft.warnings.push(Mistake { code: Code::NeverMatches, span, label, help });
+            BufferTest::Size(NumberTest::Less(0))
+        }
+        test => BufferTest::Size(test?),
+    };
+    draft.push_into(buffer, test, arg);
     Ok(())
 }
 

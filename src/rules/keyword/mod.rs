@@ -8,6 +8,7 @@ pub mod buffers;
 
 mod bytes;
 mod content;
+mod encoded;
 mod flow;
 mod header;
 mod meta;
@@ -25,8 +26,12 @@ use std::sync::LazyLock;
 use super::app::AppTest;
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
-use super::plan::{Amount, BufferTest, Content, Effect, FlowTest, PacketTest, StateTest, Threshold, Toward, Transform};
+use super::plan::{
+    Amount, BufferTest, Content, Effect, FlowMeasure, FlowTest, PacketTest, StateTest, Tag, Threshold, Toward,
+    Transform,
+};
 use buffers::{Buffer, BufferInfo};
+pub use pcre::PcreLimits;
 
 /// What has to be built before a keyword or protocol can be honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,6 +244,7 @@ fn build_table() -> Table {
         meta::KEYWORDS,
         content::KEYWORDS,
         bytes::KEYWORDS,
+        encoded::KEYWORDS,
         pcre::KEYWORDS,
         header::KEYWORDS,
         flow::KEYWORDS,
@@ -349,9 +355,12 @@ pub struct Draft<'t> {
     pub metadata: Vec<(String, Vec<String>)>,
     pub target: Option<AlertTarget>,
     pub noalert: bool,
+    pub bypass: bool,
+    pub tags: Vec<Tag>,
     pub flow: Option<FlowTest>,
     /// Each with where it stands.
     pub packet: Vec<(PacketTest, Span)>,
+    pub measures: Vec<(FlowMeasure, Span)>,
     pub state: Vec<(StateTest, Span)>,
     pub effects: Vec<(Effect, Span)>,
     pub threshold: Option<Threshold>,
@@ -359,8 +368,11 @@ pub struct Draft<'t> {
     pub buffers: Vec<BufferDraft>,
     /// Names of byte variables, by their number.
     pub variables: Vec<String>,
+    pub pcre_limits: PcreLimits,
     /// Why the rule must be refused although it is well-formed.
     pub needs: Vec<(Need, Span)>,
+    /// What is worth telling of a rule that loads.
+    pub warnings: Vec<Mistake>,
     /// Flowbits with the place of their name.
     pub flowbit_names: Vec<(String, Span)>,
     current: Option<usize>,
@@ -386,6 +398,11 @@ impl BufferDraft {
 }
 
 impl<'t> Draft<'t> {
+    #[must_use]
+    pub fn new(pcre_limits: PcreLimits) -> Draft<'t> {
+        Draft { pcre_limits, ..Draft::default() }
+    }
+
     /// The side whose packets the rule is about: as `flow` says, or as its buffers imply.
     #[must_use]
     pub fn toward(&self) -> Option<Toward> {

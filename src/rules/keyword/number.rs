@@ -30,10 +30,19 @@ pub(super) fn unsigned<T: TryFrom<i64>>(text: &str, span: Span, high: u32) -> Re
     T::try_from(value).map_err(|_| Mistake::new(Code::Value, span, format!("{value} is too large")))
 }
 
+/// Like [`comparison`], for numbers of 63 bits.
+pub(super) fn comparison64(rule: &str, span: Span) -> Result<NumberTest, Mistake> {
+    compared(rule, span, i64::MAX)
+}
+
 /// `5`, `!5`, `<5`, `<=5`, `>5`, `>=5`, `5<>9` or `5-9` (both ends excluded), `!5-9`.
 pub(super) fn comparison(rule: &str, span: Span, high: u32) -> Result<NumberTest, Mistake> {
+    compared(rule, span, i64::from(high))
+}
+
+fn compared(rule: &str, span: Span, high: i64) -> Result<NumberTest, Mistake> {
     let text = span.of(rule);
-    let number = |text: &str| integer(text.trim(), span, 0, i64::from(high)).map(i64::unsigned_abs);
+    let number = |text: &str| integer(text.trim(), span, 0, high).map(i64::unsigned_abs);
     for (prefix, make) in OPERATORS {
         if let Some(rest) = text.strip_prefix(prefix)
             && !(*prefix == "!" && rest.contains('-'))
@@ -54,7 +63,7 @@ pub(super) fn comparison(rule: &str, span: Span, high: u32) -> Result<NumberTest
         return Err(Mistake::new(Code::Value, span, "the range is empty or runs backwards"));
     }
     if !negated && top - low < 2 {
-        return Err(Mistake::new(Code::Value, span, "no number lies between these: both ends are excluded"));
+        return Err(Mistake::new(Code::EmptyRange, span, "no number lies between these: both ends are excluded"));
     }
     Ok(if negated { NumberTest::Outside(low, top) } else { NumberTest::Between(low, top) })
 }

@@ -1,10 +1,10 @@
-//! `threshold` and `detection_filter`: how often a rule speaks.
+//! `threshold` and `detection_filter`: how often a rule speaks; `tag`: what it records afterwards.
 
-use super::number::integer;
+use super::number::{integer, unsigned};
 use super::{Arg, Draft, Keyword, once, option};
 use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::lex::{split, trim};
-use crate::rules::plan::{Threshold, ThresholdKind, Track};
+use crate::rules::plan::{TAG_PACKET_COUNT_MAX, Tag, TagEnd, TagScope, Threshold, ThresholdKind, Track};
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option(
@@ -20,6 +20,13 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         "track by_src|by_dst|by_both|by_rule, count n, seconds n",
         "The rule matches only after more than so many hits in the interval.",
         detection_filter,
+    ),
+    option(
+        "tag",
+        "threshold",
+        "session|host[,count,packets|bytes|seconds[,src|dst]]",
+        "Packets that follow a match are recorded; 256 packets if nothing is said.",
+        tag,
     ),
 ];
 
@@ -80,5 +87,47 @@ fn set(draft: &mut Draft<'_>, arg: &Arg<'_>, threshold: Threshold) -> Result<(),
         return Err(Mistake::new(Code::Conflict, arg.option(), "a rule has one threshold or detection_filter"));
     }
     draft.threshold = Some(threshold);
+    Ok(())
+}
+
+fn tag(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let parts = split(arg.rule, arg.unquoted(), b',');
+    let (scope, count, side) = match parts.as_slice() {
+        [scope] => (*scope, None, None),
+        [scope, count, unit] => (*scope, Some((*count, *unit)), None),
+        [scope, count, unit, side] => (*scope, Some((*count, *unit)), Some(*side)),
+        _ => return Err(arg.wrong("a number needs its unit").help("for example `tag:session,20,packets;`")),
+    };
+    let session = match arg.at(scope).to_ascii_lowercase().as_str() {
+        "session" => true,
+        "host" => false,
+        other => return Err(Mistake::new(Code::Value, scope, format!("`{other}` is neither `session` nor `host`"))),
+    };
+    let side_word = side.map(|span| (arg.at(span).to_ascii_lowercase(), span));
+    let scope = match side_word.as_ref().map(|(word, span)| (word.as_str(), *span)) {
+        // A session has no side, but Suricata lets one be named.
+        None | Some(("src" | "dst", _)) if session => TagScope::Session,
+        None | Some(("dst", _)) => TagScope::DestinationHost,
+        Some(("src", _)) => TagScope::SourceHost,
+        Some((other, span)) => {
+            return Err(Mistake::new(Code::Value, span, format!("`{other}` is neither `src` nor `dst`")));
+        }
+    };
+    let until = match count {
+        None => TagEnd::Packets(TAG_PACKET_COUNT_MAX),
+        Some((count, unit)) => {
+            let number: u32 = unsigned(arg.at(count), count, u32::MAX)?;
+            match arg.at(unit).to_ascii_lowercase().as_str() {
+                "packets" => TagEnd::Packets(number.min(TAG_PACKET_COUNT_MAX)),
+                "bytes" => TagEnd::Bytes(number),
+                "seconds" => TagEnd::Seconds(number),
+                other => {
+                    let label = format!("`{other}` is none of packets, bytes and seconds");
+                    return Err(Mistake::new(Code::Value, unit, label));
+                }
+            }
+        }
+    };
+    draft.tags.push(Tag { scope, until });
     Ok(())
 }

@@ -30,6 +30,11 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("to_uppercase", FAMILY, "", "ASCII letters become upper case.", to_uppercase),
     option("url_decode", FAMILY, "", "Decodes `%41` and `+`; what is no escape stays.", url_decode),
     option("xor", FAMILY, "\"key in hex\"", "XOR with the key, repeated.", xor),
+    option("to_md5", FAMILY, "", "The MD5 of the buffer, as 16 bytes.", to_md5),
+    option("to_sha1", FAMILY, "", "The SHA-1 of the buffer, as 20 bytes.", to_sha1),
+    option("to_sha256", FAMILY, "", "The SHA-256 of the buffer, as 32 bytes.", to_sha256),
+    option("header_lowercase", FAMILY, "", "Names of headers become lower case, values stay.", header_lowercase),
+    option("strip_pseudo_headers", FAMILY, "", "Takes out lines that begin with `:`.", strip_pseudo_headers),
     option("pcrexform", FAMILY, "\"expression\"", "What the first group of the first match captures.", pcrexform),
 ];
 
@@ -57,6 +62,26 @@ fn url_decode(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     draft.transform(Transform::UrlDecode, arg)
 }
 
+fn to_md5(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    draft.transform(Transform::Md5, arg)
+}
+
+fn to_sha1(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    draft.transform(Transform::Sha1, arg)
+}
+
+fn to_sha256(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    draft.transform(Transform::Sha256, arg)
+}
+
+fn header_lowercase(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    draft.transform(Transform::HeaderLowercase, arg)
+}
+
+fn strip_pseudo_headers(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    draft.transform(Transform::StripPseudoHeaders, arg)
+}
+
 fn xor(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let span = arg.unquoted();
     let digits = arg.at(span).as_bytes();
@@ -71,14 +96,15 @@ fn xor(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 
 fn pcrexform(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let span = arg.quoted()?;
-    let limited = format!("{}{}", super::pcre::LIMITS, arg.at(span));
+    let limited = format!("{}{}", draft.pcre_limits, arg.at(span));
     let regex = RegexBuilder::new()
         .jit_if_available(true)
         .build(&limited)
         .map_err(|error| Mistake::new(Code::Value, span, error.to_string()))?;
-    if regex.captures_len() < 2 {
-        return Err(Mistake::new(Code::Value, span, "the expression has no group")
-            .help("what `(...)` captures becomes the buffer"));
+    if regex.captures_len() != 2 {
+        let label = format!("the expression has {} groups, and one is needed", regex.captures_len().saturating_sub(1));
+        return Err(Mistake::new(Code::Value, span, label)
+            .help("what `(...)` captures becomes the buffer; `(?:...)` groups without capturing"));
     }
     draft.transform(Transform::Capture(Arc::new(regex)), arg)
 }
