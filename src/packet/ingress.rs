@@ -1,6 +1,7 @@
 //! What the kernel tells us about one packet: the bytes, and everything around them.
 
 use super::conntrack::{Conntrack, CtInfo};
+use super::decode::anomaly::Anomalies;
 
 /// Microseconds since the epoch. Time is an argument everywhere in the data plane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +107,8 @@ pub struct Ingress<'p> {
     pub full_len: u32,
     /// `None`: untracked, INVALID, or not IP.
     pub conntrack: Option<Tracked<'p>>,
+    /// What the feeder found odd on the way here: below IP, or while putting fragments together.
+    pub noted: Anomalies,
     /// Number of the packet in its capture file, from 1; 0 for live packets.
     pub pcap_cnt: u64,
 }
@@ -130,6 +133,7 @@ impl<'p> Ingress<'p> {
             gso: false,
             full_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             conntrack: None,
+            noted: Anomalies::NONE,
             pcap_cnt: 0,
         }
     }

@@ -7,7 +7,7 @@ use super::app::{AppConfig, AppCounters, ParseContext};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::{self, Headers, Transport, protocol};
-use super::detect::{DetectThread, FlowView, Ruling, SharedDetectState};
+use super::detect::{self, DetectThread, FlowView, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
 use super::flow::Flow;
 use super::flow::shards::FlowShards;
@@ -64,11 +64,16 @@ impl Path {
     pub fn inspect(&mut self, world: World<'_>, packet: &Ingress<'_>, now: Timestamp, events: &mut Events) -> Verdict {
         self.counters.count_packet(packet);
         let decoded = decode::decode_ingress(packet);
-        self.counters.count_anomalies(decoded.anomalies);
+        let anomalies = decoded.anomalies.and(packet.noted);
+        self.counters.count_anomalies(anomalies);
+        self.detect.begin(detect::events::of(anomalies));
         let verdict = match decoded.headers {
             // Not IP at all is not an error: a bridge hands us ARP and the like.
-            None if decoded.anomalies.is_empty() => Verdict::ACCEPT,
-            None => self.policy.undecodable(),
+            None if anomalies.is_empty() => Verdict::ACCEPT,
+            None => {
+                let moment = Moment { packet, headers: &Headers::UNKNOWN, now };
+                self.judge_alone(world, moment, self.policy.undecodable(), events)
+            }
             Some(headers) => {
                 self.counters.count_headers(&headers);
                 let moment = Moment { packet, headers: &headers, now };
@@ -77,6 +82,18 @@ impl Path {
         };
         self.counters.count_verdict(verdict);
         verdict
+    }
+
+    /// A packet that is not for us to answer, such as a fragment that waits for the others: only what is odd about it is
+    /// told.
+    pub fn look_at(&mut self, world: World<'_>, packet: &Ingress<'_>, now: Timestamp, events: &mut Events) {
+        let decoded = decode::decode_ingress(packet);
+        let oddities = detect::events::of(decoded.anomalies.and(packet.noted));
+        if !oddities.is_empty() {
+            self.detect.begin(oddities);
+            let moment = Moment { packet, headers: &Headers::UNKNOWN, now };
+            let _ = self.detect_layer(world, moment, None, events);
+        }
     }
 
     fn judge(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
@@ -264,7 +281,9 @@ impl Path {
         let mut ruling = self.detect_layer(world, moment, flow.as_mut().map(|(flow, on)| (&mut **flow, *on)), events);
         let mut next = moment.headers.inner();
         for _ in 1..decode::LAYER_COUNT_MAX {
-            let Some(headers) = next.and_then(|layer| layer.headers) else { break };
+            let Some(layer) = next else { break };
+            self.detect.begin(detect::events::of(layer.anomalies));
+            let headers = layer.headers.unwrap_or(Headers::UNKNOWN);
             let inner = Moment { headers: &headers, ..moment };
             ruling = verdict::strictest(ruling, self.detect_layer(world, inner, None, events));
             next = headers.inner();

@@ -134,7 +134,8 @@ impl Policy {
         match ruling.decision {
             Decision::Drop | Decision::Reject(_) if self.passive => Verdict::ACCEPT,
             Decision::None => Verdict::ACCEPT,
-            Decision::Pass | Decision::Bypass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
+            Decision::Bypass => Verdict { action: Action::Accept, fate: has_flow.then_some(Fate::Pass) },
+            Decision::Pass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
             Decision::Drop => Verdict { action: Action::Drop(Reason::Rules), fate: fate(Fate::Drop) },
             Decision::Reject(_) if has_flow && self.kernel_rejects => {
                 Verdict { action: Action::Repeat(Reason::Rules), fate: Some(Fate::Reject) }

@@ -24,6 +24,8 @@ pub mod config;
 
 pub mod thresholds;
 
+pub mod events;
+
 pub mod keyword;
 
 pub mod plan;

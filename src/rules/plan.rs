@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::app::{AppProto, AppProtoSet, AppTest};
+use super::events::PacketEvent;
 use super::keyword::buffers::Buffer;
 use super::meta::{RuleAction, RuleMeta};
 use super::vars::{AddressSet, PortSet};
@@ -210,20 +211,47 @@ pub enum PacketTest {
     TcpFlags(BitsTest),
     TcpSeq(u32),
     TcpAck(u32),
-    TcpWindow { window: u16, negated: bool },
+    TcpWindow {
+        window: u16,
+        negated: bool,
+    },
     TcpMss(NumberTest),
     IcmpType(NumberTest),
     IcmpCode(NumberTest),
     IcmpId(u16),
     IcmpSeq(u16),
     Ttl(NumberTest),
-    Tos { tos: u8, negated: bool },
+    Tos {
+        tos: u8,
+        negated: bool,
+    },
     IpId(u32),
     IpOption(IpOption),
     FragBits(BitsTest),
     FragOffset(NumberTest),
     IpProto(IpProtoTest),
     SameIp,
+    IpVersion(u8),
+    /// Whether it is one part of a larger packet.
+    Fragment(bool),
+    Event(PacketEvent),
+    /// Whether a checksum is right; of packets that have it.
+    Checksum {
+        of: ChecksumOf,
+        valid: bool,
+    },
+}
+
+/// Which checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumOf {
+    Ipv4,
+    Tcpv4,
+    Tcpv6,
+    Udpv4,
+    Udpv6,
+    Icmpv4,
+    Icmpv6,
 }
 
 /// A question about the connection so far, this packet included.

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::addresses::{AddressIndex, Side};
 use super::keyword::buffers::Buffer;
 use super::lens::Lenses;
-use super::plan::{HeaderProtocol, Rule, Toward, Transform};
+use super::plan::{HeaderProtocol, PacketTest, Rule, Toward, Transform};
 use super::prefilter::Prefilter;
 use super::vars::AddressSet;
 
@@ -50,6 +50,8 @@ pub struct RuleSet {
     groups: Box<[Group]>,
     /// Rules without a literal that want few addresses: of every class and direction.
     addresses: AddressIndex,
+    /// Rules about oddities that have names; ascending.
+    events: Box<[u32]>,
     /// Rules about transactions.
     lenses: Lenses,
     empty: Group,
@@ -80,7 +82,11 @@ impl RuleSet {
         let addresses = address_index(&rules, &filed);
         let lenses = Lenses::new(&rules, literals);
         let (rules, groups) = (rules.into(), groups.into());
-        RuleSet { generation, rules, groups, addresses, lenses, empty: Group::default() }
+        let events = (filed.iter().enumerate())
+            .filter(|(_, filed)| **filed == Filed::Event)
+            .filter_map(|(at, _)| u32::try_from(at).ok())
+            .collect();
+        RuleSet { generation, rules, groups, addresses, events, lenses, empty: Group::default() }
     }
 
     /// A set that matches nothing.
@@ -131,6 +137,12 @@ impl RuleSet {
         self.addresses.rules(src, dst)
     }
 
+    /// Rules that ask for an oddity, of any class and direction; ascending.
+    #[must_use]
+    pub fn by_event(&self) -> &[u32] {
+        &self.events
+    }
+
     /// The rules about transactions.
     #[must_use]
     pub fn lenses(&self) -> &Lenses {
@@ -158,6 +170,8 @@ const WAYS: [Option<Toward>; 3] = [Some(Toward::Server), Some(Toward::Client), N
 enum Filed {
     /// In the transactions' lenses, not in the packets' groups.
     Transactions,
+    /// Judged only on packets that are odd.
+    Event,
     Literal,
     DstPort,
     SrcPort,
@@ -171,6 +185,9 @@ impl Filed {
         let header = &rule.header;
         if rule.on_transactions {
             return Filed::Transactions;
+        }
+        if rule.packet.iter().any(|test| matches!(test, PacketTest::Event(_))) {
+            return Filed::Event;
         }
         if has_literal {
             return Filed::Literal;
@@ -214,7 +231,7 @@ fn group(rules: &[Rule], literals: &[Option<Literal>], filed: &[Filed], class: C
         }
         match (filed, literals.get(at).and_then(Option::as_ref)) {
             (Filed::Literal, Some(literal)) => entries.push((literal.bytes.clone(), number)),
-            (Filed::Address(_) | Filed::Transactions, _) => {}
+            (Filed::Address(_) | Filed::Transactions | Filed::Event, _) => {}
             _ => always.push((number, *filed)),
         }
     }

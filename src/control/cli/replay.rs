@@ -115,6 +115,12 @@ impl ReplaySink for Judge<'_> {
         verdict.action
     }
 
+    fn looked_at(&mut self, packet: &Ingress<'_>, now: Timestamp) {
+        let world = World { rules: self.rules, flows: &self.flows, shared: &self.shared };
+        self.path.look_at(world, packet, now, &mut self.events);
+        self.sink.events(&mut self.events);
+    }
+
     fn destroyed(&mut self, destroyed: &DestroyedEntry) {
         let Some(mut flow) = self.flows.remove(&destroyed.entry.key()) else { return };
         let reason = match destroyed.end {

@@ -37,6 +37,9 @@ pub trait ReplaySink {
     /// An entry left the table, as a DESTROY event would tell.
     fn destroyed(&mut self, destroyed: &DestroyedEntry);
 
+    /// A packet that the data plane does not get, and that is odd or one part of another: `noted` says how.
+    fn looked_at(&mut self, _packet: &Ingress<'_>, _now: Timestamp) {}
+
     /// A frame that no packet was made of: the kernel would not have queued it either.
     fn unseen(&mut self, _why: Unseen, _now: Timestamp, _pcap_cnt: u64) {}
 }
@@ -194,7 +197,10 @@ impl Feeder {
     fn packet_of(&mut self, captured: &CapturedFrame<'_>, sink: &mut dyn ReplaySink) -> Result<(), Unseen> {
         let link = captured.link.ok_or(Unseen::LinkType(captured.link_number))?;
         let mut anomalies = Anomalies::NONE;
-        let frame = link.strip(captured.bytes, &mut anomalies).ok_or(Unseen::Link(anomalies))?;
+        let Some(frame) = link.strip(captured.bytes, &mut anomalies) else {
+            self.look_at(Ingress { noted: anomalies, ..Ingress::bare(captured.bytes, 0) }, captured.timestamp, sink);
+            return Err(Unseen::Link(anomalies));
+        };
         if !matches!(frame.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6) {
             return Err(Unseen::NotIp { ethertype: frame.ethertype });
         }
@@ -203,18 +209,30 @@ impl Feeder {
         let decoded = decode(frame.network, frame.ethertype);
         let fragment = decoded.headers.filter(|headers| headers.ip.is_fragment());
         let Some(fragment) = fragment else {
-            self.queue(&frame, &decoded, left_out, captured.timestamp, sink);
+            self.queue(&frame, &decoded, (left_out, anomalies), captured.timestamp, sink);
             return Ok(());
         };
+        let part = Ingress { noted: anomalies, ..Ingress::bare(frame.network, frame.ethertype) };
         match self.defragmenter.take(frame.network, &fragment.ip, captured.timestamp) {
             Defragmented::Whole(packet) => {
                 let frame = Frame { network: &packet, ..frame };
-                self.queue(&frame, &decode(&packet, frame.ethertype), 0, captured.timestamp, sink);
+                self.queue(&frame, &decode(&packet, frame.ethertype), (0, anomalies), captured.timestamp, sink);
                 Ok(())
             }
-            Defragmented::Kept => Err(Unseen::Fragment),
-            Defragmented::Dropped(why) => Err(Unseen::FragmentDropped(why)),
+            Defragmented::Kept => {
+                self.look_at(part, captured.timestamp, sink);
+                Err(Unseen::Fragment)
+            }
+            Defragmented::Dropped(why) => {
+                why.into_iter().for_each(|why| anomalies.add(why));
+                self.look_at(Ingress { noted: anomalies, ..part }, captured.timestamp, sink);
+                Err(Unseen::FragmentDropped(why))
+            }
         }
+    }
+
+    fn look_at(&self, packet: Ingress<'_>, now: Timestamp, sink: &mut dyn ReplaySink) {
+        sink.looked_at(&Ingress { hook: self.options.hook, pcap_cnt: self.summary.frames, ..packet }, now);
     }
 
     /// Tracks one whole packet and hands it to the sink.
@@ -222,7 +240,7 @@ impl Feeder {
         &mut self,
         frame: &Frame<'_>,
         decoded: &Decoded<'_>,
-        left_out: usize,
+        (left_out, noted): (usize, Anomalies),
         now: Timestamp,
         sink: &mut dyn ReplaySink,
     ) {
@@ -245,6 +263,7 @@ impl Feeder {
             },
             full_len: u32::try_from(len.saturating_add(left_out)).unwrap_or(u32::MAX),
             conntrack: self.conntrack.current(),
+            noted,
             pcap_cnt: self.summary.frames,
             ..Ingress::bare(frame.network, frame.ethertype)
         };

@@ -193,6 +193,11 @@ impl Anomalies {
     }
 
     #[must_use]
+    pub fn and(self, others: Anomalies) -> Anomalies {
+        Anomalies(self.0 | others.0)
+    }
+
+    #[must_use]
     pub fn has(self, anomaly: Anomaly) -> bool {
         self.0 & Self::bit(anomaly) != 0
     }

@@ -25,7 +25,7 @@ mod gre;
 
 pub mod checksum;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use self::anomaly::{Anomalies, Anomaly};
 use self::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
@@ -262,6 +262,32 @@ pub struct Icmp<'p> {
 }
 
 impl<'p> Headers<'p> {
+    /// Headers of a packet that could not be decoded: nothing is known but that it is there.
+    pub const UNKNOWN: Headers<'static> = Headers {
+        ip: Ip {
+            src: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            dst: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            version: 0,
+            protocol: 255,
+            ttl: 0,
+            tos: 0,
+            id: 0,
+            flow_label: 0,
+            fragment_flags: 0,
+            fragment_offset: 0,
+            total_len: 0,
+            options: &[],
+            header: &[],
+        },
+        transport: Transport::Other,
+        payload: &[],
+    };
+
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.ip.version == 0
+    }
+
     /// The packet inside this one: IP in IP, or IP in GRE (also through Ethernet or PPP in it). `None` without a tunnel.
     ///
     /// `headers` is `None` in the answer when there is a tunnel but what it carries does not decode.

@@ -1,9 +1,11 @@
 //! Addresses, ports and header fields.
 
 use super::{Buffers, Headers};
+use crate::packet::decode::checksum::{self, Checksum};
 use crate::packet::decode::{Tcp, Transport};
+use crate::packet::ingress::ChecksumStatus;
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::{Header, IpOption, IpProtoTest, PacketTest};
+use crate::rules::plan::{ChecksumOf, Header, IpOption, IpProtoTest, PacketTest};
 
 impl<'p> Buffers<'p> {
     /// The bytes of a buffer; `None` if this packet has no such buffer, and then nothing in it can match.
@@ -39,7 +41,8 @@ pub(super) fn addresses_fit(header: &Header, headers: &Headers<'_>) -> bool {
 }
 
 /// Whether the packet has the field and it is as wanted.
-pub(super) fn accepts(test: &PacketTest, headers: &Headers<'_>) -> bool {
+pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
+    let headers = buffers.headers;
     let ip = &headers.ip;
     match *test {
         PacketTest::PayloadSize(test) => test.accepts(headers.payload.len() as u64),
@@ -56,6 +59,10 @@ pub(super) fn accepts(test: &PacketTest, headers: &Headers<'_>) -> bool {
             IpProtoTest::Greater(protocol) => ip.protocol > protocol,
         },
         PacketTest::SameIp => ip.src == ip.dst,
+        PacketTest::IpVersion(version) => ip.version == version,
+        PacketTest::Fragment(wanted) => ip.is_fragment() == wanted,
+        PacketTest::Event(event) => buffers.events.has(event),
+        PacketTest::Checksum { of, valid } => checksum_is(of, buffers).is_some_and(|found| found == valid),
         PacketTest::TcpFlags(_)
         | PacketTest::TcpSeq(_)
         | PacketTest::TcpAck(_)
@@ -64,6 +71,36 @@ pub(super) fn accepts(test: &PacketTest, headers: &Headers<'_>) -> bool {
         PacketTest::IcmpType(_) | PacketTest::IcmpCode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
             icmp_accepts(test, headers)
         }
+    }
+}
+
+/// Whether a checksum is right; `None` if the packet has no such checksum. What something below has vouched for is not
+/// computed again, and cannot be: it may not be there yet.
+fn checksum_is(of: ChecksumOf, buffers: &Buffers<'_>) -> Option<bool> {
+    let headers = buffers.headers;
+    let (version, transport) = match of {
+        ChecksumOf::Ipv4 => (4, true),
+        ChecksumOf::Tcpv4 => (4, matches!(headers.transport, Transport::Tcp(_))),
+        ChecksumOf::Tcpv6 => (6, matches!(headers.transport, Transport::Tcp(_))),
+        ChecksumOf::Udpv4 => (4, matches!(headers.transport, Transport::Udp(_))),
+        ChecksumOf::Udpv6 => (6, matches!(headers.transport, Transport::Udp(_))),
+        ChecksumOf::Icmpv4 => (4, matches!(headers.transport, Transport::Icmp(_))),
+        ChecksumOf::Icmpv6 => (6, matches!(headers.transport, Transport::Icmp(_))),
+    };
+    if headers.ip.version != version || !transport {
+        return None;
+    }
+    if buffers.checksum != ChecksumStatus::NotVerified {
+        return Some(true);
+    }
+    let found = match of {
+        ChecksumOf::Ipv4 => checksum::network(&headers.ip),
+        _ => checksum::transport(headers),
+    };
+    match found {
+        Checksum::Good => Some(true),
+        Checksum::Bad => Some(false),
+        Checksum::Absent => None,
     }
 }
 

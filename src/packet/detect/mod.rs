@@ -15,6 +15,7 @@
 
 mod buffer;
 mod encoded;
+pub mod events;
 mod header;
 mod state;
 mod tag;
@@ -34,7 +35,8 @@ use super::conntrack::Direction;
 use super::decode::{Headers, Transport};
 use super::event::Variable;
 use super::flow::measure::Measured;
-use super::ingress::{Ingress, Timestamp};
+use super::ingress::{ChecksumStatus, Ingress, Timestamp};
+use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
 use crate::rules::ruleset::{Class, RuleSet};
@@ -56,6 +58,8 @@ pub struct DetectThread {
     seen: Vec<u32>,
     packet_number: u32,
     hits: Vec<Hit>,
+    /// Oddities of the packet that is judged next.
+    noted: PacketEvents,
     /// What rules that matched have captured in this packet.
     variables: Vec<Variable>,
     /// The same of the rule that is judged.
@@ -219,6 +223,8 @@ impl<'a> Outcome<'a> {
 struct Buffers<'p> {
     payload: &'p [u8],
     headers: &'p Headers<'p>,
+    events: PacketEvents,
+    checksum: ChecksumStatus,
 }
 
 impl DetectThread {
@@ -237,7 +243,7 @@ impl DetectThread {
     pub fn inspect<'s>(
         &'s mut self,
         rules: &'s RuleSet,
-        _ingress: &Ingress<'_>,
+        ingress: &Ingress<'_>,
         headers: &Headers<'_>,
         mut flow: Option<FlowView<'_>>,
         shared: &SharedDetectState,
@@ -245,7 +251,8 @@ impl DetectThread {
     ) -> Outcome<'s> {
         self.hits.clear();
         self.variables.clear();
-        let buffers = Buffers { payload: headers.payload, headers };
+        let events = std::mem::take(&mut self.noted);
+        let buffers = Buffers { payload: headers.payload, headers, events, checksum: ingress.checksum };
         self.candidates.clear();
         self.collect(rules, &buffers, flow.as_ref().map(FlowView::toward));
         if let Some(flow) = &mut flow {
@@ -316,9 +323,25 @@ impl DetectThread {
         }
     }
 
+    /// Begins a packet, of which these oddities are known.
+    pub fn begin(&mut self, events: PacketEvents) {
+        self.noted = events;
+    }
+
+    /// Tells of an oddity of the packet that [`DetectThread::inspect`] is given next.
+    pub fn note(&mut self, events: PacketEvents) {
+        self.noted.merge(events);
+    }
+
     /// Adds the rules worth judging on the packet.
     fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, toward: Option<Toward>) {
         let on_packet = |rule: &u32| Candidate { rule: *rule, on: On::Packet };
+        if !buffers.events.is_empty() {
+            self.candidates.extend(rules.by_event().iter().map(on_packet));
+        }
+        if buffers.headers.is_unknown() {
+            return;
+        }
         let group = rules.group(class(buffers.headers), toward);
         let (src_port, dst_port) = buffers.headers.ports();
         for list in group.always.lists(src_port, dst_port) {
@@ -365,7 +388,7 @@ impl DetectThread {
         if rule.needs_payload && buffers.payload.is_empty()
             || !flow_fits(rule.flow, flow)
             || !protocol_fits(rule.header.protocol, buffers)
-            || !rule.packet.iter().all(|test| header::accepts(test, headers))
+            || !rule.packet.iter().all(|test| header::accepts(test, buffers))
             || !header::addresses_fit(&rule.header, headers)
             || !transaction::flow_speaks(rule, flow)
             || !measures_fit(&rule.measures, flow)
@@ -421,6 +444,9 @@ fn measures_fit(measures: &[FlowMeasure], flow: Option<&FlowView<'_>>) -> bool {
 }
 
 fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>) -> bool {
+    if buffers.headers.is_unknown() {
+        return protocol == HeaderProtocol::PktHdr;
+    }
     let narrower = match protocol {
         HeaderProtocol::Ipv4 => buffers.headers.ip.version == 4,
         HeaderProtocol::Ipv6 => buffers.headers.ip.version == 6,

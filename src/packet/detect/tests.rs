@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::packet::decode::{Icmp, Ip, Tcp, Udp};
+use crate::rules::events::PacketEvent;
 use crate::rules::{Context, Options, Source, Vars, compile};
 
 /// A rule set with all that judging needs.
@@ -707,4 +708,51 @@ fn the_connection_is_measured_and_may_be_let_go() {
     let long = Measured { streams: Some((21, 0)), ..Measured::default() };
     assert_eq!(measured(long), (vec![3], Decision::Bypass));
     assert!(bench.sids(&tcp(b"x")).is_empty(), "without a flow there is nothing to measure");
+}
+
+#[test]
+fn oddities_are_asked_for_by_name() {
+    let rules = "alert pkthdr any any -> any any (decode-event:tcp.opt_duplicate; sid:1;)\n\
+                 alert ip any any -> any any (engine-event:ipv6.rh_type_0; sid:2;)\n\
+                 alert tcp any any -> any any (decode-event:tcp.opt_duplicate; content:\"a\"; sid:3;)";
+    let mut bench = Bench::whole(rules);
+    let mut odd = |name: &str, headers: &Headers<'_>| {
+        let mut events = PacketEvents::NONE;
+        events.add(PacketEvent::named(name).unwrap());
+        bench.thread.begin(events);
+        let mut found = bench.sids(headers);
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(odd("decoder.tcp.opt_duplicate", &tcp(b"abc")), [1, 3]);
+    assert_eq!(odd("decoder.tcp.opt_duplicate", &tcp(b"xyz")), [1]);
+    assert_eq!(odd("decoder.ipv6.rh_type_0", &tcp(b"abc")), [2]);
+    assert_eq!(odd("decoder.tcp.opt_duplicate", &Headers::UNKNOWN), [1], "nothing else is known of it");
+    assert!(bench.sids(&tcp(b"abc")).is_empty(), "the next packet is not odd");
+}
+
+#[test]
+fn checksums_are_computed_where_nobody_vouches() {
+    let mut bench = Bench::whole(
+        "alert ip any any -> any any (ipv4-csum:invalid; sid:1;)\nalert ip any any -> any any (ipv4-csum:valid; sid:2;)\n\
+         alert ip any any -> any any (l3_proto:ipv6; sid:3;)\nalert ip any any -> any any (ipopts:rtralt; sid:4;)\n\
+         alert ip any any -> any any (flow:no_frag; sid:5;)\nalert ip any any -> any any (flow:only_frag; sid:6;)",
+    );
+    let good = [0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0xa9, 0x12, 192, 168, 1, 5, 8, 8, 8, 8];
+    let mut bad = good;
+    bad[11] ^= 1;
+    let mut judge = |header: &[u8], checksum| {
+        let mut headers = tcp(b"x");
+        headers.ip.header = header;
+        let ingress = Ingress { checksum, ..Ingress::bare(&[], 0x0800) };
+        let outcome = bench.thread.inspect(&bench.set, &ingress, &headers, None, &bench.shared, bench.now);
+        let mut found: Vec<u32> = outcome.matches().map(|found| found.rule.sid).collect();
+        found.sort_unstable();
+        found
+    };
+    let sum = crate::packet::decode::checksum::network(&Ip { header: &good, ..ip("192.168.1.5", "8.8.8.8", 6) });
+    assert_eq!(sum, crate::packet::decode::checksum::Checksum::Good);
+    assert_eq!(judge(&good, ChecksumStatus::NotVerified), [2, 5]);
+    assert_eq!(judge(&bad, ChecksumStatus::NotVerified), [1, 5]);
+    assert_eq!(judge(&bad, ChecksumStatus::Verified), [2, 5], "somebody has vouched for it");
 }

@@ -3,7 +3,7 @@
 use super::number::{comparison, comparison64, unsigned};
 use super::{Arg, Draft, Keyword, once, option};
 use crate::rules::error::{Code, Mistake, Span, nearest};
-use crate::rules::plan::{FlowMeasure, FlowTest, NumberTest, Sides, Toward};
+use crate::rules::plan::{FlowMeasure, FlowTest, NumberTest, PacketTest, Sides, Toward};
 
 const FAMILY: &str = "flow";
 
@@ -67,9 +67,8 @@ fn flow(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
             "only_stream" | "no_stream" if test.stream.is_some() => return Err(clash("another stream word")),
             "only_stream" => test.stream = Some(true),
             "no_stream" => test.stream = Some(false),
-            "only_frag" | "no_frag" => {
-                draft.needs.push((super::Need::Never("conntrack reassembles fragments before a rule sees them"), part))
-            }
+            // conntrack has reassembled what it could; what is left is one part of something invalid.
+            "only_frag" | "no_frag" => draft.packet.push((PacketTest::Fragment(word == "only_frag"), part)),
             _ => {
                 let help = match nearest(&word, WORDS.into_iter()) {
                     Some(near) => format!("did you mean `{near}`?"),

@@ -3,7 +3,9 @@
 use super::number::{comparison, unsigned};
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span, nearest};
-use crate::rules::plan::{BitsMode, BitsTest, IpOption, IpProtoTest, PacketTest};
+use crate::rules::plan::{BitsMode, BitsTest, ChecksumOf, IpOption, IpProtoTest, PacketTest};
+
+const CHECKSUM: &str = "Whether the checksum is right; what the kernel has checked, or will complete, counts as right.";
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("dsize", "payload", "[op]number | low<>high", "The size of the packet's payload in bytes.", dsize),
@@ -14,6 +16,14 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("fragbits", "ip", "[!|+|*]M|D|R...", "The fragmentation bits: more, don't fragment, reserved.", fragbits),
     option("fragoffset", "ip", "[!|<|>]number", "The fragment offset in units of 8 bytes.", fragoffset),
     option("ip_proto", "ip", "[!|<|>]number or name", "The protocol of the transport header.", ip_proto),
+    option("l3_proto", "ip", "ipv4|ipv6", "The version of IP; better written as the rule's protocol.", l3_proto),
+    option("ipv4-csum", "ip", "valid|invalid", CHECKSUM, ipv4_csum),
+    option("tcpv4-csum", "tcp", "valid|invalid", CHECKSUM, tcpv4_csum),
+    option("tcpv6-csum", "tcp", "valid|invalid", CHECKSUM, tcpv6_csum),
+    option("udpv4-csum", "udp", "valid|invalid", CHECKSUM, udpv4_csum),
+    option("udpv6-csum", "udp", "valid|invalid", CHECKSUM, udpv6_csum),
+    option("icmpv4-csum", "icmp", "valid|invalid", CHECKSUM, icmpv4_csum),
+    option("icmpv6-csum", "icmp", "valid|invalid", CHECKSUM, icmpv6_csum),
     option("sameip", "ip", "", "Source and destination address are the same.", sameip),
     option("flags", "tcp", "[!|+|*]FSRPAUEC0[,mask]", "The TCP flags.", flags).aliased(&["tcp.flags"]),
     option("seq", "tcp", "number", "The sequence number.", seq).aliased(&["tcp.seq"]),
@@ -170,7 +180,7 @@ fn fragbits(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     push(draft, PacketTest::FragBits(BitsTest { mode, bits, mask: 0x07 }), arg)
 }
 
-const IP_OPTIONS: [(&str, IpOption); 13] = [
+const IP_OPTIONS: [(&str, IpOption); 14] = [
     ("any", IpOption::Any),
     ("rr", IpOption::Number(7)),
     ("lsrr", IpOption::Number(131)),
@@ -184,6 +194,7 @@ const IP_OPTIONS: [(&str, IpOption); 13] = [
     ("satid", IpOption::Number(136)),
     ("ssrr", IpOption::Number(137)),
     ("qs", IpOption::Number(25)),
+    ("rtralt", IpOption::Number(148)),
 ];
 
 fn ipopts(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
@@ -243,4 +254,50 @@ fn ip_proto(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         _ => IpProtoTest::Equal(number),
     };
     push(draft, PacketTest::IpProto(test), arg)
+}
+
+fn l3_proto(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let version = match arg.at(arg.unquoted()).to_ascii_lowercase().as_str() {
+        "ipv4" | "ip4" => 4,
+        "ipv6" | "ip6" => 6,
+        _ => return Err(arg.wrong("neither `ipv4` nor `ipv6`")),
+    };
+    push(draft, PacketTest::IpVersion(version), arg)
+}
+
+fn checksum(draft: &mut Draft<'_>, arg: &Arg<'_>, of: ChecksumOf) -> Result<(), Mistake> {
+    let valid = match arg.at(arg.unquoted()).to_ascii_lowercase().as_str() {
+        "valid" => true,
+        "invalid" => false,
+        _ => return Err(arg.wrong("neither `valid` nor `invalid`")),
+    };
+    push(draft, PacketTest::Checksum { of, valid }, arg)
+}
+
+fn ipv4_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Ipv4)
+}
+
+fn tcpv4_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Tcpv4)
+}
+
+fn tcpv6_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Tcpv6)
+}
+
+fn udpv4_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Udpv4)
+}
+
+fn udpv6_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Udpv6)
+}
+
+fn icmpv4_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Icmpv4)
+}
+
+fn icmpv6_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Icmpv6)
 }

@@ -9,6 +9,7 @@ pub mod buffers;
 mod bytes;
 mod content;
 mod encoded;
+mod event;
 mod flow;
 mod header;
 mod meta;
@@ -245,6 +246,7 @@ fn build_table() -> Table {
         content::KEYWORDS,
         bytes::KEYWORDS,
         encoded::KEYWORDS,
+        event::KEYWORDS,
         pcre::KEYWORDS,
         header::KEYWORDS,
         flow::KEYWORDS,

@@ -1,0 +1,40 @@
+//! What the decoder has found odd, in the rule language's words.
+
+use std::sync::LazyLock;
+
+use crate::packet::decode::anomaly::{Anomalies, Anomaly};
+use crate::rules::events::{PacketEvent, PacketEvents};
+
+/// The events of a packet's anomalies.
+#[must_use]
+pub fn of(anomalies: Anomalies) -> PacketEvents {
+    static EVENTS: LazyLock<Box<[Option<PacketEvent>]>> =
+        LazyLock::new(|| Anomaly::ALL.iter().map(|anomaly| PacketEvent::named(anomaly.name())).collect());
+    let mut events = PacketEvents::NONE;
+    // Without an anomaly, which is the rule, this is one comparison.
+    for anomaly in anomalies.iter() {
+        if let Some(event) = EVENTS.get(anomaly as usize).copied().flatten() {
+            events.add(event);
+        }
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::events::EVENTS;
+
+    #[test]
+    fn the_table_says_what_the_decoder_can_raise() {
+        for anomaly in Anomaly::ALL {
+            let event = PacketEvent::named(anomaly.name()).unwrap();
+            assert!(event.is_raised(), "{}", anomaly.name());
+            let mut one = Anomalies::NONE;
+            one.add(*anomaly);
+            assert!(of(one).has(event));
+        }
+        let raised = EVENTS.iter().filter(|event| event.raised && event.name.starts_with("decoder."));
+        assert_eq!(raised.count(), Anomaly::ALL.len());
+    }
+}
