@@ -40,6 +40,8 @@ pub mod addresses;
 
 pub mod ruleset;
 
+pub mod sieve;
+
 pub mod meta;
 
 #[cfg(test)]

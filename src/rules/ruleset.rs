@@ -9,6 +9,7 @@ use super::keyword::buffers::Buffer;
 use super::lens::Lenses;
 use super::plan::{HeaderProtocol, PacketTest, Rule, Toward, Transform};
 use super::prefilter::Prefilter;
+use super::sieve::{Sieve, Sifted};
 use super::vars::AddressSet;
 
 /// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
@@ -47,6 +48,8 @@ pub struct Literal {
 pub struct RuleSet {
     generation: u64,
     rules: Box<[Rule]>,
+    /// By rule.
+    sieves: Box<[Sieve]>,
     groups: Box<[Group]>,
     /// Rules without a literal that want few addresses: of every class and direction.
     addresses: AddressIndex,
@@ -81,12 +84,13 @@ impl RuleSet {
         }
         let addresses = address_index(&rules, &filed);
         let lenses = Lenses::new(&rules, literals);
+        let sieves = rules.iter().map(Sieve::new).collect();
         let (rules, groups) = (rules.into(), groups.into());
         let events = (filed.iter().enumerate())
             .filter(|(_, filed)| **filed == Filed::Event)
             .filter_map(|(at, _)| u32::try_from(at).ok())
             .collect();
-        RuleSet { generation, rules, groups, addresses, events, lenses, empty: Group::default() }
+        RuleSet { generation, rules, sieves, groups, addresses, events, lenses, empty: Group::default() }
     }
 
     /// A set that matches nothing.
@@ -118,6 +122,14 @@ impl RuleSet {
     #[must_use]
     pub fn rule(&self, number: u32) -> Option<&Rule> {
         self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// Whether a rule is worth fetching for this packet.
+    #[inline]
+    #[must_use]
+    pub fn lets_through(&self, number: u32, packet: &Sifted) -> bool {
+        let sieve = usize::try_from(number).ok().and_then(|at| self.sieves.get(at));
+        sieve.is_some_and(|sieve| sieve.lets_through(packet))
     }
 
     /// The rules for a packet; `toward` is `None` where no flow is known.

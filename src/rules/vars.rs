@@ -223,6 +223,15 @@ impl PortSet {
         self.0.0.is_empty()
     }
 
+    /// The lowest and the highest port; of the empty set a range that holds nothing.
+    #[must_use]
+    pub fn hull(&self) -> (u16, u16) {
+        match (self.0.0.first(), self.0.0.last()) {
+            (Some((low, _)), Some((_, high))) => (*low, *high),
+            _ => (u16::MAX, 0),
+        }
+    }
+
     /// The ports one by one if they are at most `count_max`.
     #[must_use]
     pub fn enumerated(&self, count_max: usize) -> Option<Vec<u16>> {

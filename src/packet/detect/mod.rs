@@ -40,6 +40,7 @@ use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
 use crate::rules::ruleset::{Class, RuleSet};
+use crate::rules::sieve::{PacketFacts, Sifted};
 
 pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
 
@@ -77,17 +78,28 @@ pub struct Ruling {
 }
 
 /// A rule worth judging, on the packet or on a transaction. The order is that of judgement.
+///
+/// One number, because packets may have hundreds of them to sort: the rule, then 0 or the transaction's place from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    rule: u32,
-    on: On,
-}
+struct Candidate(u64);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum On {
-    Packet,
+impl Candidate {
+    fn on_packet(rule: u32) -> Candidate {
+        Candidate(u64::from(rule) << 32)
+    }
+
+    fn on_transaction(rule: u32, at: usize) -> Candidate {
+        Candidate(u64::from(rule) << 32 | u64::from(u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)))
+    }
+
+    fn rule(self) -> u32 {
+        u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
+    }
+
     /// The transaction's place in the flow's list.
-    Transaction(usize),
+    fn transaction(self) -> Option<usize> {
+        usize::try_from(self.0 & 0xffff_ffff).ok()?.checked_sub(1)
+    }
 }
 
 /// What a worker has done so far.
@@ -254,7 +266,7 @@ impl DetectThread {
         let events = std::mem::take(&mut self.noted);
         let buffers = Buffers { payload: headers.payload, headers, events, checksum: ingress.checksum };
         self.candidates.clear();
-        self.collect(rules, &buffers, flow.as_ref().map(FlowView::toward));
+        self.collect(rules, &buffers, flow.as_ref());
         if let Some(flow) = &mut flow {
             self.collect_on_transactions(rules, flow);
         }
@@ -265,7 +277,7 @@ impl DetectThread {
         let (mut decision, mut bypass) = (Decision::None, false);
         for at in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(at).copied() else { break };
-            let Some(rule) = rules.rule(candidate.rule) else { continue };
+            let Some(rule) = rules.rule(candidate.rule()) else { continue };
             if rule.ip_only && !first {
                 continue;
             }
@@ -273,14 +285,12 @@ impl DetectThread {
             if !self.judge(rule, &buffers, flow.as_ref(), shared, now) {
                 continue;
             }
-            let transaction = match candidate.on {
-                On::Packet => None,
-                On::Transaction(at) => {
-                    match self.judge_transaction(rule, candidate.rule, at, &buffers, flow.as_mut()) {
-                        Some(id) => Some(id),
-                        None => continue,
-                    }
-                }
+            let transaction = match candidate.transaction() {
+                None => None,
+                Some(at) => match self.judge_transaction(rule, candidate.rule(), at, &buffers, flow.as_mut()) {
+                    Some(id) => Some(id),
+                    None => continue,
+                },
             };
             self.counters.matches += 1;
             state::apply(&rule.effects, headers, &mut flow, shared, now);
@@ -292,7 +302,7 @@ impl DetectThread {
                 continue;
             }
             let alert = said == Said::Alert && !rule.noalert && rule.action() != RuleAction::Pass;
-            self.remember(Hit { rule: candidate.rule, alert, transaction });
+            self.remember(Hit { rule: candidate.rule(), alert, transaction });
             decision = decide(decision, rule.action());
             if decision == Decision::Pass {
                 break;
@@ -334,21 +344,22 @@ impl DetectThread {
     }
 
     /// Adds the rules worth judging on the packet.
-    fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, toward: Option<Toward>) {
-        let on_packet = |rule: &u32| Candidate { rule: *rule, on: On::Packet };
+    fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) {
+        let packet = sifted(buffers, flow);
+        let worth = |rule: &&u32| rules.lets_through(**rule, &packet);
+        let on_packet = |rule: &u32| Candidate::on_packet(*rule);
         if !buffers.events.is_empty() {
             self.candidates.extend(rules.by_event().iter().map(on_packet));
         }
         if buffers.headers.is_unknown() {
             return;
         }
-        let group = rules.group(class(buffers.headers), toward);
-        let (src_port, dst_port) = buffers.headers.ports();
-        for list in group.always.lists(src_port, dst_port) {
-            self.candidates.extend(list.iter().map(on_packet));
+        let group = rules.group(class(buffers.headers), flow.map(FlowView::toward));
+        for list in group.always.lists(packet.src_port, packet.dst_port) {
+            self.candidates.extend(list.iter().filter(worth).map(on_packet));
         }
         for list in rules.by_address(buffers.headers.ip.src, buffers.headers.ip.dst) {
-            self.candidates.extend(list.iter().map(on_packet));
+            self.candidates.extend(list.iter().filter(worth).map(on_packet));
         }
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
             self.next_packet(rules);
@@ -358,7 +369,7 @@ impl DetectThread {
                     && *last != number
                 {
                     *last = number;
-                    candidates.extend(group.payload.rules(literal).iter().map(on_packet));
+                    candidates.extend(group.payload.rules(literal).iter().filter(worth).map(on_packet));
                 }
             });
         }
@@ -431,6 +442,22 @@ fn class(headers: &Headers<'_>) -> Class {
         Transport::Sctp { .. } => Class::Sctp,
         Transport::Other => Class::Other,
     }
+}
+
+/// The packet as sieves know it.
+fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
+    let (src_port, dst_port) = buffers.headers.ports();
+    let version = if buffers.headers.ip.version == 4 { PacketFacts::IPV4 } else { PacketFacts::IPV6 };
+    let payload = if buffers.payload.is_empty() { PacketFacts::NO_PAYLOAD } else { PacketFacts::default() };
+    let flow_facts = flow.map_or(PacketFacts::NO_FLOW, |flow| {
+        let way = match flow.direction {
+            Direction::Original => PacketFacts::TO_SERVER,
+            Direction::Reply => PacketFacts::TO_CLIENT,
+        };
+        way.with(if flow.established { PacketFacts::ESTABLISHED } else { PacketFacts::NOT_ESTABLISHED })
+    });
+    let app = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
+    Sifted { facts: version.with(payload).with(flow_facts), src_port, dst_port, app }
 }
 
 fn flow_fits(test: FlowTest, flow: Option<&FlowView<'_>>) -> bool {

@@ -5,7 +5,7 @@
 //! rule matches, because the rest of what the rule asks for may come with a later packet.
 
 use super::buffer::Evaluation;
-use super::{Buffers, Candidate, DetectThread, FlowView, On};
+use super::{Buffers, Candidate, DetectThread, FlowView};
 use crate::packet::app::{Inspection, TxView};
 use crate::rules::app::AppTest;
 use crate::rules::lens::{AppGroup, Lens};
@@ -50,7 +50,7 @@ impl DetectThread {
             self.look_through(rules, group, &mut tx, toward);
             let Inspection { matched, candidates, .. } = &*tx.inspection;
             let worth = candidates.iter().chain(&group.always).filter(|rule| matched.binary_search(rule).is_err());
-            self.candidates.extend(worth.map(|rule| Candidate { rule: *rule, on: On::Transaction(at) }));
+            self.candidates.extend(worth.map(|rule| Candidate::on_transaction(*rule, at)));
         }
     }
 
