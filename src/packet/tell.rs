@@ -58,7 +58,7 @@ pub fn matches(
         events.push(Event::Alert(Box::new(AlertEvent {
             packet: packet.clone(),
             rule: Arc::clone(hit.rule),
-            blocked: verdict.action != Action::Accept && hit.rule.action.is_blocking(),
+            blocked: verdict.action != Action::Accept && hit.action.is_blocking(),
             flow: summary,
             variables: variables.clone(),
             payload: beginning(moment.headers.payload, copies.payload_bytes_max),
@@ -76,8 +76,9 @@ pub fn matches(
         flow.last_sid = last.rule.sid;
     }
     if let Some(reason) = verdict.action.reason() {
-        let rule = outcome.decider().map(|hit| Arc::clone(hit.rule));
-        let reject = matches!(verdict.action, Action::Repeat(_)) || rule.as_ref().is_some_and(|r| r.action.is_reject());
+        let decider = outcome.decider();
+        let rule = decider.map(|hit| Arc::clone(hit.rule));
+        let reject = matches!(verdict.action, Action::Repeat(_)) || decider.is_some_and(|hit| hit.action.is_reject());
         events.push(Event::Drop(Box::new(DropEvent { packet, reason, rule, reject, flow: summary })));
     }
     alerts

@@ -8,6 +8,8 @@ use super::detect::{Decision, Ruling};
 pub enum Reason {
     /// A rule with `drop` or `reject` matched this packet.
     Rules,
+    /// A rule matched so often that `rate_filter` made it a `drop` or `reject`.
+    Threshold,
     /// The connection was condemned earlier and the kernel does not enforce it yet.
     FlowDrop,
     /// `policy.invalid: drop` met a packet of a tracked protocol without an entry.
@@ -21,9 +23,10 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
     pub const ALL: [Reason; Reason::COUNT] = [
         Reason::Rules,
+        Reason::Threshold,
         Reason::FlowDrop,
         Reason::ConntrackInvalid,
         Reason::Untracked,
@@ -36,6 +39,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Rules => "rules",
+            Reason::Threshold => "threshold detection_filter",
             Reason::FlowDrop => "flow drop",
             Reason::ConntrackInvalid => "conntrack invalid",
             Reason::Untracked => "untracked",
@@ -49,6 +53,7 @@ impl Reason {
     pub fn counter(self) -> &'static str {
         match self {
             Reason::Rules => "rules",
+            Reason::Threshold => "threshold_detection_filter",
             Reason::FlowDrop => "flow_drop",
             Reason::ConntrackInvalid => "conntrack_invalid",
             Reason::Untracked => "untracked",
@@ -131,16 +136,17 @@ impl Policy {
     /// whatever the rule looked at: it is answered with a reset.
     pub fn rules(&self, ruling: Ruling, has_flow: bool) -> Verdict {
         let fate = |fate| (has_flow && (ruling.on_flow || fate == Fate::Reject)).then_some(fate);
+        let reason = if ruling.by_rate { Reason::Threshold } else { Reason::Rules };
         match ruling.decision {
             Decision::Drop | Decision::Reject(_) if self.passive => Verdict::ACCEPT,
             Decision::None => Verdict::ACCEPT,
             Decision::Bypass => Verdict { action: Action::Accept, fate: has_flow.then_some(Fate::Pass) },
             Decision::Pass => Verdict { action: Action::Accept, fate: fate(Fate::Pass) },
-            Decision::Drop => Verdict { action: Action::Drop(Reason::Rules), fate: fate(Fate::Drop) },
+            Decision::Drop => Verdict { action: Action::Drop(reason), fate: fate(Fate::Drop) },
             Decision::Reject(_) if has_flow && self.kernel_rejects => {
-                Verdict { action: Action::Repeat(Reason::Rules), fate: Some(Fate::Reject) }
+                Verdict { action: Action::Repeat(reason), fate: Some(Fate::Reject) }
             }
-            Decision::Reject(_) => Verdict { action: Action::Drop(Reason::Rules), fate: fate(Fate::Reject) },
+            Decision::Reject(_) => Verdict { action: Action::Drop(reason), fate: fate(Fate::Reject) },
         }
     }
 
@@ -196,7 +202,7 @@ mod tests {
     use crate::rules::meta::RuleAction;
 
     fn on_flow(decision: Decision) -> Ruling {
-        Ruling { decision, on_flow: true }
+        Ruling { decision, on_flow: true, by_rate: false }
     }
 
     #[test]
@@ -204,7 +210,7 @@ mod tests {
         let policy = Policy::default();
         for (decision, fate) in [(Decision::Drop, Fate::Drop), (Decision::Pass, Fate::Pass)] {
             assert_eq!(policy.rules(on_flow(decision), true).fate, Some(fate));
-            assert_eq!(policy.rules(Ruling { decision, on_flow: false }, true).fate, None);
+            assert_eq!(policy.rules(Ruling { decision, on_flow: false, by_rate: false }, true).fate, None);
             assert_eq!(policy.rules(on_flow(decision), false).fate, None);
         }
     }

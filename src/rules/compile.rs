@@ -217,6 +217,7 @@ impl Compiler<'_> {
             on_transactions,
             effects: draft.effects.iter().map(|(effect, _)| effect.clone()).collect(),
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
+            rate: self.context.thresholds.rate(meta.gid, sid),
             suppressions: self.context.thresholds.suppressions(meta.gid, sid),
             noalert: draft.noalert,
             bypass: draft.bypass,

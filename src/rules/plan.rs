@@ -30,6 +30,7 @@ pub struct Rule {
     /// What a match leaves behind.
     pub effects: Box<[Effect]>,
     pub threshold: Option<Threshold>,
+    pub rate: Option<RateFilter>,
     /// What the administrator does not want told; actions stand.
     pub suppressions: Box<[Suppression]>,
     /// Only addresses and protocol are asked: judged once per flow and direction, on the first packet.
@@ -438,6 +439,19 @@ pub enum ThresholdKind {
     Both,
     /// A match only after more than `count` in the interval.
     DetectionFilter,
+    /// Told at `count` and at each `multiplier`-fold of the time before.
+    Backoff { multiplier: u32 },
+}
+
+/// `rate_filter` of `threshold.config`: beyond `count` matches in `seconds` the rule has another action for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateFilter {
+    pub track: Track,
+    pub count: u32,
+    pub seconds: u32,
+    pub new_action: RuleAction,
+    /// Seconds that the new action holds.
+    pub timeout: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -446,6 +460,7 @@ pub enum Track {
     Destination,
     Both,
     Rule,
+    Flow,
 }
 
 /// `suppress` of `threshold.config`.

@@ -13,13 +13,15 @@ use std::sync::Arc;
 use super::config::Source;
 use super::error::{Code, Diagnostic, Mistake, Span};
 use super::lex::{RuleText, rule_texts, split, trim};
-use super::plan::{Suppression, Threshold, ThresholdKind, Track};
+use super::meta::RuleAction;
+use super::plan::{RateFilter, Suppression, Threshold, ThresholdKind, Track};
 use super::vars::{Sets, Vars};
 
 /// What `threshold.config` says, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Thresholds {
     filters: Vec<(Target, Threshold)>,
+    rates: Vec<(Target, RateFilter)>,
     suppressions: Vec<(Target, Suppression)>,
 }
 
@@ -63,6 +65,14 @@ impl Thresholds {
         exact.map(|(_, threshold)| *threshold).or(own).or(of_rule.next().map(|(_, threshold)| *threshold))
     }
 
+    /// What changes a rule's action; what names the rule itself goes first.
+    #[must_use]
+    pub fn rate(&self, gid: u32, sid: u32) -> Option<RateFilter> {
+        let mut of_rule = self.rates.iter().filter(|(target, _)| target.covers(gid, sid));
+        let exact = of_rule.clone().find(|(target, _)| target.is_one());
+        exact.or_else(|| of_rule.next()).map(|(_, rate)| *rate)
+    }
+
     /// What keeps a rule's alerts back.
     #[must_use]
     pub fn suppressions(&self, gid: u32, sid: u32) -> Box<[Suppression]> {
@@ -78,10 +88,7 @@ impl Thresholds {
         match word.of(text) {
             "suppress" => self.suppressions.push((fields.target()?, fields.suppression(sets)?)),
             "threshold" | "event_filter" => self.filters.push((fields.target()?, fields.threshold()?)),
-            "rate_filter" => {
-                return Err(Mistake::new(Code::NotHonoured, word, "rules do not change their action by rate yet")
-                    .help("a `detection_filter` in a `drop` rule does the same for one rule"));
-            }
+            "rate_filter" => self.rates.push((fields.target()?, fields.rate()?)),
             other => {
                 return Err(Mistake::new(Code::Config, word, format!("`{other}` is not known"))
                     .help("lines begin with suppress, threshold, event_filter or rate_filter"));
@@ -139,7 +146,6 @@ impl<'t> Fields<'t> {
 
     fn threshold(&self) -> Result<Threshold, Mistake> {
         let kind = self.required("type")?;
-        let track = self.required("track")?;
         Ok(Threshold {
             kind: match kind.of(self.text) {
                 "limit" => ThresholdKind::Limit,
@@ -147,15 +153,41 @@ impl<'t> Fields<'t> {
                 "both" => ThresholdKind::Both,
                 other => return Err(Mistake::new(Code::Config, kind, format!("`{other}` is no type"))),
             },
-            track: match track.of(self.text) {
-                "by_src" => Track::Source,
-                "by_dst" => Track::Destination,
-                "by_both" => Track::Both,
-                "by_rule" => Track::Rule,
-                other => return Err(Mistake::new(Code::Config, track, format!("`{other}` cannot be tracked"))),
-            },
+            track: self.track()?,
             count: self.positive("count")?,
             seconds: self.positive("seconds")?,
+        })
+    }
+
+    fn rate(&self) -> Result<RateFilter, Mistake> {
+        let action = self.required("new_action")?;
+        Ok(RateFilter {
+            track: self.track()?,
+            count: self.positive("count")?,
+            seconds: self.positive("seconds")?,
+            new_action: match action.of(self.text) {
+                "alert" => RuleAction::Alert,
+                "drop" => RuleAction::Drop,
+                "pass" => RuleAction::Pass,
+                "reject" => RuleAction::Reject,
+                other => {
+                    return Err(Mistake::new(Code::Config, action, format!("`{other}` is no action"))
+                        .help("actions are alert, drop, pass and reject"));
+                }
+            },
+            timeout: self.number("timeout")?,
+        })
+    }
+
+    fn track(&self) -> Result<Track, Mistake> {
+        let track = self.required("track")?;
+        Ok(match track.of(self.text) {
+            "by_src" => Track::Source,
+            "by_dst" => Track::Destination,
+            "by_both" => Track::Both,
+            "by_rule" => Track::Rule,
+            "by_flow" => Track::Flow,
+            other => return Err(Mistake::new(Code::Config, track, format!("`{other}` cannot be tracked"))),
         })
     }
 
@@ -224,6 +256,9 @@ mod tests {
         assert!(matches!(&*thresholds.suppressions(1, 7), [Suppression::Always]));
         assert!(matches!(&*thresholds.suppressions(1, 8), [Suppression::Source(_)]));
         let lines: Vec<u32> = wrong.iter().map(|diagnostic| diagnostic.line).collect();
-        assert_eq!(lines, [3, 4, 5, 6, 7]);
+        assert_eq!(lines, [3, 4, 5, 7]);
+        let rate = thresholds.rate(1, 8).unwrap();
+        assert_eq!((rate.new_action, rate.timeout), (RuleAction::Drop, 3));
+        assert_eq!(thresholds.rate(1, 9), None);
     }
 }

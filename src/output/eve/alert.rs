@@ -102,11 +102,11 @@ pub struct AlertObject<'e> {
 }
 
 impl<'e> AlertObject<'e> {
-    /// `dropped` says what became of the packet. The alert says `blocked` only where its own rule is one that blocks.
+    /// `dropped`: the packet was dropped, and by this rule.
     pub fn of(rule: &'e RuleMeta, dropped: bool, packet: &PacketFacts) -> AlertObject<'e> {
         let (source, target) = attacker_and_target(rule, packet).unzip();
         AlertObject {
-            action: if dropped && rule.action.is_blocking() { "blocked" } else { "allowed" },
+            action: if dropped { "blocked" } else { "allowed" },
             gid: rule.gid,
             signature_id: rule.sid,
             rev: rule.rev,

@@ -387,7 +387,9 @@ fn allowed(object: &str) -> &'static str {
         "stats.detect.engines" => "id rules_loaded rules_failed rules_skipped",
         "stats.ips" => "accepted blocked rejected replaced drop_reason",
         // Suricata's, and `conntrack_invalid` and `untracked`: policies that it does not have.
-        "stats.ips.drop_reason" => "decode_error flow_memcap flow_drop rules conntrack_invalid untracked",
+        "stats.ips.drop_reason" => {
+            "decode_error flow_memcap flow_drop rules threshold_detection_filter conntrack_invalid untracked"
+        }
         // Ours from here on.
         "conntrack" => "id zone mark status state orig reply nat helper master start",
         "conntrack.orig" | "conntrack.reply" | "conntrack.master" => {

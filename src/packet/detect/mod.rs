@@ -75,6 +75,8 @@ pub struct Ruling {
     pub decision: Decision,
     /// It is about the whole connection ([`Rule::decides_flow`]), not about this packet alone.
     pub on_flow: bool,
+    /// A `rate_filter` has made it so.
+    pub by_rate: bool,
 }
 
 /// A rule worth judging, on the packet or on a transaction. The order is that of judgement.
@@ -170,6 +172,7 @@ struct Hit {
     rule: u32,
     alert: bool,
     transaction: Option<u64>,
+    by_rate: Option<RuleAction>,
 }
 
 /// What came of one packet.
@@ -194,6 +197,9 @@ pub struct Match<'a> {
     pub decides_flow: bool,
     /// The number of the transaction that it matched, if it is about transactions.
     pub transaction: Option<u64>,
+    /// The rule's own, unless a `rate_filter` has changed it.
+    pub action: RuleAction,
+    pub by_rate: bool,
 }
 
 impl<'a> Outcome<'a> {
@@ -205,6 +211,8 @@ impl<'a> Outcome<'a> {
             alert: hit.alert,
             decides_flow: rule.decides_flow(),
             transaction: hit.transaction,
+            action: hit.by_rate.unwrap_or(rule.action()),
+            by_rate: hit.by_rate.is_some(),
         })
     }
 
@@ -215,7 +223,12 @@ impl<'a> Outcome<'a> {
 
     #[must_use]
     pub fn ruling(&self) -> Ruling {
-        Ruling { decision: self.decision, on_flow: self.decider().is_some_and(|decider| decider.decides_flow) }
+        let decider = self.decider();
+        Ruling {
+            decision: self.decision,
+            on_flow: decider.is_some_and(|decider| decider.decides_flow),
+            by_rate: decider.is_some_and(|decider| decider.by_rate),
+        }
     }
 
     /// The match that made the decision.
@@ -223,9 +236,9 @@ impl<'a> Outcome<'a> {
     pub fn decider(&self) -> Option<Match<'a>> {
         self.matches().find(|found| match self.decision {
             Decision::None | Decision::Bypass => false,
-            Decision::Pass => found.rule.action == RuleAction::Pass,
-            Decision::Drop => found.rule.action == RuleAction::Drop,
-            Decision::Reject(kind) => found.rule.action == kind,
+            Decision::Pass => found.action == RuleAction::Pass,
+            Decision::Drop => found.action == RuleAction::Drop,
+            Decision::Reject(kind) => found.action == kind,
         })
     }
 }
@@ -297,13 +310,15 @@ impl DetectThread {
             self.keep_variables(flow.as_mut());
             state::add_tags(rule, headers, flow.as_mut(), shared, now);
             bypass |= rule.bypass;
-            let said = threshold::count(rule, headers, shared, now);
+            let said = threshold::count(rule, headers, flow.as_mut(), shared, now);
             if said == Said::Nothing {
                 continue;
             }
-            let alert = said == Said::Alert && !rule.noalert && rule.action() != RuleAction::Pass;
-            self.remember(Hit { rule: candidate.rule(), alert, transaction });
-            decision = decide(decision, rule.action());
+            let by_rate = threshold::action_by_rate(rule, headers, flow.as_mut(), shared, now);
+            let action = by_rate.unwrap_or(rule.action());
+            let alert = said == Said::Alert && !rule.noalert && action != RuleAction::Pass;
+            self.remember(Hit { rule: candidate.rule(), alert, transaction, by_rate });
+            decision = decide(decision, action);
             if decision == Decision::Pass {
                 break;
             }

@@ -24,6 +24,8 @@ use crate::rules::plan::{
 const FLOW_NAME_COUNT_MAX: usize = 256;
 /// Captured variables that one flow, or one packet, may have.
 const VARIABLE_COUNT_MAX: usize = 16;
+/// Rules that count by one flow.
+const COUNT_COUNT_MAX: usize = 64;
 const SHARD_COUNT: usize = 16;
 /// Entries of shared memory (thresholds, xbits, hostbits) in all.
 const SHARED_COUNT_MAX: usize = 1 << 17;
@@ -38,6 +40,8 @@ pub struct FlowDetectState {
     ints: Vec<(NameId, u32)>,
     tags: Tags,
     variables: Vec<Variable>,
+    /// What is counted by flow: group, sid, and whether it is a rate.
+    counts: Vec<((u32, u32, bool), Entry)>,
     /// Whether a packet of the original direction was judged, and one of the reply direction.
     judged: [bool; 2],
 }
@@ -87,6 +91,14 @@ impl FlowDetectState {
 
     pub(super) fn set_variable(&mut self, variable: Variable) {
         set_variable(&mut self.variables, variable);
+    }
+
+    /// Gives `change` the flow's own entry. `None` if there is no room for a new one.
+    pub(super) fn update_count<R>(&mut self, key: (u32, u32, bool), change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        if !self.counts.iter().any(|(known, _)| *known == key) && self.counts.len() < COUNT_COUNT_MAX {
+            self.counts.push((key, Entry { until: Timestamp::default(), count: 0 }));
+        }
+        self.counts.iter_mut().find(|(known, _)| *known == key).map(|(_, entry)| change(entry))
     }
 
     fn int(&self, name: NameId) -> Option<u32> {
@@ -230,6 +242,7 @@ pub(super) enum Key {
     Threshold {
         gid: u32,
         sid: u32,
+        of_rate: bool,
         a: IpAddr,
         b: IpAddr,
     },
@@ -247,19 +260,19 @@ fn bit_key(scope: BitScope, name: NameId, headers: &Headers<'_>) -> Key {
     Key::Bit { name, a, b }
 }
 
-pub(super) fn threshold_key(gid: u32, sid: u32, track: Track, headers: &Headers<'_>) -> Key {
+pub(super) fn threshold_key(gid: u32, sid: u32, track: Track, of_rate: bool, headers: &Headers<'_>) -> Key {
     let (src, dst) = (headers.ip.src, headers.ip.dst);
     let (a, b) = match track {
         Track::Source => (src, NOBODY),
         Track::Destination => (dst, NOBODY),
         Track::Both => (src.min(dst), src.max(dst)),
-        Track::Rule => (NOBODY, NOBODY),
+        Track::Rule | Track::Flow => (NOBODY, NOBODY),
     };
-    Key::Threshold { gid, sid, a, b }
+    Key::Threshold { gid, sid, of_rate, a, b }
 }
 
 /// An entry is worth nothing from `until` on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub until: Timestamp,
     pub count: u32,

@@ -756,3 +756,29 @@ fn checksums_are_computed_where_nobody_vouches() {
     assert_eq!(judge(&bad, ChecksumStatus::NotVerified), [1, 5]);
     assert_eq!(judge(&bad, ChecksumStatus::Verified), [2, 5], "somebody has vouched for it");
 }
+
+#[test]
+fn rates_and_flows_are_counted() {
+    let mut context = Context { vars: Vars::standard(), ..Context::default() };
+    let filter = "rate_filter gen_id 1, sig_id 1, track by_rule, count 2, seconds 60, new_action drop, timeout 10\n\
+                  rate_filter gen_id 1, sig_id 3, track by_src, count 1, seconds 60, new_action pass, timeout 10\n";
+    let mut wrong = Vec::new();
+    context.thresholds.read(&Source::new("threshold.config", filter), &context.vars.clone(), &mut wrong);
+    assert!(wrong.is_empty());
+    let rules = "alert tcp any any -> any any (content:\"a\"; sid:1;)\n\
+                 alert tcp any any -> any any (content:\"b\"; threshold:type limit, track by_flow, count 1, seconds 60; sid:2;)\n\
+                 drop tcp any any -> any any (content:\"c\"; sid:3;)";
+    let compiled = compile(&[Source::new("test.rules", rules)], &context, &Options::default());
+    assert_eq!(compiled.loaded(), 3);
+    let mut bench = Bench { set: compiled.set, ..Bench::of("") };
+    let decided: Vec<Decision> = (0..4).map(|_| bench.outcome(&tcp(b"a"), None).1).collect();
+    assert_eq!(decided, [Decision::None, Decision::None, Decision::Drop, Decision::Drop]);
+    let decided: Vec<Decision> = (0..2).map(|_| bench.outcome(&tcp(b"c"), None).1).collect();
+    assert_eq!(decided, [Decision::Drop, Decision::Pass]);
+    let (mut one, mut other) = (FlowDetectState::default(), FlowDetectState::default());
+    let mut alert = |state: &mut FlowDetectState| {
+        let view = flow_view(Direction::Original, true, state);
+        bench.outcome(&tcp(b"b"), Some(view)).0
+    };
+    assert_eq!([alert(&mut one), alert(&mut one), alert(&mut other)], [[(2, true)], [(2, false)], [(2, true)]]);
+}

@@ -10,14 +10,14 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option(
         "threshold",
         "threshold",
-        "type limit|threshold|both, track by_src|by_dst|by_both|by_rule, count n, seconds n",
+        "type limit|threshold|both|backoff, track by_src|by_dst|by_both|by_rule|by_flow, count n, seconds n | multiplier n",
         "How often a match is told.",
         threshold,
     ),
     option(
         "detection_filter",
         "threshold",
-        "track by_src|by_dst|by_both|by_rule, count n, seconds n",
+        "track by_src|by_dst|by_both|by_rule|by_flow, count n, seconds n",
         "The rule matches only after more than so many hits in the interval.",
         detection_filter,
     ),
@@ -36,6 +36,7 @@ struct Parts {
     track: Option<Track>,
     count: Option<u32>,
     seconds: Option<u32>,
+    multiplier: Option<u32>,
 }
 
 fn parts(arg: &Arg<'_>) -> Result<Parts, Mistake> {
@@ -48,10 +49,13 @@ fn parts(arg: &Arg<'_>) -> Result<Parts, Mistake> {
             ("type", "limit") => once(&mut parts.kind, ThresholdKind::Limit, arg)?,
             ("type", "threshold") => once(&mut parts.kind, ThresholdKind::Threshold, arg)?,
             ("type", "both") => once(&mut parts.kind, ThresholdKind::Both, arg)?,
+            ("type", "backoff") => once(&mut parts.kind, ThresholdKind::Backoff { multiplier: 0 }, arg)?,
             ("track", "by_src") => once(&mut parts.track, Track::Source, arg)?,
             ("track", "by_dst") => once(&mut parts.track, Track::Destination, arg)?,
             ("track", "by_both") => once(&mut parts.track, Track::Both, arg)?,
             ("track", "by_rule") => once(&mut parts.track, Track::Rule, arg)?,
+            ("track", "by_flow") => once(&mut parts.track, Track::Flow, arg)?,
+            ("multiplier", number) => once(&mut parts.multiplier, positive(number, value_span)?, arg)?,
             ("count", number) => once(&mut parts.count, positive(number, value_span)?, arg)?,
             ("seconds", number) => once(&mut parts.seconds, positive(number, value_span)?, arg)?,
             _ => return Err(Mistake::new(Code::Value, span, format!("`{text}` is not understood here"))),
@@ -65,16 +69,35 @@ fn positive(text: &str, span: Span) -> Result<u32, Mistake> {
 }
 
 fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    let Parts { kind: Some(kind), track: Some(track), count: Some(count), seconds: Some(seconds) } = parts(arg)? else {
-        return Err(arg
-            .wrong("type, track, count and seconds are all needed")
-            .help("for example `threshold:type limit, track by_src, count 1, seconds 60;`"));
+    let threshold = match parts(arg)? {
+        Parts { kind: Some(ThresholdKind::Backoff { .. }), track, count: Some(count), seconds: None, multiplier } => {
+            let (Some(Track::Flow), Some(multiplier @ 2..)) = (track, multiplier) else {
+                return Err(arg
+                    .wrong("`backoff` wants `track by_flow` and a multiplier above 1")
+                    .help("for example `threshold:type backoff, track by_flow, count 1, multiplier 10;`"));
+            };
+            Threshold { kind: ThresholdKind::Backoff { multiplier }, track: Track::Flow, count, seconds: u32::MAX }
+        }
+        Parts {
+            kind: Some(kind),
+            track: Some(track),
+            count: Some(count),
+            seconds: Some(seconds),
+            multiplier: None,
+        } if !matches!(kind, ThresholdKind::Backoff { .. }) => Threshold { kind, track, count, seconds },
+        _ => {
+            return Err(arg
+                .wrong("type, track, count and seconds are all needed")
+                .help("for example `threshold:type limit, track by_src, count 1, seconds 60;`"));
+        }
     };
-    set(draft, arg, Threshold { kind, track, count, seconds })
+    set(draft, arg, threshold)
 }
 
 fn detection_filter(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    let Parts { kind: None, track: Some(track), count: Some(count), seconds: Some(seconds) } = parts(arg)? else {
+    let Parts { kind: None, track: Some(track), count: Some(count), seconds: Some(seconds), multiplier: None } =
+        parts(arg)?
+    else {
         return Err(arg
             .wrong("track, count and seconds are all needed, and nothing else")
             .help("for example `detection_filter:track by_src, count 30, seconds 60;`"));
