@@ -164,6 +164,28 @@ const NAMES: [(u8, &str); 24] = [
     (136, "UDPLite"),
 ];
 
+/// Bytes from the network as text: as they are where they are UTF-8; otherwise what does not print stands as `\x41`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Bytes(pub String);
+
+impl Bytes {
+    pub fn of(bytes: &[u8]) -> Bytes {
+        Bytes(match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().fold(String::with_capacity(bytes.len()), |mut text, byte| {
+                if matches!(byte, b' '..=b'~') {
+                    text.push(char::from(*byte));
+                } else {
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, "\\x{byte:02x}");
+                }
+                text
+            }),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

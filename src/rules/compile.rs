@@ -453,7 +453,7 @@ const APP_PROTOCOLS: &[AppWord] = &[
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], Some(Need::Http)),
     word("http2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
     word("doh2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
-    word("dns", HeaderProtocol::Ip, &[AppProto::Dns], Some(Need::Dns)),
+    word("dns", HeaderProtocol::Ip, &[AppProto::Dns], None),
     word("tls", HeaderProtocol::Tcp, &[AppProto::Tls], Some(Need::Tls)),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], Some(Need::Tls)),
     word("quic", HeaderProtocol::Udp, &[AppProto::Quic], Some(Need::Quic)),

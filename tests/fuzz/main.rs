@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test program
 
+mod app;
 mod corpus;
 mod mutate;
 mod targets;
@@ -62,4 +63,14 @@ fn capture() {
 #[test]
 fn replay() {
     fuzz("replay", 100, targets::fuzz_replay);
+}
+
+#[test]
+fn app_streams() {
+    fuzz("app-streams", 300, app::fuzz_stream);
+}
+
+#[test]
+fn app_datagrams() {
+    fuzz("app-datagrams", 2000, app::fuzz_datagrams);
 }

@@ -65,6 +65,7 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.flow.enabled", "yes", "A connection ended: the kernel's account of it"),
     key("outputs.eve-log.types.anomaly.enabled", "yes", "Oddities in traffic, and of the gate itself"),
     key("outputs.eve-log.types.stats.enabled", "yes", "Counters, every `stats.interval`"),
+    key("outputs.eve-log.types.dns.enabled", "yes", "DNS queries and answers"),
     key("stats.enabled", "yes", "Whether counters are written at all"),
     key("stats.interval", "8", "Seconds; also `30s`, `5m`"),
     key("queue.numbers", "7400-7403", "NFQUEUE numbers, one thread each. `-q` sets it; `0:3` is understood too"),

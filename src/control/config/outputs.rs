@@ -279,13 +279,12 @@ const APP_OPTIONS: [&str; 10] = [
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 43] = [
+const SURICATA_TYPES: [&str; 42] = [
     "arp",
     "bittorrent-dht",
     "dcerpc",
     "dhcp",
     "dnp3",
-    "dns",
     "doh2",
     "email",
     "enip",

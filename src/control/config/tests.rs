@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::keys::KEYS;
 use super::*;
 use crate::output::spec::{Destination, DropFlows};
+use crate::packet::app::record::EVENT_TYPES;
 use crate::packet::conntrack::FateMask;
 
 fn repository(path: &str) -> PathBuf {
@@ -226,14 +227,17 @@ fn any_text_is_an_answer_and_never_a_panic() {
 /// The table of keys and the reader know the same keys.
 #[test]
 fn every_key_is_in_the_table_and_every_one_there_is_read() {
-    let everything = "
+    let protocols: String = EVENT_TYPES.iter().map(|name| format!(", {name}: {{}}")).collect();
+    let everything = format!(
+        "
 outputs:
-  - fast: {}
+  - fast: {{}}
   - eve-log:
-      types: [alert: {metadata: yes}, alert: {}, drop: {}, flow: {}, anomaly: {}, stats: {}]
-";
+      types: [alert: {{metadata: yes}}, alert: {{}}, drop: {{}}, flow: {{}}, anomaly: {{}}, stats: {{}}{protocols}]
+"
+    );
     let mut report = Report::default();
-    Config::read(&Node::parse(everything, Path::new("f")).unwrap(), &mut report);
+    Config::read(&Node::parse(&everything, Path::new("f")).unwrap(), &mut report);
     let asked = report.asked.into_iter().collect::<BTreeSet<_>>();
     let listed: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
     assert_eq!(asked, listed);
@@ -255,6 +259,9 @@ fn the_defaults_in_the_table_are_the_defaults() {
                 .replace("types.flow", "types.2.flow")
                 .replace("types.anomaly", "types.3.anomaly")
                 .replace("types.stats", "types.4.stats");
+            let path = EVENT_TYPES.iter().enumerate().fold(path, |path, (at, name)| {
+                path.replace(&format!("types.{name}."), &format!("types.{}.{name}.", at + 5))
+            });
             format!("{path}={}", key.default)
         })
         .collect();

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::conntrack::ConntrackObject;
+use super::dns::DnsObject;
 use super::envelope::Envelope;
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
@@ -12,11 +13,15 @@ use crate::packet::event::AppEvent;
 /// The object of one protocol. Its field name is the record's `event_type`.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AppObject {}
+pub enum AppObject {
+    Dns(Box<DnsObject>),
+}
 
 impl AppObject {
     pub fn of(record: &AppRecord, _context: &mut Context) -> AppObject {
-        match *record {}
+        match record {
+            AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
+        }
     }
 }
 

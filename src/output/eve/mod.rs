@@ -7,7 +7,10 @@
 mod alert;
 mod anomaly;
 mod app;
+#[cfg(test)]
+mod app_tests;
 mod conntrack;
+mod dns;
 mod drop;
 mod envelope;
 mod flow;

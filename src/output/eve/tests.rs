@@ -16,10 +16,11 @@ use crate::packet::conntrack::{
     Conntrack, ConntrackId, CtStatus, Direction, Fate, HelperName, TcpState, TcpTrack, Tuple,
 };
 use crate::packet::event::{
-    AlertEvent, AnomalyEvent, CapturedVariables, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary, HeaderFacts,
-    IcmpFacts, PacketFacts, TaggedEvent, TcpFacts, TcpFlowFacts, Variable,
+    AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary,
+    HeaderFacts, IcmpFacts, PacketFacts, TaggedEvent, TcpFacts, TcpFlowFacts, Variable,
 };
 use crate::packet::ingress::{Timestamp, VlanTag};
+use crate::rules::app::AppProto;
 use crate::rules::meta::{AlertTarget, RuleAction, RuleMeta};
 
 const NOON: Timestamp = Timestamp { micros: 1_795_198_279_123_456 };
@@ -285,7 +286,15 @@ fn records() -> BTreeMap<&'static str, String> {
     assert!(write_stats(&mut stats_line, &stats(), &talkative(), &mut context()));
 
     let (talkative, plain) = (talkative(), plain());
-    BTreeMap::from([
+    let app = app_tests::records().into_iter().map(|(name, record)| {
+        let event = AppEvent { packet: packet(), app_proto: AppProto::Dns, tx_id: 2, record };
+        (name, write(Event::App(Box::new(event)), &plain))
+    });
+    let alerted = app_tests::alerted().into_iter().map(|(name, record)| {
+        let event = AlertEvent { app_proto: Some(AppProto::Dns), transaction: Some((2, record)), ..alert() };
+        (name, write(Event::Alert(Box::new(event)), &plain))
+    });
+    let mut records = BTreeMap::from([
         ("alert", write(Event::Alert(Box::new(alert())), &plain)),
         ("alert-everything", write(Event::Alert(Box::new(alert())), &talkative)),
         ("alert-to-client", write(Event::Alert(Box::new(from_server)), &plain)),
@@ -299,7 +308,9 @@ fn records() -> BTreeMap<&'static str, String> {
         ("anomaly-packet", write(anomaly(Some(packet()), "decode", "decoder.ipv4.trunc_pkt", 0), &plain)),
         ("anomaly-gate", write(anomaly(None, "gate", "gate.fail_open", 12), &talkative)),
         ("stats", String::from_utf8(stats_line).unwrap()),
-    ])
+    ]);
+    records.extend(app.chain(alerted));
+    records
 }
 
 /// `TIDEGATE_BLESS=1` writes them anew.
@@ -357,7 +368,7 @@ fn allowed(object: &str) -> &'static str {
         "" => {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
-             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
+             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp dns \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -373,6 +384,25 @@ fn allowed(object: &str) -> &'static str {
             "pkts_toserver pkts_toclient bytes_toserver bytes_toclient bypass start end age state reason alerted \
              action src_ip dest_ip src_port dest_port"
         }
+        // Version 2 has `query` and `answer` beside alerts, and names of 3 stand there, too.
+        "dns" | "dns.query" | "dns.answer" => {
+            "version type id tx_id flags qr aa tc rd ra z opcode rcode rrname rrtype queries answers grouped \
+             authorities query answer"
+        }
+        "dns.queries" => "rrname rrtype",
+        "dns.answers" | "dns.authorities" | "dns.answer.answers" | "dns.answer.authorities" => {
+            "rrname rrtype ttl rdata soa srv sshfp"
+        }
+        "dns.answers.soa" | "dns.answer.answers.soa" | "dns.grouped.SOA" | "dns.answer.grouped.SOA" => {
+            "mname rname serial refresh retry expire minimum"
+        }
+        "dns.answers.srv" | "dns.answer.answers.srv" | "dns.grouped.SRV" | "dns.answer.grouped.SRV" => {
+            "priority weight port name"
+        }
+        "dns.answers.sshfp" | "dns.answer.answers.sshfp" | "dns.grouped.SSHFP" | "dns.answer.grouped.SSHFP" => {
+            "fingerprint algo type"
+        }
+        "dns.grouped" | "dns.answer.grouped" => "A AAAA CNAME MX NS NULL PTR SOA SRV SSHFP TXT",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
         "stats" => "uptime capture decoder flow flow_bypassed detect ips ledger conntrack output queues",
@@ -433,6 +463,8 @@ fn collect_paths(object: &str, value: &Value, paths: &mut BTreeSet<String>) {
         let path = if object.is_empty() { key.clone() } else { format!("{object}.{key}") };
         let items: Vec<&Value> = match inner {
             _ if path == "alert.metadata" || path.starts_with("metadata.") => Vec::new(),
+            // The fields of `dns` again.
+            _ if ["dns.query", "dns.answer", "dns.grouped"].contains(&path.as_str()) => Vec::new(),
             Value::Object(_) => vec![inner],
             Value::Array(items) => items.iter().filter(|item| item.is_object()).collect(),
             _ => Vec::new(),

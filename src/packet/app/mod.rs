@@ -15,6 +15,8 @@ pub mod file;
 mod layer;
 pub mod protocols;
 pub mod record;
+#[cfg(test)]
+pub mod testing;
 mod transactions;
 
 use std::fmt;

@@ -8,8 +8,10 @@ pub mod buffers;
 
 mod bytes;
 mod content;
+mod dns;
 mod encoded;
 mod event;
+mod events;
 mod flow;
 mod header;
 mod meta;
@@ -253,6 +255,8 @@ fn build_table() -> Table {
         state::KEYWORDS,
         threshold::KEYWORDS,
         transform::KEYWORDS,
+        dns::KEYWORDS,
+        events::KEYWORDS,
         refused::KEYWORDS,
     ];
     let mut keywords: Vec<Keyword> = families.into_iter().flatten().copied().collect();

@@ -1,5 +1,7 @@
 //! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
 
+pub mod dns;
+
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
 use crate::rules::app::{AppProto, AppProtoSet};
@@ -37,7 +39,7 @@ impl std::fmt::Debug for ProtocolInfo {
 }
 
 /// All protocols with a parser, surest first.
-pub static REGISTRY: &[&ProtocolInfo] = &[];
+pub static REGISTRY: &[&ProtocolInfo] = &[&dns::UDP, &dns::TCP];
 
 /// The protocols that have a parser.
 #[must_use]

@@ -1,0 +1,247 @@
+//! DNS over UDP and TCP, on port 53.
+//!
+//! Each message is a transaction of its own, as in Suricata: a rule about DNS looks at the query when the query passes,
+//! and at the answer when the answer passes. Nothing waits for the other side.
+
+pub mod message;
+pub mod record;
+
+use std::sync::Arc;
+
+use super::{Guess, ProtocolInfo, Transport};
+use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
+use crate::rules::app::{AppProto, AppTest, Field};
+use crate::rules::keyword::buffers::Buffer;
+use crate::rules::plan::Toward;
+use message::{HEADER_BYTES, Message, Record};
+use record::{DnsRecord, Form};
+
+pub static UDP: ProtocolInfo = ProtocolInfo {
+    protocol: AppProto::Dns,
+    transports: &[Transport::Udp],
+    recognise: recognise_datagram,
+    parser: || Box::new(Dns::new(Transport::Udp)),
+};
+
+pub static TCP: ProtocolInfo = ProtocolInfo {
+    protocol: AppProto::Dns,
+    transports: &[Transport::Tcp],
+    recognise: recognise_stream,
+    parser: || Box::new(Dns::new(Transport::Tcp)),
+};
+
+/// Where DNS is looked for, on either side: Suricata's `detection-ports`.
+const PORT: u16 = 53;
+/// Opcodes from here on are not assigned.
+const FIRST_UNASSIGNED_OPCODE: u8 = 7;
+/// The length before each message in a stream.
+const PREFIX_BYTES: usize = 2;
+
+fn is_our_port(context: &ParseContext<'_>) -> bool {
+    context.server_port == PORT || context.client_port == PORT
+}
+
+fn recognise_datagram(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
+    let is_dns = is_our_port(context) && Message::read(bytes).is_some_and(|message| !message.oddities.cut_off);
+    if is_dns { Guess::Yes } else { Guess::No }
+}
+
+fn recognise_stream(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
+    if !is_our_port(context) {
+        return Guess::No;
+    }
+    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Guess::More };
+    let length = usize::from(u16::from_be_bytes(*prefix));
+    if rest.len() < HEADER_BYTES {
+        return if length < HEADER_BYTES { Guess::No } else { Guess::More };
+    }
+    let plausible = match rest.get(..length) {
+        Some(whole) => Message::read(whole).is_some_and(|message| !message.oddities.cut_off),
+        None => message::Header::read(rest).is_some_and(|header| header.is_plausible(length)),
+    };
+    if plausible { Guess::Yes } else { Guess::No }
+}
+
+#[derive(Debug)]
+struct Dns {
+    transport: Transport,
+    transactions: Transactions<DnsTransaction>,
+    /// The first message was an answer: whom conntrack calls the client is the server.
+    reversed: Option<bool>,
+    /// Bytes are missing: the next message has to be found again.
+    lost: [bool; 2],
+}
+
+impl Dns {
+    fn new(transport: Transport) -> Dns {
+        Dns { transport, transactions: Transactions::default(), reversed: None, lost: [false; 2] }
+    }
+
+    /// One message. False if it is none.
+    fn message(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> bool {
+        let Some(message) = Message::read(bytes) else { return false };
+        let is_response = message.header.is_response();
+        let reversed = *self.reversed.get_or_insert((toward == Toward::Server) == is_response);
+        let from_server = (toward == Toward::Client) != reversed;
+        let whole = !message.oddities.cut_off;
+        let tx = DnsTransaction {
+            tx_id: self.transactions.opened(),
+            is_response,
+            events: events_of(&message, from_server),
+            // What Suricata does not take for a message has no record of its own.
+            told: if whole && (from_server || !is_response) { 0 } else { usize::MAX },
+            message: Arc::new(message),
+        };
+        self.transactions.open(tx, context.limits.transaction_count_max).touch(toward);
+        whole
+    }
+
+    fn is_lost(&mut self, toward: Toward) -> &mut bool {
+        let [to_server, to_client] = &mut self.lost;
+        match toward {
+            Toward::Server => to_server,
+            Toward::Client => to_client,
+        }
+    }
+
+    /// The messages of a stream, each behind its length.
+    fn frames(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
+        let mut consumed = 0;
+        loop {
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            let Some((prefix, body)) = rest.split_first_chunk::<PREFIX_BYTES>() else {
+                return Step::Taken { consumed, wanted: PREFIX_BYTES };
+            };
+            let length = usize::from(u16::from_be_bytes(*prefix));
+            let Some(message) = body.get(..length) else {
+                return Step::Taken { consumed, wanted: PREFIX_BYTES + length };
+            };
+            if length > 0 && !self.message(toward, message, context) {
+                return Step::Failed;
+            }
+            consumed += PREFIX_BYTES + length;
+        }
+    }
+}
+
+impl Parser for Dns {
+    fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
+        if self.transport == Transport::Udp {
+            self.message(toward, bytes, context);
+            return Step::all(bytes);
+        }
+        if *self.is_lost(toward) {
+            if recognise_stream(toward, bytes, context) != Guess::Yes {
+                return Step::all(bytes);
+            }
+            *self.is_lost(toward) = false;
+        }
+        self.frames(toward, bytes, context)
+    }
+
+    fn gap(&mut self, toward: Toward, _missing: u64, _context: &ParseContext<'_>) -> Step {
+        *self.is_lost(toward) = true;
+        Step::Taken { consumed: 0, wanted: 0 }
+    }
+
+    fn transactions(&mut self) -> &mut dyn TxList {
+        &mut self.transactions
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.transactions.iter().map(|slot| size_of::<DnsTransaction>() + slot.data.message.heap_bytes()).sum()
+    }
+}
+
+fn events_of(message: &Message, from_server: bool) -> Vec<&'static str> {
+    let (header, odd) = (&message.header, &message.oddities);
+    [
+        (odd.cut_off || odd.bad_data, "dns.malformed_data"),
+        (!from_server && header.is_response(), "dns.not_request"),
+        (from_server && !header.is_response(), "dns.not_response"),
+        (header.has_z(), "dns.z_flag_set"),
+        (header.opcode() >= FIRST_UNASSIGNED_OPCODE, "dns.invalid_opcode"),
+        (odd.long_name, "dns.name_too_long"),
+        (odd.name_loop, "dns.infinite_loop"),
+        (odd.many_labels, "dns.too_many_labels"),
+        (odd.bad_authorities, "dns.invalid_authorities"),
+        (odd.bad_additionals, "dns.invalid_additionals"),
+    ]
+    .into_iter()
+    .filter_map(|(is, name)| is.then_some(name))
+    .collect()
+}
+
+#[derive(Debug)]
+struct DnsTransaction {
+    tx_id: u64,
+    message: Arc<Message>,
+    is_response: bool,
+    events: Vec<&'static str>,
+    /// Records of its own that were given.
+    told: usize,
+}
+
+impl Transaction for DnsTransaction {
+    fn buffer(&self, buffer: Buffer, _toward: Toward, nth: usize) -> Option<&[u8]> {
+        let message = &*self.message;
+        match buffer {
+            Buffer::DNS_QUERY if self.is_response => None,
+            Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
+            Buffer::DNS_ANSWER_NAME => name_at(&message.answers, nth),
+            Buffer::DNS_AUTHORITY_NAME => name_at(&message.authorities, nth),
+            Buffer::DNS_ADDITIONAL_NAME => name_at(&message.additionals, nth),
+            _ => None,
+        }
+    }
+
+    fn accepts(&self, test: &AppTest, _toward: Toward) -> bool {
+        let AppTest::Number { field, test } = test else { return false };
+        let header = &self.message.header;
+        match field {
+            Field::DnsOpcode => test.accepts(header.opcode().into()),
+            Field::DnsRcode => test.accepts(header.rcode().into()),
+            Field::DnsRrtype if self.is_response => {
+                self.message.answers.iter().any(|record| test.accepts(record.rrtype.into()))
+            }
+            Field::DnsRrtype => self.message.queries.iter().any(|query| test.accepts(query.rrtype.into())),
+            #[allow(unreachable_patterns)] // other protocols' fields
+            _ => false,
+        }
+    }
+
+    fn events(&self) -> &[&'static str] {
+        &self.events
+    }
+
+    fn is_done(&self, _toward: Toward) -> bool {
+        true
+    }
+
+    fn record(&self) -> Option<AppRecord> {
+        Some(self.in_form(if self.is_response { Form::AlertedAnswer } else { Form::AlertedQuery }))
+    }
+
+    fn take_record(&mut self, _ended: bool) -> Option<AppRecord> {
+        let count = if self.is_response { 1 } else { self.message.queries.len() };
+        let at = self.told;
+        if at >= count {
+            return None;
+        }
+        self.told += 1;
+        Some(self.in_form(if self.is_response { Form::Answer } else { Form::Query(at) }))
+    }
+}
+
+fn name_at(records: &[Record], nth: usize) -> Option<&[u8]> {
+    records.get(nth).map(|record| &*record.name)
+}
+
+impl DnsTransaction {
+    fn in_form(&self, form: Form) -> AppRecord {
+        AppRecord::Dns(Box::new(DnsRecord { tx_id: self.tx_id, message: Arc::clone(&self.message), form }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! For parsers' tests: a conversation through [`AppLayer`], and all that rules and EVE could see of it.
+
+use super::{AppCounters, AppLayer, AppLimits, Hashes, ParseContext};
+use crate::packet::ingress::Timestamp;
+use crate::rules::app::{AppProto, AppProtoSet};
+use crate::rules::keyword::buffers::Buffer;
+use crate::rules::plan::Toward;
+
+/// Bytes of one side, in order.
+pub type Chunk = (Toward, Vec<u8>);
+
+#[derive(Debug)]
+pub struct Conversation {
+    pub app: AppLayer,
+    pub counters: AppCounters,
+    pub client_port: u16,
+    pub server_port: u16,
+    pub limits: AppLimits,
+}
+
+impl Conversation {
+    pub fn with(server_port: u16) -> Conversation {
+        Conversation {
+            app: AppLayer::default(),
+            counters: AppCounters::default(),
+            client_port: 40_000,
+            server_port,
+            limits: AppLimits::default(),
+        }
+    }
+
+    pub fn stream(&mut self, toward: Toward, bytes: &[u8]) -> &mut Conversation {
+        self.say(toward, bytes, false)
+    }
+
+    pub fn datagram(&mut self, toward: Toward, bytes: &[u8]) -> &mut Conversation {
+        self.say(toward, bytes, true)
+    }
+
+    fn say(&mut self, toward: Toward, bytes: &[u8], datagram: bool) -> &mut Conversation {
+        let hashes = Hashes { md5: true, ..Hashes::default() };
+        let context = ParseContext {
+            now: Timestamp::from_micros(0),
+            client_port: self.client_port,
+            server_port: self.server_port,
+            limits: &self.limits,
+            hashes,
+        };
+        let enabled = AppProtoSet::of(&AppProto::ALL);
+        match datagram {
+            true => self.app.receive_datagram(toward, bytes, &context, enabled, &mut self.counters),
+            false => self.app.receive_stream(toward, bytes, &context, enabled, &mut self.counters),
+        }
+        self
+    }
+
+    /// The instances of a buffer in the `at`th transaction, as text.
+    pub fn buffers(&mut self, at: usize, buffer: Buffer, toward: Toward) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(mut view) = self.app.view()
+            && let Some((_, tx)) = view.transaction(at, toward)
+        {
+            while let Some(bytes) = tx.data.buffer(buffer, toward, found.len()) {
+                found.push(bytes.escape_ascii().to_string());
+            }
+        }
+        found
+    }
+
+    pub fn events(&mut self) -> Vec<&'static str> {
+        let Some(mut view) = self.app.view() else { return Vec::new() };
+        let count = view.count();
+        let mut events = Vec::new();
+        for at in 0..count {
+            if let Some((_, tx)) = view.transaction(at, Toward::Server) {
+                events.extend_from_slice(tx.data.events());
+            }
+        }
+        events
+    }
+
+    /// The records that are due now, as `event_type` and their text.
+    pub fn records(&mut self, ended: bool) -> Vec<String> {
+        let mut records = Vec::new();
+        self.app.settle(ended, &mut |_, id, record| records.push(format!("{id} {record:?}")));
+        records
+    }
+
+    /// Everything that can be seen: buffers and events of each transaction, then its records.
+    pub fn everything(&mut self) -> Vec<String> {
+        let mut seen = vec![format!("{:?}", self.app.protocol())];
+        let count = self.app.view().map_or(0, |view| view.count());
+        for at in 0..count {
+            for (buffer, info) in Buffer::all().filter(|(buffer, _)| buffer.is_app()) {
+                for toward in [Toward::Server, Toward::Client] {
+                    let found = self.buffers(at, buffer, toward);
+                    if !found.is_empty() {
+                        seen.push(format!("{at} {} {toward:?} {found:?}", info.name));
+                    }
+                }
+            }
+        }
+        seen.push(format!("{:?}", self.events()));
+        seen.extend(self.records(true));
+        seen
+    }
+}
+
+/// What a TCP conversation shows, its turns cut at `cuts` (each a share of the turn's length, in 1/256).
+pub fn cut_up(server_port: u16, turns: &[Chunk], cuts: &[u8]) -> Vec<String> {
+    let mut conversation = Conversation::with(server_port);
+    let mut cuts = cuts.iter().cycle();
+    for (toward, bytes) in turns {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let share = cuts.next().map_or(255, |cut| usize::from(*cut));
+            let (head, tail) = rest.split_at((rest.len() * share / 256).clamp(1, rest.len()));
+            conversation.stream(*toward, head);
+            rest = tail;
+        }
+    }
+    conversation.everything()
+}
+
+/// What it shows when each turn comes in one piece.
+pub fn whole(server_port: u16, turns: &[Chunk]) -> Vec<String> {
+    let mut conversation = Conversation::with(server_port);
+    for (toward, bytes) in turns {
+        conversation.stream(*toward, bytes);
+    }
+    conversation.everything()
+}

@@ -1,0 +1,48 @@
+//! `app-layer-event`: the oddities that parsers name, protocol by protocol.
+
+use super::{Arg, Draft, Keyword, option};
+use crate::rules::app::AppTest;
+use crate::rules::error::{Code, Mistake, nearest};
+
+pub(super) static KEYWORDS: &[Keyword] = &[option(
+    "app-layer-event",
+    "event",
+    "protocol.name",
+    "The parser has seen this oddity in the transaction.",
+    app_layer_event,
+)];
+
+/// Every event that a parser raises, by its full name. One table a protocol.
+pub static EVENTS: &[&[&str]] = &[DNS];
+
+/// Other names, from other versions of Suricata, with ours.
+const ALIASES: &[(&str, &str)] =
+    &[("dns.not_a_request", "dns.not_request"), ("dns.not_a_response", "dns.not_response")];
+
+const DNS: &[&str] = &[
+    "dns.malformed_data",
+    "dns.not_request",
+    "dns.not_response",
+    "dns.z_flag_set",
+    "dns.invalid_opcode",
+    "dns.name_too_long",
+    "dns.infinite_loop",
+    "dns.too_many_labels",
+    "dns.invalid_authorities",
+    "dns.invalid_additionals",
+];
+
+fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let name = arg.text().to_ascii_lowercase();
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, ours)| ours);
+    let known = || EVENTS.iter().copied().flatten().copied();
+    let Some(event) = known().find(|known| *known == name) else {
+        let mistake = Mistake::new(Code::Value, arg.span, "no parser raises this event");
+        return Err(match nearest(name, known()) {
+            Some(near) => mistake.help(format!("did you mean `{near}`?")),
+            None => mistake.help("events are written `protocol.name`, such as `dns.malformed_data`"),
+        });
+    };
+    draft.app.push((AppTest::Event(event), arg.option()));
+    Ok(())
+}
