@@ -449,8 +449,8 @@ const fn word(name: &'static str, under: HeaderProtocol, protocols: &[AppProto],
 }
 
 const APP_PROTOCOLS: &[AppWord] = &[
-    word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2], Some(Need::Http)),
-    word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], Some(Need::Http)),
+    word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2], None),
+    word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
     word("http2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
     word("doh2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
     word("dns", HeaderProtocol::Ip, &[AppProto::Dns], None),

@@ -66,6 +66,8 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.anomaly.enabled", "yes", "Oddities in traffic, and of the gate itself"),
     key("outputs.eve-log.types.stats.enabled", "yes", "Counters, every `stats.interval`"),
     key("outputs.eve-log.types.dns.enabled", "yes", "DNS queries and answers"),
+    key("outputs.eve-log.types.fileinfo.enabled", "yes", "Files: bodies of HTTP, attachments and others"),
+    key("outputs.eve-log.types.http.enabled", "yes", "HTTP requests with their responses"),
     key("stats.enabled", "yes", "Whether counters are written at all"),
     key("stats.interval", "8", "Seconds; also `30s`, `5m`"),
     key("queue.numbers", "7400-7403", "NFQUEUE numbers, one thread each. `-q` sets it; `0:3` is understood too"),

@@ -62,7 +62,7 @@ pub fn record<'e>(
     AlertRecord {
         envelope: Envelope::of(packet, "alert", log, context),
         tx_id: event.transaction.as_ref().map(|(id, _)| *id),
-        app: event.transaction.as_ref().map(|(_, record)| AppObject::of(record, context)),
+        app: event.transaction.as_ref().map(|(id, record)| AppObject::of(record, *id, context)),
         app_proto: event.app_proto.map(AppProto::name),
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
         metadata: VariablesObject::of(&event.variables),

@@ -6,6 +6,8 @@ use super::Context;
 use super::conntrack::ConntrackObject;
 use super::dns::DnsObject;
 use super::envelope::Envelope;
+use super::fileinfo::FileObject;
+use super::http::HttpObject;
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
 use crate::packet::event::AppEvent;
@@ -15,12 +17,16 @@ use crate::packet::event::AppEvent;
 #[serde(rename_all = "lowercase")]
 pub enum AppObject {
     Dns(Box<DnsObject>),
+    FileInfo(FileObject),
+    Http(Box<HttpObject>),
 }
 
 impl AppObject {
-    pub fn of(record: &AppRecord, _context: &mut Context) -> AppObject {
+    pub fn of(record: &AppRecord, tx_id: u64, _context: &mut Context) -> AppObject {
         match record {
             AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
+            AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),
+            AppRecord::Http(record) => AppObject::Http(Box::new(HttpObject::of(record))),
         }
     }
 }
@@ -30,6 +36,11 @@ pub struct AppRecordLine {
     #[serde(flatten)]
     envelope: Envelope,
     tx_id: u64,
+    /// What carried a file.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    carrier: Option<AppObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
     #[serde(flatten)]
     object: AppObject,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,10 +48,16 @@ pub struct AppRecordLine {
 }
 
 pub fn record(event: &AppEvent, log: &EveLog, context: &mut Context) -> AppRecordLine {
+    let (carrier, is_file) = match &event.record {
+        AppRecord::File(account) => (account.of.as_ref(), true),
+        _ => (None, false),
+    };
     AppRecordLine {
         envelope: Envelope::of(&event.packet, event.record.event_type(), log, context),
         tx_id: event.tx_id,
-        object: AppObject::of(&event.record, context),
+        carrier: carrier.map(|carrier| AppObject::of(carrier, event.tx_id, context)),
+        app_proto: is_file.then(|| event.app_proto.name()),
+        object: AppObject::of(&event.record, event.tx_id, context),
         conntrack: event.packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
     }
 }

@@ -13,7 +13,9 @@ mod conntrack;
 mod dns;
 mod drop;
 mod envelope;
+mod fileinfo;
 mod flow;
+mod http;
 pub mod stats;
 mod tagged;
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::packet::ingress::Timestamp;
 use crate::rules::app::{AppProto, AppProtoSet, AppTest};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
+use protocols::http1::HttpLimits;
 
 pub use file::{File, FileRecord, FileState, Hashes};
 pub use layer::{AppCounters, AppLayer, AppView};
@@ -53,6 +54,7 @@ pub struct AppLimits {
     pub inflated_bytes_max: usize,
     /// Unfinished transactions of one flow; the oldest gives way.
     pub transaction_count_max: usize,
+    pub http: HttpLimits,
 }
 
 /// Which protocols are read, and how far.
@@ -72,7 +74,12 @@ impl Default for AppConfig {
 
 impl Default for AppLimits {
     fn default() -> Self {
-        AppLimits { body_bytes_max: 100 << 10, inflated_bytes_max: 1 << 20, transaction_count_max: 256 }
+        AppLimits {
+            body_bytes_max: 100 << 10,
+            inflated_bytes_max: 1 << 20,
+            transaction_count_max: 256,
+            http: HttpLimits::default(),
+        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! What EVE tells of application protocols, as plain data: one variant a protocol, its struct in the protocol's folder.
 
+use super::file::FileRecord;
 use super::protocols::dns::record::DnsRecord;
+use super::protocols::http1::record::HttpRecord;
+use crate::rules::plan::Toward;
 
 /// One protocol's account of a transaction. `output::eve` gives it its form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AppRecord {
     Dns(Box<DnsRecord>),
+    File(Box<FileAccount>),
+    Http(Box<HttpRecord>),
 }
 
 impl AppRecord {
@@ -14,9 +19,20 @@ impl AppRecord {
     pub fn event_type(&self) -> &'static str {
         match self {
             AppRecord::Dns(_) => "dns",
+            AppRecord::File(_) => "fileinfo",
+            AppRecord::Http(_) => "http",
         }
     }
 }
 
+/// A file, with the transaction that carried it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileAccount {
+    pub file: FileRecord,
+    /// The side whose bytes it came with.
+    pub toward: Toward,
+    pub of: Option<AppRecord>,
+}
+
 /// Every `event_type` that a record may have, in alphabetical order.
-pub const EVENT_TYPES: &[&str] = &["dns"];
+pub const EVENT_TYPES: &[&str] = &["dns", "fileinfo", "http"];

@@ -1,6 +1,7 @@
 //! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
 
 pub mod dns;
+pub mod http1;
 
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
@@ -39,7 +40,7 @@ impl std::fmt::Debug for ProtocolInfo {
 }
 
 /// All protocols with a parser, surest first.
-pub static REGISTRY: &[&ProtocolInfo] = &[&dns::UDP, &dns::TCP];
+pub static REGISTRY: &[&ProtocolInfo] = &[&http1::INFO, &dns::UDP, &dns::TCP];
 
 /// The protocols that have a parser.
 #[must_use]

@@ -1,0 +1,418 @@
+//! Content codings undone as a body arrives: gzip, deflate and brotli, several on top of each other.
+//!
+//! Servers lie about what they send, and browsers put up with it; so a coding that fails before it gave a byte is tried
+//! as its relatives, and in the end the body is taken as it is.
+
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::events;
+
+/// Output of one step.
+const STEP_BYTES: usize = 16 << 10;
+/// What comes before the first output is kept to try another form: longer headers of gzip are not believed.
+const HEAD_BYTES_MAX: usize = 4096;
+/// A body that grows beyond its cap may still be honest; one that grows this often is not.
+const BOMB_RATIO: u64 = 2048;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+}
+
+/// The codings of a body, the one that was applied last first.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    layers: Vec<Layer>,
+    scratch: [Vec<u8>; 2],
+    taken: u64,
+    given: u64,
+    inflated_bytes_max: u64,
+    /// Nothing more comes out: it was a bomb.
+    stopped: bool,
+}
+
+/// What the header names, innermost last; codings beyond `layer_count_max` are left alone.
+pub(super) fn codings(value: &[u8], layer_count_max: usize, mut odd: impl FnMut(&'static str)) -> Vec<Coding> {
+    let mut codings = Vec::new();
+    let words = value.split(|byte| matches!(byte, b',' | b' ' | b'\t')).filter(|word| !word.is_empty());
+    for (at, word) in words.enumerate() {
+        if at >= layer_count_max {
+            odd(events::TOO_MANY_ENCODING_LAYERS);
+            break;
+        }
+        let lower = word.to_ascii_lowercase();
+        let names = |name: &[u8]| memchr::memmem::find(&lower, name).is_some();
+        let (coding, exact) = match lower.as_slice() {
+            b"gzip" | b"x-gzip" => (Some(Coding::Gzip), true),
+            b"deflate" | b"x-deflate" => (Some(Coding::Deflate), true),
+            b"br" => (Some(Coding::Brotli), true),
+            b"identity" | b"none" | b"inflate" => (None, true),
+            _ if names(b"gzip") => (Some(Coding::Gzip), false),
+            _ if names(b"deflate") => (Some(Coding::Deflate), false),
+            _ => (None, false),
+        };
+        if !exact {
+            odd(events::ABNORMAL_CE_HEADER);
+        }
+        codings.extend(coding);
+    }
+    codings
+}
+
+impl Decoder {
+    /// `codings` in the order of the header: the last is undone first.
+    pub(super) fn new(codings: &[Coding], inflated_bytes_max: usize) -> Decoder {
+        Decoder {
+            layers: codings.iter().rev().map(|coding| Layer::new(*coding)).collect(),
+            scratch: [Vec::new(), Vec::new()],
+            taken: 0,
+            given: 0,
+            inflated_bytes_max: u64::try_from(inflated_bytes_max).unwrap_or(u64::MAX),
+            stopped: false,
+        }
+    }
+
+    /// Decodes the next bytes, piece by piece, into `sink`. `odd` hears what went wrong.
+    pub(super) fn decode(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&[u8]), odd: &mut dyn FnMut(&'static str)) {
+        self.taken = self.taken.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if self.stopped {
+            return;
+        }
+        let (limit, ratio) = (self.inflated_bytes_max, self.taken.saturating_mul(BOMB_RATIO));
+        let given = &mut self.given;
+        let [first, second] = &mut self.scratch;
+        let mut out = |piece: &[u8]| {
+            *given = given.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            if *given > limit && *given > ratio {
+                return false;
+            }
+            sink(piece);
+            true
+        };
+        let going = match self.layers.as_mut_slice() {
+            [] => out(bytes),
+            [layer] => layer.decode(bytes, first, odd, &mut out),
+            [outer, inner @ ..] => {
+                let mut lower_odd = Vec::new();
+                let going = outer.decode(bytes, first, odd, &mut |piece| {
+                    through(inner, piece, second, &mut |event| lower_odd.push(event), &mut out)
+                });
+                lower_odd.into_iter().for_each(&mut *odd);
+                going
+            }
+        };
+        if !going {
+            self.stopped = true;
+            odd(events::COMPRESSION_BOMB);
+        }
+    }
+
+    /// What gave nothing although all of it is there: it was not compressed at all.
+    pub(super) fn leftover(&mut self) -> Vec<u8> {
+        let untouched = self.layers.first_mut().filter(|layer| !layer.has_output);
+        untouched.map(|layer| std::mem::take(&mut layer.head)).unwrap_or_default()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        // A window of 32 KiB with its tables, roughly, for each layer.
+        self.layers.len() * (48 << 10)
+    }
+}
+
+/// Through all of `layers`; each has its own scratch from the second on, which is rare.
+fn through(
+    layers: &mut [Layer],
+    bytes: &[u8],
+    scratch: &mut Vec<u8>,
+    odd: &mut dyn FnMut(&'static str),
+    out: &mut dyn FnMut(&[u8]) -> bool,
+) -> bool {
+    match layers {
+        [] => out(bytes),
+        [layer] => layer.decode(bytes, scratch, odd, out),
+        [layer, rest @ ..] => {
+            let mut events = Vec::new();
+            let going = layer.decode(bytes, scratch, odd, &mut |piece| {
+                through(rest, piece, &mut Vec::new(), &mut |event| events.push(event), out)
+            });
+            events.into_iter().for_each(odd);
+            going
+        }
+    }
+}
+
+/// One coding being undone.
+#[derive(Debug)]
+struct Layer {
+    attempts: &'static [Attempt],
+    engine: Engine,
+    /// What was taken before anything came out.
+    head: Vec<u8>,
+    has_output: bool,
+}
+
+/// One way to read compressed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    Gzip,
+    Zlib,
+    Raw,
+    Brotli,
+}
+
+enum Engine {
+    /// Waits for the end of a gzip header.
+    Header,
+    Inflate(Box<Decompress>),
+    Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
+    /// Nothing fits: the bytes are what they are.
+    Plain,
+    /// The compressed stream has ended, or broke after it had given something.
+    Over,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Engine::Header => "Header",
+            Engine::Inflate(_) => "Inflate",
+            Engine::Brotli(_) => "Brotli",
+            Engine::Plain => "Plain",
+            Engine::Over => "Over",
+        })
+    }
+}
+
+enum Outcome {
+    /// All is taken, and more may come.
+    More,
+    /// It ended, or broke.
+    End { broken: bool },
+    /// The receiver wants no more.
+    Refused,
+}
+
+impl Layer {
+    fn new(coding: Coding) -> Layer {
+        let attempts: &'static [Attempt] = match coding {
+            Coding::Gzip => &[Attempt::Gzip, Attempt::Zlib, Attempt::Raw],
+            Coding::Deflate => &[Attempt::Raw, Attempt::Zlib, Attempt::Gzip],
+            Coding::Brotli => &[Attempt::Brotli],
+        };
+        let mut layer = Layer { attempts, engine: Engine::Plain, head: Vec::new(), has_output: false };
+        layer.try_next();
+        layer
+    }
+
+    fn try_next(&mut self) {
+        let Some((attempt, rest)) = self.attempts.split_first() else {
+            self.engine = Engine::Plain;
+            return;
+        };
+        self.attempts = rest;
+        self.engine = match attempt {
+            Attempt::Gzip => Engine::Header,
+            Attempt::Zlib => Engine::Inflate(Box::new(Decompress::new(true))),
+            Attempt::Raw => Engine::Inflate(Box::new(Decompress::new(false))),
+            Attempt::Brotli => Engine::Brotli(Box::new(BrotliState::new(
+                StandardAlloc::default(),
+                StandardAlloc::default(),
+                StandardAlloc::default(),
+            ))),
+        };
+    }
+
+    /// Whether the receiver goes on.
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+        odd: &mut dyn FnMut(&'static str),
+        out: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> bool {
+        match self.engine {
+            Engine::Plain => return out(bytes),
+            Engine::Over => return true,
+            _ => {}
+        }
+        if self.has_output {
+            return self.go_on(bytes, scratch, odd, out);
+        }
+        let mut joined = std::mem::take(&mut self.head);
+        // What the engine has taken of it already it must not see again, unless another engine begins.
+        let mut fresh_from = joined.len();
+        joined.extend_from_slice(bytes);
+        loop {
+            if matches!(self.engine, Engine::Header) {
+                match gzip_header(&joined) {
+                    Header::Ends(at) => {
+                        self.engine = Engine::Inflate(Box::new(Decompress::new(false)));
+                        fresh_from = at;
+                    }
+                    Header::Unfinished if joined.len() <= HEAD_BYTES_MAX => {
+                        self.head = joined;
+                        return true;
+                    }
+                    Header::Unfinished | Header::Wrong => {
+                        self.try_next();
+                        fresh_from = 0;
+                        continue;
+                    }
+                }
+            }
+            if matches!(self.engine, Engine::Plain) {
+                odd(events::GZIP_DECOMPRESSION_FAILED);
+                return out(&joined);
+            }
+            let mut any = false;
+            let outcome = self.engine.run(joined.get(fresh_from..).unwrap_or_default(), scratch, &mut |piece| {
+                any |= !piece.is_empty();
+                out(piece)
+            });
+            self.has_output |= any;
+            match outcome {
+                Outcome::Refused => return false,
+                Outcome::More => {
+                    if !self.has_output && joined.len() <= HEAD_BYTES_MAX {
+                        self.head = joined;
+                    } else {
+                        self.has_output = true;
+                    }
+                    return true;
+                }
+                Outcome::End { broken } if self.has_output || !broken => {
+                    self.engine = Engine::Over;
+                    return true;
+                }
+                Outcome::End { .. } => {
+                    self.try_next();
+                    fresh_from = 0;
+                }
+            }
+        }
+    }
+
+    fn go_on(
+        &mut self,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+        odd: &mut dyn FnMut(&'static str),
+        out: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> bool {
+        match self.engine.run(bytes, scratch, out) {
+            Outcome::More => true,
+            Outcome::Refused => false,
+            Outcome::End { broken } => {
+                if broken {
+                    odd(events::GZIP_DECOMPRESSION_FAILED);
+                }
+                self.engine = Engine::Over;
+                true
+            }
+        }
+    }
+}
+
+impl Engine {
+    fn run(&mut self, bytes: &[u8], scratch: &mut Vec<u8>, out: &mut dyn FnMut(&[u8]) -> bool) -> Outcome {
+        scratch.resize(STEP_BYTES, 0);
+        match self {
+            Engine::Inflate(inflate) => run_inflate(inflate, bytes, scratch, out),
+            Engine::Brotli(state) => run_brotli(state, bytes, scratch, out),
+            Engine::Header | Engine::Plain | Engine::Over => Outcome::More,
+        }
+    }
+}
+
+fn run_inflate(
+    inflate: &mut Decompress,
+    bytes: &[u8],
+    scratch: &mut [u8],
+    out: &mut dyn FnMut(&[u8]) -> bool,
+) -> Outcome {
+    let mut rest = bytes;
+    loop {
+        let (taken, given) = (inflate.total_in(), inflate.total_out());
+        let status = inflate.decompress(rest, scratch, FlushDecompress::None);
+        let moved = |before: u64, now: u64| usize::try_from(now.saturating_sub(before)).unwrap_or(0);
+        let (taken, given) = (moved(taken, inflate.total_in()), moved(given, inflate.total_out()));
+        if given > 0 && !out(scratch.get(..given).unwrap_or_default()) {
+            return Outcome::Refused;
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+        match status {
+            Err(_) => return Outcome::End { broken: true },
+            Ok(Status::StreamEnd) => return Outcome::End { broken: false },
+            Ok(_) if taken == 0 && given == 0 => return Outcome::More,
+            Ok(_) if rest.is_empty() && given < scratch.len() => return Outcome::More,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn run_brotli(
+    state: &mut BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+    bytes: &[u8],
+    scratch: &mut [u8],
+    out: &mut dyn FnMut(&[u8]) -> bool,
+) -> Outcome {
+    let (mut available, mut offset, mut total) = (bytes.len(), 0, 0);
+    loop {
+        let (mut room, mut given) = (scratch.len(), 0);
+        let result = BrotliDecompressStream(
+            &mut available,
+            &mut offset,
+            bytes,
+            &mut room,
+            &mut given,
+            scratch,
+            &mut total,
+            state,
+        );
+        if given > 0 && !out(scratch.get(..given).unwrap_or_default()) {
+            return Outcome::Refused;
+        }
+        match result {
+            BrotliResult::ResultSuccess => return Outcome::End { broken: false },
+            BrotliResult::ResultFailure => return Outcome::End { broken: true },
+            BrotliResult::NeedsMoreInput => return Outcome::More,
+            BrotliResult::NeedsMoreOutput => {}
+        }
+    }
+}
+
+enum Header {
+    Ends(usize),
+    Unfinished,
+    Wrong,
+}
+
+/// The header of RFC 1952. Its flags and fields are skipped, its checksum is not looked at.
+fn gzip_header(bytes: &[u8]) -> Header {
+    const CHECKSUM: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    if !b"\x1f\x8b\x08".starts_with(bytes.get(..3).unwrap_or(bytes)) {
+        return Header::Wrong;
+    }
+    let Some(flags) = bytes.get(3).filter(|_| bytes.len() >= 10) else { return Header::Unfinished };
+    let mut at = 10;
+    if flags & EXTRA != 0 {
+        let Some([low, high]) = bytes.get(at..at + 2) else { return Header::Unfinished };
+        at += 2 + usize::from(u16::from_le_bytes([*low, *high]));
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let Some(end) = bytes.get(at..).and_then(|rest| memchr::memchr(0, rest)) else {
+                return Header::Unfinished;
+            };
+            at += end + 1;
+        }
+    }
+    at += if flags & CHECKSUM != 0 { 2 } else { 0 };
+    if at > bytes.len() { Header::Unfinished } else { Header::Ends(at) }
+}

@@ -1,0 +1,150 @@
+//! HTTP/0.9 to 1.1, as tolerant as the servers and browsers behind us.
+//!
+//! ```text
+//!  client bytes -> request.rs  --head.rs-- line.rs, uri.rs -+
+//!                        \--transfer.rs-- coding.rs --body.rs+-> tx.rs: buffers, record
+//!  server bytes -> response.rs --head.rs-- line.rs ---------+
+//! ```
+//!
+//! What a byte means is decided as libhtp does under Suricata's default personality, because rules are written for its
+//! answers: what counts as a line end, a folded header, a chunk, a response. Where several readings are possible that is
+//! the one of common browsers.
+
+mod body;
+mod coding;
+mod events;
+mod head;
+mod line;
+mod multipart;
+pub mod record;
+mod request;
+mod response;
+mod transfer;
+mod tx;
+pub mod uri;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Guess, ProtocolInfo, Transport};
+use crate::packet::app::{ParseContext, Parser, Step, Transactions, TxList};
+use crate::rules::app::AppProto;
+use crate::rules::plan::Toward;
+use line::METHODS;
+use request::RequestSide;
+use response::ResponseSide;
+use tx::HttpTx;
+use uri::UriForm;
+
+pub static INFO: ProtocolInfo = ProtocolInfo {
+    protocol: AppProto::Http1,
+    transports: &[Transport::Tcp],
+    recognise,
+    parser: || Box::<Http1>::default(),
+};
+
+/// Caps and choices for HTTP; Suricata's `libhtp.default-config`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Bytes of a request's body that rules may look into (`request-body-limit`).
+    pub request_body_bytes_max: usize,
+    /// Bytes of a response's body that rules may look into (`response-body-limit`).
+    pub response_body_bytes_max: usize,
+    /// Content codings that are undone on one body (`response-body-decompress-layer-limit`).
+    pub coding_layer_count_max: usize,
+    pub uri_form: UriForm,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        HttpLimits {
+            request_body_bytes_max: 100 << 10,
+            response_body_bytes_max: 100 << 10,
+            coding_layer_count_max: 2,
+            uri_form: UriForm::default(),
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug, Default)]
+struct Http1 {
+    list: Transactions<HttpTx>,
+    request: RequestSide,
+    response: ResponseSide,
+}
+
+/// How a side got on with its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// So many were dealt with.
+    Taken(usize),
+    /// From so many on it is another protocol.
+    Changed(usize),
+    Failed,
+}
+
+impl Parser for Http1 {
+    fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
+        let turn = match toward {
+            Toward::Server => self.parse_request(bytes, context),
+            Toward::Client => self.parse_response(bytes, context),
+        };
+        match turn {
+            Turn::Taken(consumed) => Step::Taken { consumed, wanted: 0 },
+            Turn::Changed(consumed) => Step::Changed { consumed, to: None },
+            Turn::Failed => Step::Failed,
+        }
+    }
+
+    fn gap(&mut self, toward: Toward, missing: u64, _context: &ParseContext<'_>) -> Step {
+        match toward {
+            Toward::Server => self.gap_in_request(missing),
+            Toward::Client => self.gap_in_response(missing),
+        }
+        Step::Taken { consumed: 0, wanted: 0 }
+    }
+
+    fn close(&mut self, toward: Toward, context: &ParseContext<'_>) {
+        match toward {
+            Toward::Server => self.close_request(context),
+            Toward::Client => self.close_response(context),
+        }
+    }
+
+    fn transactions(&mut self) -> &mut dyn TxList {
+        &mut self.list
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let transactions = self.list.iter().map(|slot| slot.data.heap_bytes()).sum::<usize>();
+        size_of::<Http1>() + self.request.heap_bytes() + self.response.heap_bytes() + transactions
+    }
+}
+
+/// A known method and a blank, or the version of a response, in any case.
+fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess {
+    match toward {
+        Toward::Server => METHODS.iter().fold(Guess::No, |guess, method| {
+            let is_blank = bytes.get(method.len()).map(|byte| matches!(byte, b' ' | b'\t'));
+            let known = bytes.get(..method.len()).unwrap_or(bytes);
+            let fits = method.get(..known.len()).is_some_and(|method| method.eq_ignore_ascii_case(known));
+            match (guess, fits, is_blank) {
+                (Guess::Yes, _, _) | (_, true, Some(true)) => Guess::Yes,
+                (_, true, None) => Guess::More,
+                (guess, _, _) => guess,
+            }
+        }),
+        Toward::Client => {
+            let version = |version: &[u8]| {
+                let known = bytes.get(..version.len()).unwrap_or(bytes);
+                version.get(..known.len()).is_some_and(|version| version.eq_ignore_ascii_case(known))
+            };
+            match [&b"HTTP/1.1"[..], b"HTTP/1.0", b"HTTP/0.9"].into_iter().any(version) {
+                true if bytes.len() >= 8 => Guess::Yes,
+                true => Guess::More,
+                false => Guess::No,
+            }
+        }
+    }
+}
