@@ -843,12 +843,11 @@ fn cost(chain: &Chain) -> (u8, usize) {
     (kind, usize::MAX - longest.max().unwrap_or(0))
 }
 
-/// The tests of a rule's payload in the order of the rule, for the oracle.
+/// What a rule asks of each buffer, in the order of the rule, for the oracle.
 #[cfg(test)]
-pub(crate) fn payload_tests(text: &str) -> Option<Vec<BufferTest>> {
+pub(crate) fn buffer_tests(text: &str) -> Option<Vec<BufferDraft>> {
     let (mut mistakes, mut draft) = (Vec::new(), Draft::default());
     let ast = parse(text, &mut mistakes)?;
     read_options(text, &ast, &mut draft, &mut mistakes);
-    let payload = draft.buffers.into_iter().find(BufferDraft::is_payload)?;
-    Some(payload.tests.into_iter().map(|(test, _)| test).collect())
+    Some(draft.buffers)
 }

@@ -4,59 +4,201 @@
 use proptest::prelude::*;
 
 use super::tests::{Bench, tcp};
-use crate::rules::compile::payload_tests;
+use crate::rules::compile::buffer_tests;
+use crate::rules::keyword::BufferDraft;
+use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::{
-    Amount, BufferTest, ByteExtract, ByteJump, ByteOperator, ByteTest, Content, JumpFrom, Number, NumberForm,
-    VARIABLE_COUNT_MAX,
+    Amount, Base64, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Content, JumpFrom,
+    MathOperator, Number, NumberForm, Pcre, Transform, VARIABLE_COUNT_MAX,
 };
 
 type Variables = [u64; VARIABLE_COUNT_MAX];
 
-/// Whether some choice of places satisfies all tests.
-fn naive(tests: &[BufferTest], buffer: &[u8], position: i64, variables: Variables) -> bool {
-    let Some((test, rest)) = tests.split_first() else { return true };
-    let length = buffer.len() as i64;
-    match test {
-        BufferTest::Content(content) => {
-            let places: Vec<i64> =
-                (0..=length).filter(|start| stands(content, buffer, *start, position, &variables)).collect();
-            if content.negated {
-                return places.is_empty() && naive(rest, buffer, position, variables);
+/// Whether a rule with these buffers matches a payload.
+fn rule_matches(buffers: &[BufferDraft], payload: &[u8]) -> bool {
+    let tests = |draft: &BufferDraft| draft.tests.iter().map(|(test, _)| test.clone()).collect::<Vec<_>>();
+    let decoded = buffers.iter().find(|draft| draft.buffer == Buffer::BASE64_DATA).map(tests).unwrap_or_default();
+    buffers.iter().filter(|draft| draft.buffer != Buffer::BASE64_DATA).all(|draft| {
+        let seen = draft.transforms.iter().fold(payload.to_vec(), |bytes, transform| transformed(transform, &bytes));
+        Naive { decoded: &decoded }.holds(&tests(draft), &seen, 0, Variables::default())
+    })
+}
+
+fn transformed(transform: &Transform, bytes: &[u8]) -> Vec<u8> {
+    let is_space = |byte: u8| matches!(byte, 9..=13 | b' ');
+    match transform {
+        Transform::DotPrefix => [b".", bytes].concat(),
+        Transform::StripWhitespace => bytes.iter().copied().filter(|byte| !is_space(*byte)).collect(),
+        Transform::CompressWhitespace => (0..bytes.len())
+            .filter(|at| !(is_space(bytes[*at]) && *at > 0 && is_space(bytes[at - 1])))
+            .map(|at| bytes[at])
+            .collect(),
+        Transform::ToLowercase => bytes.to_ascii_lowercase(),
+        Transform::ToUppercase => bytes.to_ascii_uppercase(),
+        Transform::Xor(key) => (0..bytes.len()).map(|at| bytes[at] ^ key[at % key.len()]).collect(),
+        Transform::UrlDecode => {
+            let mut decoded = Vec::new();
+            let mut at = 0;
+            while at < bytes.len() {
+                let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
+                let digits = digits.filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                match (bytes[at], digits) {
+                    (b'%', Some(two)) => {
+                        decoded.push(u8::from_str_radix(two, 16).unwrap());
+                        at += 2;
+                    }
+                    (b'+', _) => decoded.push(b' '),
+                    (byte, _) => decoded.push(byte),
+                }
+                at += 1;
             }
-            let size = content.pattern.len() as i64;
-            places.into_iter().any(|start| naive(rest, buffer, start + size, variables))
+            decoded
         }
-        BufferTest::IsDataAt(test) => {
-            let amount = value(test.amount, &variables);
-            let there = if test.relative { position + amount <= length } else { amount < length };
-            there != test.negated && naive(rest, buffer, position, variables)
+        other => unreachable!("not generated: {other:?}"),
+    }
+}
+
+/// Six bits at a time.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let length = text.iter().position(|byte| *byte != b'=' && !ALPHABET.contains(byte)).unwrap_or(text.len());
+    let mut bytes = Vec::new();
+    for group in text[..length].chunks(4) {
+        let mut bits = 0u32;
+        for at in 0..4 {
+            let value = group.get(at).and_then(|byte| ALPHABET.iter().position(|known| known == byte)).unwrap_or(0);
+            bits = bits << 6 | value as u32;
         }
-        BufferTest::Size(test) => test.accepts(buffer.len() as u64) && naive(rest, buffer, position, variables),
-        BufferTest::ByteTest(test) => {
-            byte_test(test, buffer, position, &variables) && naive(rest, buffer, position, variables)
-        }
-        BufferTest::ByteExtract(extract) => match byte_extract(extract, buffer, position) {
-            Some((number, end)) => {
-                let mut variables = variables;
-                variables[usize::from(extract.into)] = number;
-                naive(rest, buffer, end, variables)
+        let padding = group.iter().filter(|byte| **byte == b'=').count();
+        // What is left of a last group counts, its padding or not.
+        let size = if group.len() == 4 { 3usize.saturating_sub(padding) } else { 1.max(group.len() - 1) };
+        bytes.extend(&bits.to_be_bytes()[1..1 + size]);
+    }
+    bytes
+}
+
+struct Naive<'n> {
+    decoded: &'n [BufferTest],
+}
+
+impl Naive<'_> {
+    /// Whether some choice of places satisfies all tests.
+    fn holds(&self, tests: &[BufferTest], buffer: &[u8], position: i64, variables: Variables) -> bool {
+        let naive =
+            |rest: &[BufferTest], buffer: &[u8], position, variables| self.holds(rest, buffer, position, variables);
+        let Some((test, rest)) = tests.split_first() else { return true };
+        let length = buffer.len() as i64;
+        match test {
+            BufferTest::Content(content) => {
+                let places: Vec<i64> =
+                    (0..=length).filter(|start| stands(content, buffer, *start, position, &variables)).collect();
+                if content.negated {
+                    return places.is_empty() && naive(rest, buffer, position, variables);
+                }
+                let size = content.pattern.len() as i64;
+                places.into_iter().any(|start| naive(rest, buffer, start + size, variables))
             }
-            None => false,
-        },
-        BufferTest::ByteJump(jump) => match byte_jump(jump, buffer, position, &variables) {
-            Some(moved) => naive(rest, buffer, moved, variables),
-            None => false,
-        },
-        BufferTest::ByteMath(_) | BufferTest::Pcre(_) | BufferTest::Base64(_) | BufferTest::Asn1(_) => {
-            unreachable!("not generated")
+            BufferTest::IsDataAt(test) => {
+                let amount = value(test.amount, &variables);
+                let there = if test.relative { position.saturating_add(amount) <= length } else { amount < length };
+                there != test.negated && naive(rest, buffer, position, variables)
+            }
+            BufferTest::Size(test) => test.accepts(buffer.len() as u64) && naive(rest, buffer, position, variables),
+            BufferTest::ByteTest(test) => {
+                byte_test(test, buffer, position, &variables) && naive(rest, buffer, position, variables)
+            }
+            BufferTest::ByteExtract(extract) => match byte_extract(extract, buffer, position) {
+                Some((number, end)) => {
+                    let mut variables = variables;
+                    variables[usize::from(extract.into)] = number;
+                    naive(rest, buffer, end, variables)
+                }
+                None => false,
+            },
+            BufferTest::ByteJump(jump) => match byte_jump(jump, buffer, position, &variables) {
+                Some(moved) => naive(rest, buffer, moved, variables),
+                None => false,
+            },
+            BufferTest::ByteMath(math) => match byte_math(math, buffer, position, &variables) {
+                Some((number, end)) => {
+                    let mut variables = variables;
+                    variables[usize::from(math.into)] = number;
+                    naive(rest, buffer, end, variables)
+                }
+                None => false,
+            },
+            BufferTest::Pcre(pcre) => {
+                let ends = ends_of(pcre, buffer, position);
+                match pcre.negated {
+                    true => ends.is_empty() && naive(rest, buffer, position, variables),
+                    false => ends.into_iter().any(|end| naive(rest, buffer, end, variables)),
+                }
+            }
+            BufferTest::Base64(decode) => {
+                self.base64(decode, buffer, position) && naive(rest, buffer, position, variables)
+            }
+            BufferTest::Asn1(_) => unreachable!("not generated"),
         }
     }
+
+    fn base64(&self, decode: &Base64, buffer: &[u8], position: i64) -> bool {
+        let at = i64::from(decode.offset) + if decode.relative { position } else { 0 };
+        let rest = buffer.get(at as usize..).unwrap_or_default();
+        let bytes = decoded(&rest[..rest.len().min(usize::from(decode.bytes))]);
+        !bytes.is_empty() && self.holds(self.decoded, &bytes, 0, Variables::default())
+    }
+}
+
+/// Where the expression can end, whatever place it is looked for from.
+fn ends_of(pcre: &Pcre, buffer: &[u8], position: i64) -> Vec<i64> {
+    let base = if pcre.relative { position } else { 0 };
+    let Some(subject) = usize::try_from(base).ok().and_then(|base| buffer.get(base..)) else { return Vec::new() };
+    let mut ends: Vec<i64> = (0..=subject.len())
+        .filter_map(|from| pcre.regex.find_at(subject, from).unwrap())
+        .map(|found| base + found.end() as i64)
+        .collect();
+    ends.dedup();
+    ends
+}
+
+fn byte_math(math: &ByteMath, buffer: &[u8], position: i64, variables: &Variables) -> Option<(u64, i64)> {
+    let Amount::Number(count) = math.number.count else { unreachable!("not generated") };
+    let at = math.offset + if math.relative { position } else { 0 };
+    let found = number(&Number { bitmask: None, ..math.number }, buffer, at)?;
+    let operand = value(math.value, variables) as u64;
+    let result = match math.operator {
+        MathOperator::Add => found.wrapping_add(operand),
+        MathOperator::Subtract => found.wrapping_sub(operand),
+        MathOperator::Multiply => found.wrapping_mul(operand),
+        MathOperator::Divide if operand == 0 => return None,
+        MathOperator::Divide => found / operand,
+        MathOperator::ShiftLeft => {
+            if operand < 64 {
+                found << operand
+            } else {
+                0
+            }
+        }
+        MathOperator::ShiftRight => {
+            if operand < 64 {
+                found >> operand
+            } else {
+                0
+            }
+        }
+    };
+    Some((under(math.number.bitmask, result), at + count))
+}
+
+fn under(mask: Option<u32>, value: u64) -> u64 {
+    mask.map_or(value, |mask| (value & u64::from(mask)) >> mask.trailing_zeros())
 }
 
 fn value(amount: Amount, variables: &Variables) -> i64 {
     match amount {
         Amount::Number(number) => number,
-        Amount::Variable(at) => variables[usize::from(at)] as i64,
+        // Places beyond what 63 bits count are nowhere.
+        Amount::Variable(at) => i64::try_from(variables[usize::from(at)]).unwrap_or(i64::MAX),
     }
 }
 
@@ -74,11 +216,11 @@ fn stands(content: &Content, buffer: &[u8], start: i64, position: i64, variables
     };
     let limit = |amount: Option<Amount>| amount.map(|amount| value(amount, variables));
     let placed = if content.distance.is_some() || content.within.is_some() {
-        let from = position + limit(content.distance).unwrap_or(0);
-        start >= from && limit(content.within).is_none_or(|within| end <= from + within)
+        let from = position.saturating_add(limit(content.distance).unwrap_or(0));
+        start >= from && limit(content.within).is_none_or(|within| end <= from.saturating_add(within))
     } else {
         let from = limit(content.offset).unwrap_or(0);
-        start >= from && limit(content.depth).is_none_or(|depth| end <= from + depth)
+        start >= from && limit(content.depth).is_none_or(|depth| end <= from.saturating_add(depth))
     };
     same && placed && (!content.startswith || start == 0) && (!content.endswith || end == buffer.len() as i64)
 }
@@ -96,7 +238,7 @@ fn number(number: &Number, buffer: &[u8], at: i64) -> Option<u64> {
     for byte in bytes {
         value = value * 256 + u64::from(byte);
     }
-    Some(value)
+    Some(under(number.bitmask, value))
 }
 
 fn byte_test(test: &ByteTest, buffer: &[u8], position: i64, variables: &Variables) -> bool {
@@ -158,6 +300,48 @@ fn modifier() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Places that need no byte variable.
+fn plain_modifier() -> impl Strategy<Value = String> {
+    modifier().prop_filter("a variable", |text| !text.contains(":v;"))
+}
+
+/// What may stand in a buffer of its own behind the payload's options.
+fn tail() -> impl Strategy<Value = String> {
+    let transform = prop::sample::select(vec![
+        "dotprefix;",
+        "strip_whitespace;",
+        "compress_whitespace;",
+        "to_lowercase;",
+        "to_uppercase;",
+        "url_decode;",
+        "xor:\"01\";",
+        "xor:\"6102\";",
+    ]);
+    let negation = prop_oneof![4 => Just(""), 1 => Just("!")];
+    let contents = prop::collection::vec(
+        (negation.clone(), pattern(), plain_modifier()).prop_map(|(n, p, m)| format!("content:{n}\"{p}\";{m}")),
+        1..3,
+    );
+    let bytes = prop::sample::select(vec!["|69|", "|b0|", "|b0 01|", "|00|", "|1a|", "|06|", "i"]);
+    let decoded = prop::collection::vec(
+        (negation, bytes, plain_modifier()).prop_map(|(n, p, m)| format!("content:{n}\"{p}\";{m}")),
+        1..3,
+    );
+    let decode = prop::sample::select(vec![
+        "base64_decode:relative;",
+        "base64_decode;",
+        "base64_decode:offset 2;",
+        "base64_decode:bytes 4, offset 1, relative;",
+        "base64_decode:bytes 5;",
+    ]);
+    prop_oneof![
+        4 => Just(String::new()),
+        2 => (prop::collection::vec(transform, 1..4), contents)
+            .prop_map(|(transforms, contents)| format!("pkt_data; {} {}", transforms.join(" "), contents.join(" "))),
+        2 => (decode, decoded).prop_map(|(decode, contents)| format!("{decode} base64_data; {}", contents.join(" "))),
+    ]
+}
+
 fn option() -> impl Strategy<Value = String> {
     let negation = prop_oneof![4 => Just(""), 1 => Just("!")];
     let relative = prop_oneof![Just(""), Just(",relative")];
@@ -165,6 +349,23 @@ fn option() -> impl Strategy<Value = String> {
         12 => (negation.clone(), pattern(), modifier()).prop_map(|(n, p, m)| format!("content:{n}\"{p}\";{m}")),
         1 => (negation.clone(), 0..12u8, relative.clone()).prop_map(|(n, a, r)| format!("isdataat:{n}{a}{r};")),
         1 => (2..20u8).prop_map(|n| format!("bsize:>{n};")),
+        1 => (2..8u8, 6..20u8).prop_map(|(low, more)| format!("bsize:{low}<>{};", low + more)),
+        1 => (prop::sample::select(vec!["<=", "!", "<", ">="]), 4..24u8).prop_map(|(o, n)| format!("bsize:{o}{n};")),
+        3 => (
+            negation.clone(),
+            prop::sample::select(vec!["a+b", "[ab]{2}", "^a", "b$", "a.b", "b|A", "(a|ab)b?", "^.{1,3}b", "\\x00+", "(?=a).."]),
+            prop::sample::select(vec!["", "R", "i", "s", "Ri", "Rs", "RG", "A", "RE"]),
+        )
+            .prop_map(|(n, e, f)| format!("pcre:{n}\"/{e}/{f}\";")),
+        1 => (
+            -2..4i8,
+            prop::sample::select(vec!["+", "-", "*", "/", "<<", ">>"]),
+            1..6u8,
+            prop::sample::select(vec!["", ", relative", ", bitmask 0x0f", ", relative, bitmask 0x1c"]),
+        )
+            .prop_map(|(a, o, v, r)| format!("byte_math:bytes 1, offset {a}, oper {o}, rvalue {v}, result v{r};")),
+        1 => (0..120u8, -2..4i8, relative.clone(), prop::sample::select(vec!["0x0f", "0xf0", "0x18"]))
+            .prop_map(|(v, a, r, m)| format!("byte_test:1,>,{v},{a}{r},bitmask {m};")),
         1 => (prop::sample::select(vec!["<", ">", "=", "!=", "&", "<=", ">="]), 0..120u8, -2..4i8, relative.clone())
             .prop_map(|(o, v, a, r)| format!("byte_test:1,{o},{v},{a}{r};")),
         1 => (1..3u8, -2..4i8, relative.clone(), prop::sample::select(vec!["", ",little"]))
@@ -176,7 +377,12 @@ fn option() -> impl Strategy<Value = String> {
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(
-        prop_oneof![6 => prop::sample::select(b"abAB".to_vec()), 2 => 0..5u8, 1 => any::<u8>()],
+        prop_oneof![
+            12 => prop::sample::select(b"abAB".to_vec()),
+            4 => 0..5u8,
+            2 => any::<u8>(),
+            2 => prop::sample::select(b" %+46=\n".to_vec()),
+        ],
         1..24,
     )
 }
@@ -186,21 +392,23 @@ proptest! {
 
     #[test]
     fn the_fast_path_agrees_with_the_naive_one(
-        rules in prop::collection::vec(prop::collection::vec(option(), 1..6), 1..7),
+        rules in prop::collection::vec((prop::collection::vec(option(), 1..6), tail()), 1..7),
         payloads in prop::collection::vec(payload(), 1..4),
     ) {
         let texts: Vec<String> = rules
             .iter()
             .enumerate()
-            .map(|(at, options)| format!("alert tcp any any -> any any ({} sid:{};)", options.join(" "), at + 1))
+            .map(|(at, (options, tail))| {
+                format!("alert tcp any any -> any any ({} {tail} sid:{};)", options.join(" "), at + 1)
+            })
             .collect();
         let mut bench = Bench::of(&texts.join("\n"));
         for payload in &payloads {
             let mut expected = Vec::new();
             for rule in bench.set.rules() {
                 let sid = rule.meta.sid;
-                let tests = payload_tests(&rule.meta.text).unwrap();
-                if naive(&tests, payload, 0, Variables::default()) {
+                let buffers = buffer_tests(&rule.meta.text).unwrap();
+                if rule_matches(&buffers, payload) {
                     expected.push(sid);
                 }
             }
