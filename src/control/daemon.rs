@@ -314,6 +314,7 @@ impl Daemon {
             }
         }
         self.leave_table();
+        self.reloader.save_datasets();
         self.shared.sink.stats(self.statistics.snapshot());
         self.end_threads();
         let (written, in_time) = self.log.stop(LOG_PATIENCE);

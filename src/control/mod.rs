@@ -6,6 +6,8 @@ pub mod config;
 
 pub mod rule_files;
 
+pub mod data_files;
+
 mod reload;
 
 mod daemon;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::{ActionClass, Config};
+use super::data_files::DiskFiles;
 use super::rule_files::{self, Loaded, RuleFiles, RuleFilesError};
 use crate::output::eve::stats::EngineStats;
+use crate::rules::dataset::{DataSets, DataSpec};
 use crate::rules::keyword::PcreLimits;
 use crate::rules::meta::RuleAction;
 use crate::rules::ruleset::RuleSet;
@@ -18,6 +20,9 @@ pub struct Reloader {
     vars: Vars,
     action_order: [RuleAction; 4],
     pcre_limits: PcreLimits,
+    datasets: DataSets,
+    configured_sets: Vec<DataSpec>,
+    data_files: DiskFiles,
     generation: u64,
 }
 
@@ -50,11 +55,17 @@ impl Reloader {
             address_groups: config.vars.address_groups.iter().cloned().collect(),
             port_groups: config.vars.port_groups.iter().cloned().collect(),
         };
+        let data_files = DiskFiles::new(&config.datasets);
+        let mut datasets = DataSets::with_files(Arc::new(data_files.clone()));
+        datasets.memcap_bytes = Some(config.datasets.memcap_bytes);
         Reloader {
             files,
             vars,
             action_order: config.rules.action_order.map(action_of),
             pcre_limits: config.rules.pcre_limits,
+            datasets,
+            configured_sets: config.datasets.sets.clone(),
+            data_files,
             generation: 0,
         }
     }
@@ -78,6 +89,13 @@ impl Reloader {
         Ok(Fresh { set: compiled.set, engine, took, generation: self.generation })
     }
 
+    /// Writes the data sets that are to be saved: at the end, for rules go on adding to them until then.
+    pub fn save_datasets(&self) {
+        for (path, error) in self.data_files.save(&self.datasets) {
+            tracing::error!("cannot save the data set {}: {error}", path.display());
+        }
+    }
+
     /// Reads and compiles, and tells nobody.
     ///
     /// # Errors
@@ -85,7 +103,12 @@ impl Reloader {
     pub fn load(&self) -> Result<Loaded, RuleFilesError> {
         let generation = self.generation.saturating_add(1);
         let options = rules::Options { generation, action_order: self.action_order, pcre_limits: self.pcre_limits };
-        rule_files::load(&self.files, &self.vars, &options)
+        for spec in &self.configured_sets {
+            if let Err(error) = self.datasets.open(spec, "", generation) {
+                tracing::warn!("datasets.{}: {error}", spec.name);
+            }
+        }
+        rule_files::load(&self.files, &self.vars, &self.datasets, &options)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::config;
+use crate::rules::dataset::DataSets;
 use crate::rules::{self, Compiled, Context, Diagnostic, Source, Vars};
 
 /// Beside the rules, or where a packaged Suricata keeps them: read when the configuration names none.
@@ -21,6 +22,8 @@ pub struct RuleFiles {
     pub reference: Option<PathBuf>,
     /// Suppressions and thresholds by sid; none unless named.
     pub threshold: Option<PathBuf>,
+    pub reputation_categories: Option<PathBuf>,
+    pub reputation: Vec<PathBuf>,
 }
 
 impl RuleFiles {
@@ -31,6 +34,8 @@ impl RuleFiles {
             classification: rules.classification_file.clone(),
             reference: rules.reference_config_file.clone(),
             threshold: rules.threshold_file.clone(),
+            reputation_categories: rules.reputation_categories_file.clone(),
+            reputation: rules.reputation_files.iter().map(|file| rules.default_reputation_path.join(file)).collect(),
         }
     }
 }
@@ -58,11 +63,16 @@ pub struct Loaded {
 ///
 /// # Errors
 /// When a named file cannot be read or a pattern matches none.
-pub fn load(files: &RuleFiles, vars: &Vars, options: &rules::Options) -> Result<Loaded, RuleFilesError> {
+pub fn load(
+    files: &RuleFiles,
+    vars: &Vars,
+    datasets: &DataSets,
+    options: &rules::Options,
+) -> Result<Loaded, RuleFilesError> {
     let started = Instant::now();
     let paths = expand(&files.patterns)?;
     let sources = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut context = Context { vars: vars.clone(), ..Context::default() };
+    let mut context = Context { vars: vars.clone(), datasets: datasets.clone(), ..Context::default() };
     let mut config_diagnostics = Vec::new();
     if let Some(source) = read_beside(files.classification.as_deref(), &paths, CLASSIFICATION_NAME)? {
         context.classifications.read(&source, &mut config_diagnostics);
@@ -72,6 +82,12 @@ pub fn load(files: &RuleFiles, vars: &Vars, options: &rules::Options) -> Result<
     }
     if let Some(path) = &files.threshold {
         context.thresholds.read(&read(path)?, vars, &mut config_diagnostics);
+    }
+    if let Some(path) = &files.reputation_categories {
+        context.reputation.read_categories(&read(path)?, &mut config_diagnostics);
+    }
+    for path in &files.reputation {
+        context.reputation.read_scores(&read(path)?, &mut config_diagnostics);
     }
     let compiled = rules::compile(&sources, &context, options);
     Ok(Loaded { compiled, config_diagnostics, took: started.elapsed() })
@@ -122,7 +138,7 @@ mod tests {
         std::fs::write(dir.path().join("a.rules"), RULE).unwrap();
         std::fs::write(dir.path().join(CLASSIFICATION_NAME), "config classification: ours,Of our own,2\n").unwrap();
         let files = RuleFiles { patterns: vec![dir.path().join("*.rules")], ..RuleFiles::default() };
-        let loaded = load(&files, &Vars::standard(), &rules::Options::default()).unwrap();
+        let loaded = load(&files, &Vars::standard(), &DataSets::default(), &rules::Options::default()).unwrap();
         assert_eq!(loaded.compiled.loaded(), 1);
         let meta = &loaded.compiled.set.rules()[0].meta;
         assert_eq!((meta.category.as_str(), meta.priority), ("Of our own", 2));
@@ -131,7 +147,7 @@ mod tests {
     #[test]
     fn a_pattern_that_matches_nothing_is_an_error() {
         let files = RuleFiles { patterns: vec![PathBuf::from("/nonexistent/*.rules")], ..RuleFiles::default() };
-        let error = load(&files, &Vars::standard(), &rules::Options::default()).unwrap_err();
+        let error = load(&files, &Vars::standard(), &DataSets::default(), &rules::Options::default()).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/*.rules"), "{error}");
     }
 }

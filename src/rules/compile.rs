@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::app::{AppProto, AppProtoSet, AppTest};
 use super::config::{Classifications, References, Source};
+use super::dataset::DataSets;
 use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
 use super::keyword::buffers::Buffer;
-use super::keyword::{Arg, BufferDraft, Draft, Need, PcreLimits, table};
+use super::keyword::{Arg, Around, BufferDraft, Draft, Need, PcreLimits, table};
 use super::lex::{RuleText, rule_texts};
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
@@ -16,6 +17,7 @@ use super::plan::{
     NameId, NumberTest, PacketTest, Rule, StateTest, Step, Toward,
 };
 use super::prefilter::literal_of;
+use super::reputation::Reputation;
 use super::ruleset::{Literal, RuleSet};
 use super::thresholds::Thresholds;
 use super::vars::{Sets, Vars};
@@ -27,6 +29,8 @@ pub struct Context {
     pub classifications: Classifications,
     pub references: References,
     pub thresholds: Thresholds,
+    pub datasets: DataSets,
+    pub reputation: Reputation,
 }
 
 /// How to compile.
@@ -90,6 +94,7 @@ struct Loaded {
 struct Compiler<'c> {
     context: &'c Context,
     pcre_limits: PcreLimits,
+    generation: u64,
     sets: Sets<'c>,
     diagnostics: Vec<Diagnostic>,
     rejected: Vec<Rejected>,
@@ -106,6 +111,7 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
     let mut compiler = Compiler {
         context,
         pcre_limits: options.pcre_limits,
+        generation: options.generation,
         sets: Sets::new(&context.vars),
         diagnostics: Vec::new(),
         rejected: Vec::new(),
@@ -128,7 +134,13 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
 impl Compiler<'_> {
     fn rule(&mut self, file: usize, source: &Source, text: &RuleText<'_>, sources: &[Source]) {
         let mut mistakes = Vec::new();
-        let mut draft = Draft::new(self.pcre_limits);
+        let around = Around {
+            datasets: &self.context.datasets,
+            reputation: &self.context.reputation,
+            generation: self.generation,
+            file: &source.name,
+        };
+        let mut draft = Draft::new(self.pcre_limits, around);
         let made = self.read(&text.text, &mut draft, &mut mistakes);
         let sid = draft.sid;
         // What is wrong comes before what is only not honoured yet, and that before what is only told.
@@ -360,7 +372,8 @@ impl Compiler<'_> {
         loaded.sort_by_key(|loaded| order(&loaded.rule, options));
         let (rules_in_order, literals): (Vec<Rule>, Vec<Option<Literal>>) =
             loaded.into_iter().map(|loaded| (loaded.rule, loaded.literal)).unzip();
-        let set = RuleSet::new(options.generation, rules_in_order, &literals);
+        let set = RuleSet::new(options.generation, rules_in_order, &literals)
+            .with_reputation(self.context.reputation.clone());
         Compiled {
             set: Arc::new(set),
             diagnostics: self.diagnostics,
@@ -540,7 +553,7 @@ fn is_ip_only(draft: &Draft<'_>, header: &Header, no_buffers: bool) -> bool {
         && header.app.is_empty()
         && draft.app.is_empty()
         && draft.flow.is_none()
-        && draft.packet.is_empty()
+        && draft.packet.iter().all(|(test, _)| matches!(test, PacketTest::Reputation { .. }))
         && draft.measures.is_empty()
         && header.src_ports.is_any()
         && header.dst_ports.is_any()
@@ -833,6 +846,8 @@ fn cost(chain: &Chain) -> (u8, usize) {
         Some(BufferTest::Content(content)) if content.negated => 6,
         Some(BufferTest::Pcre(_) | BufferTest::Base64(_)) => 7,
         Some(BufferTest::Asn1(_)) => 8,
+        // What they change stays changed, so everything else is asked before.
+        Some(BufferTest::DataSet { .. } | BufferTest::DataReputation { .. }) => 9,
         Some(BufferTest::Content(_)) => 5,
         Some(_) => 4,
     };

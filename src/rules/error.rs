@@ -96,6 +96,7 @@ codes! {
     EmptyBuffer = "E025", Error, "the buffer is selected but nothing is asked of it";
     Regex = "E026", Error, "the expression is not well-formed";
     EmptyRange = "E027", Error, "the range is empty";
+    List = "E028", Error, "the list cannot be used";
     NeedsParser = "E101", Error, "the protocol parser is not there yet";
     NotHonoured = "E102", Error, "not honoured yet";
     DuplicateSid = "W001", Warning, "the sid is used twice";

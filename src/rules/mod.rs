@@ -24,6 +24,10 @@ pub mod config;
 
 pub mod thresholds;
 
+pub mod dataset;
+
+pub mod reputation;
+
 pub mod events;
 
 pub mod keyword;

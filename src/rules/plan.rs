@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::app::{AppProto, AppProtoSet, AppTest};
+use super::dataset::DataSet;
 use super::events::PacketEvent;
 use super::keyword::buffers::Buffer;
 use super::meta::{RuleAction, RuleMeta};
@@ -235,12 +236,34 @@ pub enum PacketTest {
     IpVersion(u8),
     /// Whether it is one part of a larger packet.
     Fragment(bool),
+    Reputation {
+        side: ReputationSide,
+        category: u8,
+        test: ReputationTest,
+    },
     Event(PacketEvent),
     /// Whether a checksum is right; of packets that have it.
     Checksum {
         of: ChecksumOf,
         valid: bool,
     },
+}
+
+/// Whose address `iprep` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReputationSide {
+    Any,
+    Source,
+    Destination,
+    Both,
+}
+
+/// `iprep`: an address without a score fails all but [`ReputationTest::IsNotSet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReputationTest {
+    IsSet,
+    IsNotSet,
+    Score(NumberTest),
 }
 
 /// Which checksum.
@@ -528,6 +551,26 @@ pub enum BufferTest {
     Size(NumberTest),
     Base64(Base64),
     Asn1(Asn1),
+    DataSet {
+        set: Arc<DataSet>,
+        operation: DataOperation,
+    },
+    /// The reputation of a buffer that is in the set.
+    DataReputation {
+        set: Arc<DataSet>,
+        test: NumberTest,
+    },
+}
+
+/// `dataset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataOperation {
+    IsIn,
+    IsNotIn,
+    /// Holds if the value is new.
+    Add,
+    /// Holds if the value was there.
+    Remove,
 }
 
 /// `base64_decode`: decodes a part of the buffer; `base64_data` asks about what comes of it.
@@ -815,7 +858,7 @@ impl BufferTest {
             BufferTest::ByteMath(math) => math.relative,
             BufferTest::Base64(decode) => decode.relative,
             BufferTest::Asn1(test) => test.relative,
-            BufferTest::Size(_) => false,
+            BufferTest::Size(_) | BufferTest::DataSet { .. } | BufferTest::DataReputation { .. } => false,
         }
     }
 
@@ -847,7 +890,11 @@ impl BufferTest {
             BufferTest::Base64(decode) => {
                 decode.data.iter().flat_map(|chain| &chain.steps).any(|step| step.test.uses_variables())
             }
-            BufferTest::Pcre(_) | BufferTest::Size(_) | BufferTest::Asn1(_) => false,
+            BufferTest::Pcre(_)
+            | BufferTest::Size(_)
+            | BufferTest::Asn1(_)
+            | BufferTest::DataSet { .. }
+            | BufferTest::DataReputation { .. } => false,
         }
     }
 }

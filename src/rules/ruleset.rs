@@ -9,6 +9,7 @@ use super::keyword::buffers::Buffer;
 use super::lens::Lenses;
 use super::plan::{HeaderProtocol, PacketTest, Rule, Toward, Transform};
 use super::prefilter::Prefilter;
+use super::reputation::Reputation;
 use super::sieve::{Sieve, Sifted};
 use super::vars::AddressSet;
 
@@ -57,6 +58,7 @@ pub struct RuleSet {
     events: Box<[u32]>,
     /// Rules about transactions.
     lenses: Lenses,
+    reputation: Reputation,
     empty: Group,
 }
 
@@ -90,7 +92,29 @@ impl RuleSet {
             .filter(|(_, filed)| **filed == Filed::Event)
             .filter_map(|(at, _)| u32::try_from(at).ok())
             .collect();
-        RuleSet { generation, rules, sieves, groups, addresses, events, lenses, empty: Group::default() }
+        RuleSet {
+            generation,
+            rules,
+            sieves,
+            groups,
+            addresses,
+            events,
+            lenses,
+            reputation: Reputation::default(),
+            empty: Group::default(),
+        }
+    }
+
+    /// The same rules with scores for their `iprep`.
+    #[must_use]
+    pub fn with_reputation(mut self, reputation: Reputation) -> RuleSet {
+        self.reputation = reputation;
+        self
+    }
+
+    #[must_use]
+    pub fn reputation(&self) -> &Reputation {
+        &self.reputation
     }
 
     /// A set that matches nothing.

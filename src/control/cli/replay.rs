@@ -55,7 +55,8 @@ enum Checksums {
 pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     start_logging(verbose);
     let config = args.config.load_logging_to(&args.log)?;
-    let fresh = Reloader::new(args.rules.files(&config), &config).compile()?;
+    let mut reloader = Reloader::new(args.rules.files(&config), &config);
+    let fresh = reloader.compile()?;
     tracing::info!("{}", fresh.summary());
 
     let mut log_options = SinkOptions::new(config.outputs.eve.clone(), config.outputs.fast.clone());
@@ -76,6 +77,8 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     for problem in &summary.problems {
         tracing::warn!("{problem}");
     }
+
+    reloader.save_datasets();
 
     let counters = *judge.path.counters();
     let mut stats = stats::of_path(&counters);

@@ -10,6 +10,7 @@
 //! a file uses. `keys` lists every key once: the reference and the example are compared with it.
 
 mod conntrack;
+mod datasets;
 mod fate;
 mod flow;
 mod gate;
@@ -30,6 +31,7 @@ mod tree;
 mod vars;
 
 pub use conntrack::{Conntrack, Sysctl};
+pub use datasets::Datasets;
 pub use fate::{Fate, FateStore};
 pub use flow::Flow;
 pub use gate::{Gate, GateHook};
@@ -56,6 +58,7 @@ use tree::Node;
 pub struct Config {
     pub vars: Vars,
     pub rules: Rules,
+    pub datasets: Datasets,
     pub outputs: Outputs,
     pub stats: Stats,
     pub queue: Queue,
@@ -146,6 +149,7 @@ impl Config {
         let config = Config {
             vars: Vars::read(root.section("vars", report), report),
             rules: Rules::read(&mut root, report),
+            datasets: Datasets::read(&mut root, report),
             outputs: Outputs::read(&mut root, report),
             stats: Stats::read(root.section("stats", report), report),
             queue,
@@ -174,7 +178,7 @@ fn check_route(config: &Config, tree: &Node, report: &mut Report) {
 }
 
 /// Top-level keys of `suricata.yaml` (6.0 to 8.0) that mean nothing here.
-const SURICATA: [&str; 70] = [
+const SURICATA: [&str; 66] = [
     "af-packet",
     "af-xdp",
     "app-layer",
@@ -183,7 +187,6 @@ const SURICATA: [&str; 70] = [
     "capture",
     "coredump",
     "cuda",
-    "datasets",
     "decoder",
     "default-packet-size",
     "defrag",
@@ -224,9 +227,6 @@ const SURICATA: [&str; 70] = [
     "plugins",
     "profiling",
     "radix",
-    "reputation-categories-file",
-    "reputation-files",
-    "default-reputation-path",
     "rule-reload",
     "runmode",
     "security",

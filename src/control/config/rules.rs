@@ -19,6 +19,10 @@ pub struct Rules {
     pub threshold_file: Option<PathBuf>,
     /// Which action wins when rules of several match, strongest first; each once.
     pub action_order: [ActionClass; 4],
+    pub reputation_categories_file: Option<PathBuf>,
+    /// Relative entries of `reputation_files` are under this.
+    pub default_reputation_path: PathBuf,
+    pub reputation_files: Vec<String>,
     /// The section `pcre`.
     pub pcre_limits: PcreLimits,
 }
@@ -32,6 +36,9 @@ impl Default for Rules {
             reference_config_file: None,
             threshold_file: None,
             action_order: [ActionClass::Pass, ActionClass::Drop, ActionClass::Reject, ActionClass::Alert],
+            reputation_categories_file: None,
+            default_reputation_path: PathBuf::from("/etc/tidegate/iprep"),
+            reputation_files: Vec::new(),
             pcre_limits: PcreLimits::default(),
         }
     }
@@ -64,13 +71,17 @@ impl Rules {
             ("classification-file", &mut rules.classification_file),
             ("reference-config-file", &mut rules.reference_config_file),
             ("threshold-file", &mut rules.threshold_file),
+            ("reputation-categories-file", &mut rules.reputation_categories_file),
         ] {
             root.read(key, "a file name", into, report, |text| path(text).map(Some));
         }
-        report.asked("rule-files");
-        if let Some(node) = root.find("rule-files") {
-            let files = list(node, "rule-files", report).iter();
-            rules.rule_files = files.filter_map(|file| scalar(file, "rule-files", report).map(str::to_owned)).collect();
+        root.read("default-reputation-path", "a directory", &mut rules.default_reputation_path, report, path);
+        for (key, into) in [("rule-files", &mut rules.rule_files), ("reputation-files", &mut rules.reputation_files)] {
+            report.asked(key);
+            if let Some(node) = root.find(key) {
+                let files = list(node, key, report).iter();
+                *into = files.filter_map(|file| scalar(file, key, report).map(str::to_owned)).collect();
+            }
         }
         let mut pcre = root.section("pcre", report);
         pcre.read_number("match-limit", 0..=u64::from(u32::MAX), &mut rules.pcre_limits.match_limit, report);

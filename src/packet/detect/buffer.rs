@@ -10,7 +10,7 @@ use super::encoded::{decode_base64, is_odd_ber};
 use crate::packet::event::Variable;
 use crate::rules::plan::{
     Amount, Asn1, Base64, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content,
-    IsDataAt, JumpFrom, MathOperator, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX, VariableScope,
+    DataOperation, IsDataAt, JumpFrom, MathOperator, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX, VariableScope,
 };
 
 /// Places tried for one rule and packet: Suricata's `inspection-recursion-limit`.
@@ -170,6 +170,18 @@ impl Evaluation {
             BufferTest::ByteMath(math) => self.byte_math(math, buffer, position),
             BufferTest::Size(test) => test.accepts(buffer.len() as u64).then_some(position),
             BufferTest::Base64(decode) => self.base64(decode, buffer, position).then_some(position),
+            BufferTest::DataSet { set, operation } => {
+                let holds = match operation {
+                    DataOperation::IsIn => set.contains(buffer),
+                    DataOperation::IsNotIn => !set.contains(buffer),
+                    DataOperation::Add => set.add(buffer),
+                    DataOperation::Remove => set.remove(buffer),
+                };
+                holds.then_some(position)
+            }
+            BufferTest::DataReputation { set, test } => {
+                set.reputation(buffer).is_some_and(|score| test.accepts(u64::from(score))).then_some(position)
+            }
             BufferTest::Asn1(test) => self.asn1(test, buffer, position).then_some(position),
         }
     }

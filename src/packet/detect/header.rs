@@ -5,7 +5,7 @@ use crate::packet::decode::checksum::{self, Checksum};
 use crate::packet::decode::{Tcp, Transport};
 use crate::packet::ingress::ChecksumStatus;
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::{ChecksumOf, Header, IpOption, IpProtoTest, PacketTest};
+use crate::rules::plan::{ChecksumOf, Header, IpOption, IpProtoTest, PacketTest, ReputationSide, ReputationTest};
 
 impl<'p> Buffers<'p> {
     /// The bytes of a buffer; `None` if this packet has no such buffer, and then nothing in it can match.
@@ -13,6 +13,10 @@ impl<'p> Buffers<'p> {
         let ip = &self.headers.ip;
         match (buffer, &self.headers.transport) {
             (Buffer::PAYLOAD, _) => (!self.payload.is_empty()).then_some(self.payload),
+            (Buffer::IP_SRC, _) if ip.version == 4 => ip.header.get(12..16),
+            (Buffer::IP_DST, _) if ip.version == 4 => ip.header.get(16..20),
+            (Buffer::IP_SRC, _) => ip.header.get(8..24),
+            (Buffer::IP_DST, _) => ip.header.get(24..40),
             (Buffer::IPV4_HEADER, _) => (ip.version == 4).then_some(ip.header),
             (Buffer::IPV6_HEADER, _) => (ip.version == 6).then_some(ip.header),
             (Buffer::TCP_HEADER, Transport::Tcp(tcp)) => Some(tcp.header),
@@ -61,6 +65,7 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
         PacketTest::SameIp => ip.src == ip.dst,
         PacketTest::IpVersion(version) => ip.version == version,
         PacketTest::Fragment(wanted) => ip.is_fragment() == wanted,
+        PacketTest::Reputation { side, category, test } => reputed(side, category, test, buffers),
         PacketTest::Event(event) => buffers.events.has(event),
         PacketTest::Checksum { of, valid } => checksum_is(of, buffers).is_some_and(|found| found == valid),
         PacketTest::TcpFlags(_)
@@ -71,6 +76,24 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
         PacketTest::IcmpType(_) | PacketTest::IcmpCode(_) | PacketTest::IcmpId(_) | PacketTest::IcmpSeq(_) => {
             icmp_accepts(test, headers)
         }
+    }
+}
+
+fn reputed(side: ReputationSide, category: u8, test: ReputationTest, buffers: &Buffers<'_>) -> bool {
+    let holds = |address| {
+        let score = buffers.reputation.score(category, address);
+        match test {
+            ReputationTest::IsSet => score.is_some(),
+            ReputationTest::IsNotSet => score.is_none(),
+            ReputationTest::Score(test) => score.is_some_and(|score| test.accepts(u64::from(score))),
+        }
+    };
+    let ip = &buffers.headers.ip;
+    match side {
+        ReputationSide::Source => holds(ip.src),
+        ReputationSide::Destination => holds(ip.dst),
+        ReputationSide::Any => holds(ip.src) || holds(ip.dst),
+        ReputationSide::Both => holds(ip.src) && holds(ip.dst),
     }
 }
 

@@ -39,6 +39,7 @@ use super::ingress::{ChecksumStatus, Ingress, Timestamp};
 use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
+use crate::rules::reputation::Reputation;
 use crate::rules::ruleset::{Class, RuleSet};
 use crate::rules::sieve::{PacketFacts, Sifted};
 
@@ -250,6 +251,7 @@ struct Buffers<'p> {
     headers: &'p Headers<'p>,
     events: PacketEvents,
     checksum: ChecksumStatus,
+    reputation: &'p Reputation,
 }
 
 impl DetectThread {
@@ -277,7 +279,13 @@ impl DetectThread {
         self.hits.clear();
         self.variables.clear();
         let events = std::mem::take(&mut self.noted);
-        let buffers = Buffers { payload: headers.payload, headers, events, checksum: ingress.checksum };
+        let buffers = Buffers {
+            payload: headers.payload,
+            headers,
+            events,
+            checksum: ingress.checksum,
+            reputation: rules.reputation(),
+        };
         self.candidates.clear();
         self.collect(rules, &buffers, flow.as_ref());
         if let Some(flow) = &mut flow {

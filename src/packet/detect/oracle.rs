@@ -137,7 +137,9 @@ impl Naive<'_> {
             BufferTest::Base64(decode) => {
                 self.base64(decode, buffer, position) && naive(rest, buffer, position, variables)
             }
-            BufferTest::Asn1(_) => unreachable!("not generated"),
+            BufferTest::Asn1(_) | BufferTest::DataSet { .. } | BufferTest::DataReputation { .. } => {
+                unreachable!("not generated")
+            }
         }
     }
 

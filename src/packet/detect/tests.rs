@@ -782,3 +782,51 @@ fn rates_and_flows_are_counted() {
     };
     assert_eq!([alert(&mut one), alert(&mut one), alert(&mut other)], [[(2, true)], [(2, false)], [(2, true)]]);
 }
+
+#[test]
+fn sets_are_filled_and_asked() {
+    let rules = "alert tcp any any -> any any (pkt_data; content:\"new\"; dataset:set,seen, type string, memcap 1mb; sid:1;)\n\
+                 alert tcp any any -> any any (pkt_data; dataset:isset,seen; sid:2;)\n\
+                 alert tcp any any -> any any (pkt_data; content:\"old\"; dataset:unset,seen; sid:3;)\n\
+                 alert tcp any any -> any any (pkt_data; to_md5; dataset:isnotset,hashes, type md5; sid:4;)\n\
+                 alert ip any any -> any any (ip.src; dataset:set,hosts, type ip, hashsize 10; sid:5;)";
+    let mut bench = Bench::whole(rules);
+    let header = [0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 192, 168, 1, 5, 8, 8, 8, 8];
+    let mut found = |payload: &[u8]| {
+        let mut headers = tcp(payload);
+        headers.ip.header = &header;
+        let mut sids = bench.sids(&headers);
+        sids.sort_unstable();
+        sids
+    };
+    assert_eq!(found(b"new"), [1, 2, 4, 5], "put in by the first rule, found by the second");
+    assert_eq!(found(b"new"), [2, 4], "not new any more");
+    assert_eq!(found(b"old"), [4], "never put in");
+}
+
+#[test]
+fn addresses_have_reputations() {
+    let mut context = Context { vars: Vars::standard(), ..Context::default() };
+    let mut wrong = Vec::new();
+    context.reputation.read_categories(&Source::new("c", "1,CnC,x\n2,Bad,y\n"), &mut wrong);
+    context.reputation.read_scores(&Source::new("s", "8.8.8.0/24,1,90\n192.168.1.5,2,10\n"), &mut wrong);
+    assert!(wrong.is_empty());
+    let cases = [
+        ("dst,CnC,>,80", true),
+        ("dst,CnC,>,90", false),
+        ("src,CnC,>,0", false),
+        ("any,CnC,=,90", true),
+        ("both,CnC,>,1", false),
+        ("src,Bad,isset", true),
+        ("dst,Bad,isnotset", true),
+        ("any,Bad,<,10", false),
+    ];
+    for (options, expected) in cases {
+        let rule = format!("alert ip any any -> any any (iprep:{options}; sid:1;)");
+        let compiled = compile(&[Source::new("test.rules", rule)], &context, &Options::default());
+        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+        assert!(compiled.set.rules()[0].ip_only, "asked once per connection and direction");
+        let mut bench = Bench { set: compiled.set, ..Bench::of("") };
+        assert_eq!(!bench.sids(&tcp(b"x")).is_empty(), expected, "{options}");
+    }
+}

@@ -133,6 +133,8 @@ buffers! {
     PAYLOAD => PAYLOAD_INFO,
     IPV4_HEADER => packet("ipv4.hdr", "The IPv4 header."),
     IPV6_HEADER => packet("ipv6.hdr", "The IPv6 header."),
+    IP_SRC => packet("ip.src", "The source address, 4 or 16 bytes; for datasets."),
+    IP_DST => packet("ip.dst", "The destination address, 4 or 16 bytes; for datasets."),
     TCP_HEADER => packet("tcp.hdr", "The TCP header."),
     UDP_HEADER => packet("udp.hdr", "The UDP header."),
     ICMPV4_HEADER => packet("icmpv4.hdr", "The ICMP header."),

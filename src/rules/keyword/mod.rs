@@ -14,6 +14,7 @@ mod event;
 mod events;
 mod flow;
 mod header;
+mod lists;
 mod meta;
 mod number;
 mod pcre;
@@ -27,12 +28,14 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::app::AppTest;
+use super::dataset::DataSets;
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
 use super::plan::{
     Amount, BufferTest, Content, Effect, FlowMeasure, FlowTest, PacketTest, StateTest, Tag, Threshold, Toward,
     Transform,
 };
+use super::reputation::Reputation;
 use buffers::{Buffer, BufferInfo};
 pub use pcre::PcreLimits;
 
@@ -251,6 +254,7 @@ fn build_table() -> Table {
         event::KEYWORDS,
         pcre::KEYWORDS,
         header::KEYWORDS,
+        lists::KEYWORDS,
         flow::KEYWORDS,
         state::KEYWORDS,
         threshold::KEYWORDS,
@@ -347,6 +351,17 @@ impl<'t> Arg<'t> {
     }
 }
 
+/// What the words of a rule may refer to besides the rule itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'t> {
+    pub datasets: &'t DataSets,
+    pub reputation: &'t Reputation,
+    /// The generation that is compiled.
+    pub generation: u64,
+    /// The rule's file.
+    pub file: &'t str,
+}
+
 /// What the options of one rule have said so far.
 #[derive(Debug, Default)]
 pub struct Draft<'t> {
@@ -375,6 +390,7 @@ pub struct Draft<'t> {
     /// Names of byte variables, by their number.
     pub variables: Vec<String>,
     pub pcre_limits: PcreLimits,
+    pub around: Option<Around<'t>>,
     /// Why the rule must be refused although it is well-formed.
     pub needs: Vec<(Need, Span)>,
     /// What is worth telling of a rule that loads.
@@ -405,8 +421,8 @@ impl BufferDraft {
 
 impl<'t> Draft<'t> {
     #[must_use]
-    pub fn new(pcre_limits: PcreLimits) -> Draft<'t> {
-        Draft { pcre_limits, ..Draft::default() }
+    pub fn new(pcre_limits: PcreLimits, around: Around<'t>) -> Draft<'t> {
+        Draft { pcre_limits, around: Some(around), ..Draft::default() }
     }
 
     /// The side whose packets the rule is about: as `flow` says, or as its buffers imply.

@@ -36,23 +36,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     refused("luajit", "payload", Value::Required, "file", Need::Never("rules run no scripts"), "A script decides."),
     refused("entropy", "payload", Value::Required, "options", Need::Datasets, "The entropy of the buffer."),
     refused(
-        "dataset",
-        "dataset",
-        Value::Required,
-        "set|unset|isset|isnotset,name,...",
-        Need::Datasets,
-        "The buffer is in a set.",
-    ),
-    refused("datarep", "dataset", Value::Required, "name,op,number,...", Need::Datasets, "The buffer's reputation."),
-    refused(
-        "iprep",
-        "reputation",
-        Value::Required,
-        "side,category,op,number",
-        Need::Reputation,
-        "The reputation of an address.",
-    ),
-    refused(
         "geoip",
         "ip",
         Value::Required,
