@@ -1,48 +1,50 @@
 //! One pass over a buffer finds the rules that could match in it.
 //!
 //! Each rule gives one literal that must be in the buffer for the rule to match. All literals of a group are looked for
-//! at once, in lower case: what is found only makes a rule a candidate, and the engine then evaluates it whole.
+//! at once, without regard to case: what is found only makes a rule a candidate, and the engine then evaluates it whole.
 //!
-//! Literals of four bytes or more are known by a window of four bytes. A bitmap that stays in the first-level cache says
-//! of nearly every place of a buffer that no window ends there; where it cannot, a table leads to the few literals with
-//! that window, and these are compared. The windows are chosen so that few literals share one. Shorter literals are few,
-//! and an Aho-Corasick automaton (which was the whole prefilter once, see `docs/decisions`) looks for them.
+//! A literal is known by a window of its bytes: four of them, or all where it is shorter. For each width there is a bitmap
+//! that stays in the caches and says of nearly every place of a buffer that no window begins there; where it cannot, a
+//! table leads to the few literals with that window, and these are compared. The windows of long literals are chosen so
+//! that few literals share one. `docs/decisions/0006-prefilter-by-windows.md` has what this was measured against.
 
 use std::collections::HashMap;
-
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::plan::rarity;
 
 /// Bytes of a literal that the prefilter looks for: more costs memory and finds little more.
 pub const LITERAL_BYTES_MAX: usize = 12;
-/// Bytes of the window that a longer literal is known by.
-const WINDOW_BYTES: usize = 4;
-/// The bitmap has this many bits to the power of two: 8 KiB.
-const BITMAP_LOG2: u32 = 16;
-/// Below so many short literals the faster automaton is worth its memory.
-const DENSE_LITERAL_COUNT_MAX: usize = 300;
+/// Bits of a bitmap for each window in it, to the power of two: one place in 64 is looked at in vain.
+const SPARSE_LOG2: u32 = 6;
+/// The largest bitmap has this many bits to the power of two: 32 KiB.
+const BITMAP_LOG2_MAX: u32 = 18;
+const BITMAP_LOG2_MIN: u32 = 9;
 
 /// Looks for the literals of many rules.
 #[derive(Debug, Default)]
 pub struct Prefilter {
-    windows: Windows,
-    /// The literals shorter than a window; its patterns are numbers into `short_literals`.
-    short: Option<AhoCorasick>,
-    short_literals: Box<[u32]>,
+    four: Windows<4>,
+    three: Windows<3>,
+    two: Windows<2>,
+    one: Bytes,
     /// Rules by literal, ascending.
     rules: Box<[Box<[u32]>]>,
 }
 
 impl Prefilter {
-    /// `entries` are literals in lower case and the rules that they make candidates. Gives back the rules that it could
-    /// not take.
+    /// `entries` are literals in lower case, none of them empty, and the rules that they make candidates. Gives back the
+    /// rules that it could not take.
     #[must_use]
     pub fn build(entries: &[(Vec<u8>, u32)]) -> (Prefilter, Vec<u32>) {
         let mut index: HashMap<&[u8], usize> = HashMap::new();
         let mut literals: Vec<&[u8]> = Vec::new();
         let mut rules: Vec<Vec<u32>> = Vec::new();
+        let mut refused = Vec::new();
         for (literal, rule) in entries {
+            if literal.is_empty() {
+                refused.push(*rule);
+                continue;
+            }
             let at = *index.entry(literal).or_insert_with(|| {
                 literals.push(literal);
                 rules.push(Vec::new());
@@ -52,21 +54,22 @@ impl Prefilter {
                 list.push(*rule);
             }
         }
-        let numbered = || literals.iter().enumerate().map(|(at, literal)| (u32::try_from(at).unwrap_or(0), *literal));
-        let windows = Windows::new(numbered().filter(|(_, literal)| literal.len() >= WINDOW_BYTES));
-        let (short_literals, short_texts): (Vec<u32>, Vec<&[u8]>) =
-            numbered().filter(|(_, literal)| literal.len() < WINDOW_BYTES).unzip();
-        let short = if short_texts.is_empty() { None } else { Some(automaton(&short_texts)) };
-        let mut refused = Vec::new();
-        let short = short.and_then(|built| {
-            if built.is_none() {
-                let lost = short_literals.iter().filter_map(|at| rules.get(usize::try_from(*at).ok()?));
-                refused = lost.flatten().copied().collect();
-            }
-            built
-        });
-        let rules = rules.into_iter().map(Vec::into_boxed_slice).collect();
-        (Prefilter { windows, short, short_literals: short_literals.into(), rules }, refused)
+        let prefilter = Prefilter {
+            four: Windows::new(&literals, |length| length >= 4),
+            three: Windows::new(&literals, |length| length == 3),
+            two: Windows::new(&literals, |length| length == 2),
+            one: Bytes::new(&literals),
+            rules: rules.into_iter().map(Vec::into_boxed_slice).collect(),
+        };
+        (prefilter, refused)
+    }
+
+    /// The literals, in no order that means anything.
+    pub fn literals(&self) -> impl Iterator<Item = &[u8]> {
+        let Prefilter { four, three, two, one, .. } = self;
+        let all = [&four.literals, &three.literals, &two.literals];
+        let longer = all.into_iter().flat_map(|literals| literals.iter()).map(|literal| &*literal.bytes);
+        longer.chain(one.0.iter().map(|(byte, _)| std::slice::from_ref(byte)))
     }
 
     /// How many different literals it knows; they are numbered from 0.
@@ -75,18 +78,14 @@ impl Prefilter {
         self.rules.len()
     }
 
-    /// Calls `found` with the number of each literal in `haystack`, once for each place where it stands.
+    /// Calls `found` with the number of each literal in `haystack`, at least once. Not for each place: bytes and runs of a
+    /// byte are told once, because binary protocols are full of zeros.
     #[inline]
     pub fn scan(&self, haystack: &[u8], mut found: impl FnMut(usize)) {
-        self.windows.scan(haystack, &mut found);
-        let Some(automaton) = &self.short else { return };
-        if let Ok(matches) = automaton.try_find_overlapping_iter(haystack) {
-            for literal in matches {
-                if let Some(literal) = self.short_literals.get(literal.pattern().as_usize()) {
-                    found(usize::try_from(*literal).unwrap_or(usize::MAX));
-                }
-            }
-        }
+        self.four.scan(haystack, &mut found);
+        self.three.scan(haystack, &mut found);
+        self.two.scan(haystack, &mut found);
+        self.one.scan(haystack, &mut found);
     }
 
     /// The rules of a literal, ascending.
@@ -98,63 +97,161 @@ impl Prefilter {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let lists: usize = self.rules.iter().map(|rules| rules.len() * 4 + 16).sum();
-        lists + self.windows.memory_bytes() + self.short.as_ref().map_or(0, AhoCorasick::memory_usage)
+        let windows =
+            [self.four.memory_bytes(), self.three.memory_bytes(), self.two.memory_bytes(), self.one.memory_bytes()];
+        lists + windows.iter().sum::<usize>()
     }
 }
 
-fn automaton(literals: &[&[u8]]) -> Option<AhoCorasick> {
-    let few = literals.len() <= DENSE_LITERAL_COUNT_MAX;
-    AhoCorasickBuilder::new()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        .kind(Some(if few { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA }))
-        .build(literals)
-        .ok()
+/// Literals of one byte, in lower case.
+#[derive(Debug, Default)]
+struct Bytes(Box<[(u8, u32)]>);
+
+impl Bytes {
+    fn new(literals: &[&[u8]]) -> Bytes {
+        let single = literals.iter().zip(0u32..).filter_map(|(literal, number)| match literal {
+            [byte] => Some((*byte, number)),
+            _ => None,
+        });
+        Bytes(single.collect())
+    }
+
+    #[inline]
+    fn scan(&self, haystack: &[u8], found: &mut impl FnMut(usize)) {
+        if self.0.is_empty() {
+            return;
+        }
+        let mut there = [false; 256];
+        for byte in haystack {
+            if let Some(there) = there.get_mut(usize::from(*byte)) {
+                *there = true;
+            }
+        }
+        let has = |byte: u8| there.get(usize::from(byte)).is_some_and(|there| *there);
+        for (byte, literal) in self.0.iter().filter(|(byte, _)| has(*byte) || has(byte.to_ascii_uppercase())) {
+            debug_assert!(!byte.is_ascii_uppercase());
+            found(usize::try_from(*literal).unwrap_or(usize::MAX));
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.len() * 8
+    }
 }
 
-/// Literals by one window of four bytes each.
+/// Literals by one window of `WIDTH` bytes each.
 #[derive(Debug, Default)]
-struct Windows {
-    /// A set bit: some window has this hash.
+struct Windows<const WIDTH: usize> {
+    /// A set bit: some window has this hash. Empty: there are no windows.
     bitmap: Box<[u64]>,
-    by_window: hashbrown::HashMap<u32, Vec<Windowed>>,
+    bitmap_log2: u32,
+    /// Open addressing; its length is a power of two, and at most half of it is taken.
+    slots: Box<[Slot]>,
+    /// Literals with one window stand together.
+    literals: Box<[Windowed]>,
+}
+
+/// The literals that have one window; `count` 0 is an empty slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    key: u32,
+    first: u32,
+    count: u32,
 }
 
 /// A literal known by its window.
 #[derive(Debug)]
 struct Windowed {
+    /// The first eight bytes as a number, letters without case; `mask` covers those that there are.
+    head: u64,
+    mask: u64,
     bytes: Box<[u8]>,
-    /// Where in the literal its window ends.
-    end: usize,
+    /// Where in the literal its window begins.
+    at: usize,
     literal: u32,
 }
 
-impl Windows {
-    fn new<'l>(literals: impl Iterator<Item = (u32, &'l [u8])>) -> Windows {
-        let mut by_window: hashbrown::HashMap<u32, Vec<Windowed>> = hashbrown::HashMap::new();
-        for (literal, bytes) in literals {
-            let mut best = None;
-            for (start, window) in bytes.windows(WINDOW_BYTES).enumerate() {
-                let key = window.iter().fold(0, |key, byte| push(key, *byte));
+impl Windowed {
+    fn new(bytes: &[u8], at: usize, literal: u32) -> Windowed {
+        let mut first = [0; 8];
+        let mut mask = [0; 8];
+        for ((first, mask), byte) in first.iter_mut().zip(&mut mask).zip(bytes) {
+            (*first, *mask) = (*byte, 0xff);
+        }
+        let mask = u64::from_le_bytes(mask);
+        Windowed { head: folded(first) & mask, mask, bytes: bytes.into(), at, literal }
+    }
+
+    #[inline]
+    fn stands_at(&self, haystack: &[u8], start: usize) -> bool {
+        let Some(there) = haystack.get(start..) else { return false };
+        if let Some(first) = there.first_chunk::<8>()
+            && folded(*first) & self.mask != self.head
+        {
+            return false;
+        }
+        there.get(..self.bytes.len()).is_some_and(|there| there.eq_ignore_ascii_case(&self.bytes))
+    }
+}
+
+/// Eight bytes as a number: letters lose their case, and some other bytes are taken for one another.
+#[inline]
+fn folded(bytes: [u8; 8]) -> u64 {
+    u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
+}
+
+impl<const WIDTH: usize> Windows<WIDTH> {
+    /// Takes the literals whose length `wanted` accepts; it must not accept lengths below `WIDTH`.
+    fn new(literals: &[&[u8]], wanted: impl Fn(usize) -> bool) -> Windows<WIDTH> {
+        let mut by_window: HashMap<u32, Vec<Windowed>> = HashMap::new();
+        let numbered = literals.iter().zip(0u32..).filter(|(literal, _)| wanted(literal.len()));
+        for (bytes, literal) in numbered {
+            let windows = bytes.array_windows::<WIDTH>().enumerate();
+            let best = windows.map(|(at, window)| {
+                let key = key(window);
                 let shared = by_window.get(&key).map_or(0, Vec::len);
-                let better = (shared, u32::MAX - worth(window), key, start);
-                best = Some(best.map_or(better, |best: (usize, u32, u32, usize)| best.min(better)));
+                (is_run(window), shared, u32::MAX - worth(window), key, at)
+            });
+            if let Some((_, _, _, key, at)) = best.min() {
+                by_window.entry(key).or_default().push(Windowed::new(bytes, at, literal));
             }
-            let Some((_, _, key, start)) = best else { continue };
-            let windowed = Windowed { bytes: bytes.into(), end: start + WINDOW_BYTES, literal };
-            by_window.entry(key).or_default().push(windowed);
         }
-        let mut bitmap = Vec::new();
-        if !by_window.is_empty() {
-            bitmap.resize(1 << (BITMAP_LOG2 - 6), 0u64);
+        Windows::filed(by_window)
+    }
+
+    fn filed(by_window: HashMap<u32, Vec<Windowed>>) -> Windows<WIDTH> {
+        if by_window.is_empty() {
+            return Windows::default();
         }
-        for key in by_window.keys() {
-            let (word, bit) = place(*key);
-            if let Some(word) = bitmap.get_mut(word) {
+        let slot_count = (by_window.len() * 2).next_power_of_two();
+        let bitmap_log2 = (slot_count.ilog2() + SPARSE_LOG2).clamp(BITMAP_LOG2_MIN, BITMAP_LOG2_MAX);
+        let mut windows = Windows {
+            bitmap: vec![0; 1 << (bitmap_log2 - 6)].into(),
+            bitmap_log2,
+            slots: vec![Slot::default(); slot_count].into(),
+            literals: Box::default(),
+        };
+        let mut literals = Vec::new();
+        let mut sorted: Vec<(u32, Vec<Windowed>)> = by_window.into_iter().collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        for (key, mut same) in sorted {
+            let (word, bit) = windows.place(key);
+            if let Some(word) = windows.bitmap.get_mut(word) {
                 *word |= bit;
             }
+            let slot = Slot {
+                key,
+                first: u32::try_from(literals.len()).unwrap_or(u32::MAX),
+                count: u32::try_from(same.len()).unwrap_or(u32::MAX),
+            };
+            let free = windows.probe(key).find(|at| windows.slots.get(*at).is_some_and(|slot| slot.count == 0));
+            if let Some(place) = free.and_then(|at| windows.slots.get_mut(at)) {
+                *place = slot;
+            }
+            literals.append(&mut same);
         }
-        Windows { bitmap: bitmap.into(), by_window }
+        windows.literals = literals.into();
+        windows
     }
 
     #[inline]
@@ -162,45 +259,77 @@ impl Windows {
         if self.bitmap.is_empty() {
             return;
         }
-        let mut key = 0;
-        for (at, byte) in haystack.iter().enumerate() {
-            key = push(key, *byte);
-            let (word, bit) = place(key);
+        let mut last: Option<[u8; WIDTH]> = None;
+        for (at, window) in haystack.array_windows::<WIDTH>().enumerate() {
+            let key = key(window);
+            let (word, bit) = self.place(key);
             if self.bitmap.get(word).is_some_and(|word| word & bit != 0) {
-                self.compare(key, haystack, at + 1, found);
+                // Only a run has the same window twice on end. A literal that is known by the window of a run is that
+                // run, and nothing else: it stood at the run's first place, or stands nowhere in it.
+                if last != Some(*window) {
+                    self.compare(key, haystack, at, found);
+                }
+                last = is_run(window).then_some(*window);
+            } else {
+                last = None;
             }
         }
     }
 
-    /// Tells of the literals whose window is `key` and which stand in `haystack` with the window's end at `end`.
-    fn compare(&self, key: u32, haystack: &[u8], end: usize, found: &mut impl FnMut(usize)) {
-        let Some(candidates) = self.by_window.get(&key) else { return };
-        for candidate in candidates {
-            let start = end.checked_sub(candidate.end);
-            let there = start.and_then(|start| haystack.get(start..)?.get(..candidate.bytes.len()));
-            if there.is_some_and(|there| there.eq_ignore_ascii_case(&candidate.bytes)) {
+    /// Tells of the literals whose window is `key` and which stand in `haystack` with their window at `at`.
+    fn compare(&self, key: u32, haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
+        let taken = self.probe(key).map_while(|at| self.slots.get(at).filter(|slot| slot.count > 0));
+        let Some(slot) = taken.into_iter().find(|slot| slot.key == key) else { return };
+        let (Ok(first), Ok(count)) = (usize::try_from(slot.first), usize::try_from(slot.count)) else { return };
+        for candidate in self.literals.get(first..).unwrap_or_default().iter().take(count) {
+            let start = at.checked_sub(candidate.at);
+            if start.is_some_and(|start| candidate.stands_at(haystack, start)) {
                 found(usize::try_from(candidate.literal).unwrap_or(usize::MAX));
             }
         }
     }
 
+    /// Where a window's bit stands in the bitmap.
+    #[inline]
+    fn place(&self, key: u32) -> (usize, u64) {
+        let hash = spread(key) >> (32 - self.bitmap_log2);
+        (usize::try_from(hash >> 6).unwrap_or(0), 1 << (hash & 63))
+    }
+
+    /// The slots where a window may stand, in the order in which they are tried.
+    fn probe(&self, key: u32) -> impl Iterator<Item = usize> + use<WIDTH> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let start = usize::try_from(spread(key) >> 7).unwrap_or(0);
+        (0..=mask).map(move |step| start.wrapping_add(step) & mask)
+    }
+
     fn memory_bytes(&self) -> usize {
-        let literals: usize = self.by_window.values().flatten().map(|windowed| windowed.bytes.len() + 40).sum();
-        self.bitmap.len() * 8 + self.by_window.capacity() * 32 + literals
+        let literals: usize = self.literals.iter().map(|windowed| windowed.bytes.len() + 64).sum();
+        self.bitmap.len() * 8 + self.slots.len() * 12 + literals
     }
 }
 
-/// The last four bytes in lower case, the newest lowest.
+/// Whether it is one byte again and again.
 #[inline]
-fn push(key: u32, byte: u8) -> u32 {
-    key << 8 | u32::from(byte.to_ascii_lowercase())
+fn is_run(window: &[u8]) -> bool {
+    window.windows(2).all(|pair| matches!(pair, [one, other] if one == other))
 }
 
-/// Where a window's bit stands in the bitmap. The multiplier is that of Fibonacci hashing.
+/// A window as a number. Letters lose their case, and some other bytes are taken for one another: the literals that share
+/// a key are compared in full.
 #[inline]
-fn place(key: u32) -> (usize, u64) {
-    let hash = key.wrapping_mul(0x9e37_79b1) >> (32 - BITMAP_LOG2);
-    (usize::try_from(hash >> 6).unwrap_or(0), 1 << (hash & 63))
+fn key<const WIDTH: usize>(window: &[u8; WIDTH]) -> u32 {
+    let mut bytes = [0; 4];
+    for (byte, of_window) in bytes.iter_mut().zip(window) {
+        *byte = *of_window;
+    }
+    u32::from_le_bytes(bytes) | 0x2020_2020
+}
+
+/// Fibonacci hashing: the upper bits depend on all bits of the key.
+#[inline]
+fn spread(key: u32) -> u32 {
+    key.wrapping_mul(0x9e37_79b1)
 }
 
 /// The part of a pattern that is best looked for, in lower case, and how good it is.
