@@ -12,6 +12,8 @@ pub mod detect;
 
 pub mod flow;
 
+pub mod stream;
+
 pub mod verdict;
 
 mod facts;

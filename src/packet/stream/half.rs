@@ -1,0 +1,563 @@
+//! One direction of a connection: where its bytes stand, which of them are held, and what a segment adds.
+
+use super::config::{StreamConfig, StreamPool, Urgent};
+use super::events::{StreamEvent, StreamEvents};
+use super::kept::Kept;
+use super::queue::{Queue, Refused};
+use super::{Arrival, Data, Segment};
+use crate::packet::decode::Tcp;
+
+/// A sequence number further ahead is none of this connection: no window is larger.
+const AHEAD_MAX: i64 = 1 << 30;
+/// Where no acknowledgement has ever been seen (one-sided routes), so many bytes are held for comparison: more than a
+/// sender's first flight.
+const UNANSWERED_BYTES_MAX: u64 = 32 << 10;
+/// Urgent bytes that are kept apart among the bytes that are held.
+const URGENT_COUNT_MAX: usize = 64;
+/// A filled hole whose filler is dropped again and again makes us read what waits behind it each time.
+const UNDONE_BYTES_MAX: usize = 4 << 20;
+
+/// Positions count from the first byte after the SYN, or from the first byte that we saw.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    /// Sequence number of the byte at `position`; `None` before the first segment.
+    next: Option<u32>,
+    /// What came before this has been forwarded in order, or lies behind a gap.
+    position: u64,
+    /// The receiver has everything in front of this. Beyond `position`: it has bytes that we never saw.
+    acked: u64,
+    kept: Kept,
+    /// Older bytes among `kept` that detection may still see.
+    window: usize,
+    queue: Option<Box<Queue>>,
+    /// Where the FIN stands.
+    fin: Option<u64>,
+    /// Positions of urgent bytes, ascending: forwarded, but not part of the stream.
+    urgent: Vec<u64>,
+    /// Bytes that were joined from the queue and taken back, since something was last accepted.
+    undone_bytes: usize,
+    /// The application layer has been given what stands in front of this, be it dropped since.
+    fed: u64,
+    answered: bool,
+    pub(super) depth_reached: bool,
+    pub(super) ended: bool,
+    reset: bool,
+}
+
+/// What [`Half::receive`] leaves for [`Half::settle`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Plan {
+    /// The segment belongs somewhere.
+    placed: bool,
+    /// Sequence number at the position before the segment.
+    base: Option<u32>,
+    /// Where the bytes in order end with this segment.
+    position: u64,
+    pub(super) kept_before: usize,
+    urgent_before: usize,
+    joined_from_queue: bool,
+    /// Where the segment's payload begins and ends.
+    start: u64,
+    end: u64,
+}
+
+impl Half {
+    pub(super) fn heap_bytes(&self) -> usize {
+        let queue = self.queue.as_ref().map_or(0, |queue| queue.heap_bytes() + size_of::<Queue>());
+        self.kept.heap_bytes() + queue + self.urgent.capacity() * 8
+    }
+
+    /// What the pool was asked for.
+    #[cfg(test)]
+    pub(super) fn charged_bytes(&self) -> usize {
+        self.kept.heap_bytes() + self.queue.as_ref().map_or(0, |queue| queue.heap_bytes())
+    }
+
+    #[cfg(test)]
+    pub(super) fn queue_is_empty(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    #[cfg(test)]
+    pub(super) fn queued_segments(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.segment_count())
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+
+    /// The kept bytes that end at the last one joined.
+    pub(super) fn kept(&self) -> &[u8] {
+        self.kept.as_slice()
+    }
+
+    /// How many of the bytes that `arrival` adds were given to the application layer before.
+    pub(super) fn fed_before(&self, arrival: &Arrival) -> usize {
+        let added = arrival.fresh_bytes.max(arrival.unkept) as u64;
+        let begin = arrival.plan.position.saturating_sub(added);
+        usize::try_from(self.fed.saturating_sub(begin)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// The other side acknowledges this one's bytes.
+    pub(super) fn acknowledge(&mut self, ack: u32, opens: bool, config: &StreamConfig, pool: &StreamPool) -> bool {
+        if opens && self.position == 0 && self.queue.is_none() && self.kept.len() == 0 {
+            // Of several SYNs this is the one that was answered.
+            self.next = Some(ack);
+        }
+        let Some(next) = self.next else { return false };
+        self.answered = true;
+        let mut acked = i64::from(ack.wrapping_sub(next).cast_signed());
+        if acked > AHEAD_MAX {
+            return true;
+        }
+        acked = acked.saturating_add_unsigned(self.position);
+        let acked = u64::try_from(acked).unwrap_or(0);
+        // The FIN takes a number of its own.
+        let acked = if self.fin.is_some_and(|fin| acked.checked_sub(1) == Some(fin)) { acked - 1 } else { acked };
+        if acked > self.acked {
+            self.acked = acked;
+            self.trim(config, pool);
+        }
+        self.acked > self.position
+    }
+
+    pub(super) fn receive(&mut self, segment: &Segment<'_>, config: &StreamConfig, pool: &StreamPool) -> Arrival {
+        let mut arrival = Arrival::default();
+        if self.depth_reached {
+            arrival.data = Data::of(segment.payload, Data::Unread);
+            arrival.ended = !self.ended && segment.has(Tcp::FIN);
+            return arrival;
+        }
+        let Some((base, start)) = self.locate(segment, &mut arrival.events) else {
+            arrival.data = Data::of(segment.payload, Data::Unread);
+            return arrival;
+        };
+        let end = start.saturating_add(len_of(segment.payload));
+        if self.acked > self.position {
+            self.skip_gap(start, end, &mut arrival, pool);
+        }
+        arrival.plan = Plan {
+            placed: true,
+            base: if arrival.gap.is_some() { self.next } else { base },
+            position: self.position,
+            kept_before: self.kept.len(),
+            urgent_before: self.urgent.len(),
+            joined_from_queue: false,
+            start: u64::try_from(start).unwrap_or(0),
+            end: u64::try_from(end).unwrap_or(0),
+        };
+        self.note_oddities(segment, start, end, &mut arrival.events);
+        self.note_urgent(segment, start, config, &mut arrival);
+        self.place(segment, (start, end), config, pool, &mut arrival);
+        let fin = if segment.has(Tcp::FIN) { u64::try_from(end).ok() } else { self.fin };
+        arrival.ended = !self.ended && fin.is_some_and(|fin| arrival.plan.position >= fin);
+        arrival
+    }
+
+    /// The sequence number at our position and the position of the segment's payload, `None` if it belongs nowhere.
+    fn locate(&self, segment: &Segment<'_>, events: &mut StreamEvents) -> Option<(Option<u32>, i64)> {
+        let syn = segment.has(Tcp::SYN);
+        let seq = segment.seq.wrapping_add(u32::from(syn));
+        if syn && segment.has(Tcp::FIN) {
+            events.add(StreamEvent::FinSyn);
+        }
+        if syn && !segment.payload.is_empty() {
+            events.add(StreamEvent::SynData);
+        }
+        let Some(next) = self.next else {
+            // A bare ACK may be a keep-alive, which stands one in front of what comes next.
+            let tells = syn || !segment.payload.is_empty() || segment.has(Tcp::FIN);
+            return Some((tells.then_some(seq), 0));
+        };
+        let ahead = i64::from(seq.wrapping_sub(next).cast_signed());
+        let start = ahead.saturating_add_unsigned(self.position);
+        if syn && start != 0 {
+            events.add(match segment.has(Tcp::ACK) {
+                true => StreamEvent::SynAckResendDifferent,
+                false => StreamEvent::SynResendDifferent,
+            });
+            let untouched = self.position == 0 && self.queue.is_none() && self.kept.len() == 0;
+            return untouched.then_some((Some(seq), 0));
+        }
+        (ahead <= AHEAD_MAX).then_some((Some(next), start))
+    }
+
+    /// The receiver has bytes that we never saw: goes on behind the last hole, unless this segment fills it.
+    fn skip_gap(&mut self, start: i64, end: i64, arrival: &mut Arrival, pool: &StreamPool) {
+        let position = i64::try_from(self.position).unwrap_or(i64::MAX);
+        if start <= position && position < end {
+            return;
+        }
+        let target = match &self.queue {
+            Some(queue) => queue.end_of_last_hole(self.position, self.acked),
+            None => self.acked,
+        };
+        let missing = target.saturating_sub(self.position);
+        if missing == 0 {
+            return;
+        }
+        arrival.gap = Some(missing);
+        arrival.events.add(StreamEvent::SequenceGap);
+        self.next = self.next.map(|next| next.wrapping_add(low_bits(missing)));
+        self.position = target;
+        self.kept.free(pool);
+        self.window = 0;
+        self.urgent.retain(|at| *at >= target);
+        if let Some(queue) = &mut self.queue {
+            queue.forget_before(target, pool);
+        }
+    }
+
+    fn note_oddities(&self, segment: &Segment<'_>, start: i64, end: i64, events: &mut StreamEvents) {
+        if segment.payload.is_empty() {
+            return;
+        }
+        if start < 0 {
+            events.add(StreamEvent::SegmentBeforeBase);
+        }
+        if self.fin.is_some_and(|fin| end > i64::try_from(fin).unwrap_or(i64::MAX)) {
+            events.add(StreamEvent::DataAfterFin);
+        }
+        if self.reset {
+            events.add(StreamEvent::DataAfterReset);
+        }
+    }
+
+    fn note_urgent(&mut self, segment: &Segment<'_>, start: i64, config: &StreamConfig, arrival: &mut Arrival) {
+        if !segment.has(Tcp::URG) {
+            return;
+        }
+        arrival.urgent = true;
+        if config.urgent == Urgent::Inline {
+            return;
+        }
+        // The pointer names the byte behind the urgent one, as the BSDs and Linux understand it.
+        let at = start.saturating_add(i64::from(segment.urgent.saturating_sub(1)));
+        let Ok(at) = u64::try_from(at) else { return };
+        if at < self.position || self.urgent.last().is_some_and(|last| *last >= at) {
+            return;
+        }
+        if self.urgent.len() >= URGENT_COUNT_MAX {
+            arrival.events.add(StreamEvent::UrgentLimit);
+            return;
+        }
+        self.urgent.push(at);
+    }
+
+    /// Compares what was there before, and joins or keeps aside what is new.
+    fn place(
+        &mut self,
+        segment: &Segment<'_>,
+        (start, end): (i64, i64),
+        config: &StreamConfig,
+        pool: &StreamPool,
+        arrival: &mut Arrival,
+    ) {
+        let position = i64::try_from(self.position).unwrap_or(i64::MAX);
+        let old = segment.payload.get(..offset_of(start, position.min(end))).unwrap_or_default();
+        let new = segment.payload.get(offset_of(start, position)..).unwrap_or_default();
+        if !old.is_empty() {
+            arrival.overlap = true;
+            self.compare_old(start, old, new.is_empty(), arrival);
+        }
+        if new.is_empty() && !self.continues_in_queue() {
+            if !old.is_empty() {
+                arrival.events.add(StreamEvent::Retransmission);
+                let verified = !arrival.events.has(StreamEvent::OverlapUnverified) && start >= 0;
+                arrival.data = if verified { Data::Old } else { Data::Unread };
+            }
+            return;
+        }
+        let new_start = arrival.plan.start.max(self.position);
+        if let Some(queue) = &self.queue
+            && queue.contradicts(new_start, new)
+        {
+            arrival.overlap = true;
+            arrival.conflict = true;
+            arrival.events.add(StreamEvent::OverlapDifferentData);
+        }
+        let reached = self.join(new_start, new, pool);
+        match reached {
+            Some(reached) if !new.is_empty() && arrival.plan.end > reached => {
+                arrival.plan.position = reached;
+                arrival.data = match self.refusal(new.len(), config, pool) {
+                    None => Data::Queued,
+                    Some(refused) => {
+                        arrival.refuse(refused);
+                        Data::Unread
+                    }
+                };
+            }
+            Some(reached) => {
+                arrival.data = Data::of(new, Data::Joined);
+                arrival.plan.position = reached;
+                arrival.plan.joined_from_queue = self.queue.is_some();
+            }
+            None => self.go_without_memory(new_start, new, pool, arrival),
+        }
+        arrival.fresh_bytes = self.kept.len().saturating_sub(arrival.plan.kept_before);
+    }
+
+    /// Why `more` bytes ahead of their turn cannot be held.
+    fn refusal(&self, more: usize, config: &StreamConfig, pool: &StreamPool) -> Option<Refused> {
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.heap_bytes());
+        let held = self.kept.len().saturating_add(queued).saturating_add(more);
+        let full = self.queue.as_ref().is_some_and(|queue| queue.is_full());
+        if full || held > config.held_bytes_max {
+            return Some(Refused::Limit);
+        }
+        let room = pool.bytes_max().saturating_sub(pool.bytes());
+        (u64::try_from(more).unwrap_or(u64::MAX) > room).then_some(Refused::Memcap)
+    }
+
+    fn continues_in_queue(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.join(self.position, u64::MAX, &[], |_, _| false).is_none())
+    }
+
+    /// Old bytes against those that we have. What the receiver has acknowledged it will not take again.
+    fn compare_old(&self, start: i64, old: &[u8], nothing_new: bool, arrival: &mut Arrival) {
+        let end = start.saturating_add(len_of(old));
+        // A keep-alive: the byte in front of the next, whatever it is.
+        let keep_alive = nothing_new && old.len() == 1 && end == i64::try_from(self.position).unwrap_or(i64::MAX);
+        let oldest = self.oldest_kept();
+        let acked = i64::try_from(self.acked.min(self.position)).unwrap_or(i64::MAX);
+        if start.max(acked) < end.min(oldest) {
+            arrival.events.add(StreamEvent::OverlapUnverified);
+        }
+        // Where no acknowledgement is ever seen, such a byte looks like one that the receiver may still take.
+        if keep_alive && (!self.answered || end <= acked) {
+            return;
+        }
+        let mut at = start.max(oldest);
+        while at < end {
+            // Between urgent bytes what is kept is what was sent.
+            let urgent = self.urgent.iter().map(|at| i64::try_from(*at).unwrap_or(i64::MAX)).find(|u| *u >= at);
+            let to = urgent.unwrap_or(i64::MAX).min(end);
+            let theirs = old.get(offset_of(start, at)..offset_of(start, to)).unwrap_or_default();
+            let from = self.kept_index(at);
+            let ours = self.kept.as_slice().get(from..from.saturating_add(theirs.len())).unwrap_or_default();
+            if theirs != ours {
+                arrival.events.add(StreamEvent::OverlapDifferentData);
+                // Bytes that the receiver has acknowledged are beyond harm.
+                let safe = offset_of(at, acked).min(theirs.len());
+                arrival.conflict |= theirs.get(safe..) != ours.get(safe.min(ours.len())..);
+            }
+            at = to.saturating_add(1).max(at.saturating_add(1));
+        }
+    }
+
+    /// Where the kept bytes begin.
+    fn oldest_kept(&self) -> i64 {
+        let mut oldest = i64::try_from(self.position.saturating_sub(self.kept.len() as u64)).unwrap_or(i64::MAX);
+        for at in self.urgent.iter().rev().filter(|at| **at < self.position) {
+            if i64::try_from(*at).unwrap_or(i64::MAX) >= oldest {
+                oldest -= 1;
+            }
+        }
+        oldest
+    }
+
+    /// Index in `kept` of the byte at position `at`, which is no urgent one.
+    fn kept_index(&self, at: i64) -> usize {
+        let at = u64::try_from(at).unwrap_or(0);
+        let urgent_between = self.urgent.iter().filter(|u| **u >= at && **u < self.position).count();
+        let back = usize::try_from(self.position.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.kept.len().saturating_sub(back.saturating_sub(urgent_between))
+    }
+
+    /// Appends everything that now follows without a hole. `None`: there is no memory for it.
+    fn join(&mut self, start: u64, bytes: &[u8], pool: &StreamPool) -> Option<u64> {
+        let Half { kept, urgent, queue, position, .. } = self;
+        let mut push = |at: u64, piece: &[u8]| push_without_urgent(kept, urgent, at, piece, pool);
+        match queue {
+            Some(queue) => queue.join(*position, start, bytes, push),
+            None if bytes.is_empty() || start > *position => Some(*position),
+            None => push(start, bytes).then(|| start.saturating_add(bytes.len() as u64)),
+        }
+    }
+
+    /// The pool is exhausted: the segment's own bytes are read where they stand, and nothing is held.
+    fn go_without_memory(&mut self, start: u64, new: &[u8], pool: &StreamPool, arrival: &mut Arrival) {
+        arrival.refuse(Refused::Memcap);
+        self.kept.free(pool);
+        self.window = 0;
+        self.free_queue(pool);
+        arrival.plan.kept_before = 0;
+        if start > self.position {
+            arrival.data = Data::Unread;
+            arrival.plan.position = self.position;
+        } else {
+            arrival.data = Data::JoinedUnkept;
+            arrival.plan.position = start.saturating_add(new.len() as u64);
+            arrival.unkept = new.len();
+        }
+    }
+
+    /// The verdict is known: what was forwarded is the truth, what was dropped has never been.
+    pub(super) fn settle(
+        &mut self,
+        segment: &Segment<'_>,
+        arrival: &mut Arrival,
+        accepted: bool,
+        config: &StreamConfig,
+        pool: &StreamPool,
+    ) {
+        let plan = arrival.plan;
+        if !accepted {
+            if plan.placed {
+                self.take_back(&plan, arrival.fed, pool);
+            }
+            return;
+        }
+        if plan.placed {
+            self.advance(segment, arrival, config, pool);
+        }
+        self.reset |= segment.has(Tcp::RST);
+        self.ended |= arrival.ended;
+        if config.depth_bytes > 0 && self.position >= config.depth_bytes && !self.depth_reached {
+            self.depth_reached = true;
+            arrival.depth_reached = true;
+            arrival.events.add(StreamEvent::DepthReached);
+        }
+        self.window = self.window.saturating_add(arrival.fresh_bytes).min(config.window_bytes).min(self.kept.len());
+        if self.depth_reached {
+            self.free(pool);
+        } else {
+            self.trim(config, pool);
+        }
+    }
+
+    fn take_back(&mut self, plan: &Plan, fed: bool, pool: &StreamPool) {
+        let undone = self.kept.len().saturating_sub(plan.kept_before);
+        self.kept.truncate(plan.kept_before);
+        self.urgent.truncate(plan.urgent_before);
+        if fed {
+            self.fed = self.fed.max(plan.position);
+        }
+        if self.kept.len() == 0 {
+            self.kept.free(pool);
+        }
+        if plan.joined_from_queue {
+            self.undone_bytes = self.undone_bytes.saturating_add(undone);
+            if self.undone_bytes > UNDONE_BYTES_MAX {
+                self.free_queue(pool);
+            }
+        }
+    }
+
+    fn advance(&mut self, segment: &Segment<'_>, arrival: &mut Arrival, config: &StreamConfig, pool: &StreamPool) {
+        let plan = arrival.plan;
+        let progress = plan.position.saturating_sub(self.position);
+        self.next = plan.base.or(self.next).map(|base| base.wrapping_add(low_bits(progress)));
+        self.position = plan.position;
+        self.undone_bytes = 0;
+        if progress > 0
+            && let Some(queue) = &mut self.queue
+        {
+            queue.forget_before(self.position, pool);
+            if queue.is_empty() {
+                self.queue = None;
+            }
+        }
+        if arrival.data == Data::Queued {
+            self.enqueue(segment, arrival, config, pool);
+        }
+        if segment.has(Tcp::FIN) && self.fin.is_none() {
+            self.fin = Some(plan.end);
+        }
+    }
+
+    fn enqueue(&mut self, segment: &Segment<'_>, arrival: &mut Arrival, config: &StreamConfig, pool: &StreamPool) {
+        let start = arrival.plan.start.max(self.position);
+        let skipped = usize::try_from(start.saturating_sub(arrival.plan.start)).unwrap_or(usize::MAX);
+        let bytes = segment.payload.get(skipped..).unwrap_or_default();
+        let room = config.held_bytes_max.saturating_sub(self.kept.len());
+        let queue = self.queue.get_or_insert_default();
+        if let Err(refused) = queue.insert(start, bytes, room, pool) {
+            arrival.refuse(refused);
+        }
+        if queue.is_empty() {
+            self.queue = None;
+        }
+    }
+
+    /// Holds the window and what is not acknowledged, no more.
+    fn trim(&mut self, config: &StreamConfig, pool: &StreamPool) {
+        let limit = match self.answered {
+            true => u64::MAX,
+            false => UNANSWERED_BYTES_MAX,
+        };
+        let unacked = self.position.saturating_sub(self.acked).min(limit);
+        let window = if self.ended && unacked == 0 { 0 } else { self.window };
+        let wanted = usize::try_from(unacked).unwrap_or(usize::MAX).max(window).min(config.held_bytes_max);
+        if wanted < self.kept.len() {
+            self.kept.keep_last(wanted, pool);
+        }
+        self.window = self.window.min(self.kept.len());
+        if !self.urgent.is_empty() {
+            let oldest = self.oldest_kept();
+            self.urgent.retain(|at| i64::try_from(*at).unwrap_or(i64::MAX) >= oldest);
+            if self.urgent.is_empty() {
+                self.urgent = Vec::new();
+            }
+        }
+    }
+
+    pub(super) fn forget_window(&mut self, config: &StreamConfig, pool: &StreamPool) {
+        self.window = 0;
+        self.trim(config, pool);
+    }
+
+    fn free_queue(&mut self, pool: &StreamPool) {
+        if let Some(mut queue) = self.queue.take() {
+            queue.free(pool);
+        }
+    }
+
+    pub(super) fn free(&mut self, pool: &StreamPool) {
+        self.kept.free(pool);
+        self.free_queue(pool);
+        self.window = 0;
+        self.urgent = Vec::new();
+    }
+}
+
+/// Appends `piece`, which stands at position `at`, without the urgent bytes in it.
+fn push_without_urgent(kept: &mut Kept, urgent: &[u64], at: u64, piece: &[u8], pool: &StreamPool) -> bool {
+    let mut rest = piece;
+    let mut at = at;
+    for urgent in urgent {
+        let Some(before) = urgent.checked_sub(at).and_then(|before| usize::try_from(before).ok()) else { continue };
+        let Some((in_stream, from_urgent)) = rest.split_at_checked(before) else { break };
+        let Some((_, behind)) = from_urgent.split_first() else { break };
+        if !kept.push(in_stream, pool) {
+            return false;
+        }
+        rest = behind;
+        at = urgent.saturating_add(1);
+    }
+    kept.push(rest, pool)
+}
+
+fn len_of(bytes: &[u8]) -> i64 {
+    i64::try_from(bytes.len()).unwrap_or(i64::MAX)
+}
+
+/// How far `to` lies behind `from`, at least 0.
+fn offset_of(from: i64, to: i64) -> usize {
+    usize::try_from(to.saturating_sub(from)).unwrap_or(0)
+}
+
+fn low_bits(value: u64) -> u32 {
+    let [.., a, b, c, d] = value.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
