@@ -27,48 +27,92 @@ fn shipped_rules() -> Arc<RuleSet> {
     compiled.set
 }
 
-fn tcp_connection() -> (Vec<Vec<u8>>, Conntrack) {
-    let (client, server) = ([192, 168, 1, 10], [10, 0, 0, 1]);
+const CLIENT: [u8; 4] = [192, 168, 1, 10];
+const SERVER: [u8; 4] = [10, 0, 0, 1];
+
+fn established() -> Conntrack {
+    let orig = Tuple { src: CLIENT.into(), dst: SERVER.into(), protocol: 6, src_port: 40_000, dst_port: 80 };
+    let mut entry = Conntrack::of_tuples(0, orig, orig.inverted());
+    entry.id = ConntrackId(1);
+    entry.status = CtStatus(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY | CtStatus::ASSURED);
+    entry.tcp =
+        Some(TcpTrack { state: TcpState::Established, wscale_orig: 7, wscale_reply: 7, flags_orig: 0, flags_reply: 0 });
+    entry
+}
+
+fn segment(seq: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let builder = PacketBuilder::ipv4(CLIENT, SERVER, 64).tcp(40_000, 80, seq, 65_000).ack(seq);
+    builder.write(&mut bytes, payload).unwrap();
+    bytes
+}
+
+/// Both directions send the same segments, and each acknowledges what the other has sent.
+struct Bench {
+    rules: Arc<RuleSet>,
+    flows: FlowShards,
+    shared: SharedDetectState,
+    path: Path,
+    events: Events,
+    entry: Conntrack,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            rules: shipped_rules(),
+            flows: FlowShards::new(1000),
+            shared: SharedDetectState::default(),
+            path: Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default()),
+            events: Events::new(),
+            entry: established(),
+        }
+    }
+
+    fn judge(&mut self, clock: u64, packets: &[Vec<u8>]) {
+        let world = World { rules: &self.rules, flows: &self.flows, shared: &self.shared };
+        for bytes in packets {
+            for info in [CtInfo::Established, CtInfo::EstablishedReply] {
+                let mut packet = Ingress::bare(bytes, 0x0800);
+                packet.conntrack = Some(Tracked { entry: &self.entry, info });
+                let now = Timestamp::from_micros(clock);
+                let verdict = self.path.inspect(world, &packet, now, &mut self.events);
+                assert_eq!(verdict, Verdict::ACCEPT);
+            }
+        }
+    }
+}
+
+#[test]
+fn accepted_packets_of_a_known_flow_cost_no_allocation() {
     let payloads: [&[u8]; 4] = [
         b"GET /index.html HTTP/1.1\r\nHost: example.org\r\nUser-Agent: curl/8.0\r\n\r\n",
         &[0x16; 1400],
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     ];
+    let mut seq = 1;
     let packets = payloads.map(|payload| {
-        let mut bytes = Vec::new();
-        PacketBuilder::ipv4(client, server, 64).tcp(40_000, 80, 1, 65_000).ack(1).write(&mut bytes, payload).unwrap();
-        bytes
+        let packet = segment(seq, payload);
+        seq += payload.len() as u32;
+        packet
     });
-    let orig = Tuple { src: client.into(), dst: server.into(), protocol: 6, src_port: 40_000, dst_port: 80 };
-    let mut entry = Conntrack::of_tuples(0, orig, orig.inverted());
-    entry.id = ConntrackId(1);
-    entry.status = CtStatus(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY | CtStatus::ASSURED);
-    entry.tcp =
-        Some(TcpTrack { state: TcpState::Established, wscale_orig: 7, wscale_reply: 7, flags_orig: 0, flags_reply: 0 });
-    (packets.to_vec(), entry)
+    let mut bench = Bench::new();
+    bench.judge(1, &packets);
+    bench.judge(1, &packets);
+    let counted = allocation_counter::measure(|| (2..1000).for_each(|clock| bench.judge(clock, &packets)));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(bench.events.is_empty());
 }
 
 #[test]
-fn accepted_packets_of_a_known_flow_cost_no_allocation() {
-    let rules = shipped_rules();
-    let (flows, shared) = (FlowShards::new(1000), SharedDetectState::default());
-    let world = World { rules: &rules, flows: &flows, shared: &shared };
-    let mut path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default());
-    let mut events = Events::new();
-    let (packets, entry) = tcp_connection();
-    let mut round = |clock: u64| {
-        for bytes in &packets {
-            for info in [CtInfo::Established, CtInfo::EstablishedReply] {
-                let mut packet = Ingress::bare(bytes, 0x0800);
-                packet.conntrack = Some(Tracked { entry: &entry, info });
-                let verdict = path.inspect(world, &packet, Timestamp::from_micros(clock), &mut events);
-                assert_eq!(verdict, Verdict::ACCEPT);
-            }
-        }
-    };
-    round(1);
-    let counted = allocation_counter::measure(|| (2..1000).for_each(&mut round));
+fn a_stream_that_flows_costs_no_allocation() {
+    let packets: Vec<_> = (0..600).map(|nth| segment(1 + nth * 1400, &[0x16; 1400])).collect();
+    let (first, rest) = packets.split_at(100);
+    let mut bench = Bench::new();
+    bench.judge(1, first);
+    let counted = allocation_counter::measure(|| bench.judge(2, rest));
     assert_eq!(counted.count_total, 0, "{counted:?}");
-    assert!(events.is_empty());
+    let streams = bench.path.stream_counters();
+    assert_eq!((streams.sessions, streams.overlap, streams.reassembly_gap), (1, 0, 0));
 }

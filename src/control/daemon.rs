@@ -164,6 +164,7 @@ impl Daemon {
             started: Instant::now(),
             queues: watches.clone(),
             flows: Arc::clone(&shared.flows),
+            streams: gate::stream_pool_of(&config),
             listener: Arc::clone(&counters),
             sink: sink.clone(),
             gate_installed: table.is_some(),
@@ -188,6 +189,7 @@ impl Daemon {
             helpers.push(control.serve(Arc::clone(&stop), handler)?);
         }
 
+        let pool = Arc::clone(&statistics.streams);
         let mut workers = Vec::with_capacity(queues.len());
         for ((queue, _), watch) in queues.into_iter().zip(&watches) {
             let tracking = match &mirror {
@@ -204,7 +206,8 @@ impl Daemon {
                     config.fate.mask,
                     gate::copies_of(&config),
                     AppConfig::default(),
-                ),
+                )
+                .following(config.stream.config, Arc::clone(&pool)),
                 answers: AnswerMaker::new(config.nfq.mode, config.nfq.bypass, config.fate.mask),
                 tracking,
                 shared: shared.clone(),

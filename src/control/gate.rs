@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use super::config::{Config, GateHook, OnTrouble};
 use crate::kernel::nft::{self, GateTable, Hook, Installed, QueueMode, Queues};
 use crate::output::spec::Wanted;
+use crate::packet::stream::StreamPool;
 use crate::packet::tell::Copies;
 use crate::packet::verdict::{self, Policy};
 
@@ -45,9 +46,18 @@ pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
         untracked: choice(config.policy.untracked),
         decode_error: choice(config.policy.decode_error),
         flow_memcap: choice(config.policy.flow_memcap),
+        stream_overlap: choice(config.stream.overlap),
+        stream_memcap: choice(config.stream.memcap_policy),
+        stream_urgent: choice(config.stream.urgent),
         kernel_rejects: table_is_ours,
         passive: false,
     }
+}
+
+/// The memory that all threads' streams share.
+#[must_use]
+pub fn stream_pool_of(config: &Config) -> Arc<StreamPool> {
+    Arc::new(StreamPool::new(config.stream.memcap_bytes as u64))
 }
 
 /// What an already installed table has counted: it outlives us, and what it counted before us is not ours to explain.

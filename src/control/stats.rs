@@ -11,11 +11,12 @@ use crate::kernel::nft;
 use crate::kernel::queue::proc::{self, KernelCounters};
 use crate::output::eve::stats::{
     CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, LedgerStats, QueueStats,
-    StatsSnapshot, UninspectedStats,
+    StatsSnapshot, StreamStats, TcpStats, UninspectedStats,
 };
 use crate::output::sink::Sink;
 use crate::packet::counters::PathCounters;
 use crate::packet::flow::shards::FlowShards;
+use crate::packet::stream::{StreamCounters, StreamPool};
 use crate::packet::verdict::Reason;
 
 /// A queue and the counters that its worker publishes.
@@ -31,6 +32,8 @@ pub struct Statistics {
     pub started: Instant,
     pub queues: Vec<QueueWatch>,
     pub flows: Arc<FlowShards>,
+    /// What all streams hold.
+    pub streams: Arc<StreamPool>,
     pub listener: Arc<ListenerCounters>,
     pub sink: Sink,
     /// Our table counts what is offered. `None` when somebody else's rules feed us.
@@ -49,6 +52,7 @@ impl Statistics {
         for watch in &self.queues {
             let counters = watch.published.read();
             sum.path.add(&counters.path);
+            sum.stream.add(&counters.stream);
             sum.queue.packets = sum.queue.packets.saturating_add(counters.queue.packets);
             sum.queue.overruns = sum.queue.overruns.saturating_add(counters.queue.overruns);
             sum.panics = sum.panics.saturating_add(counters.panics);
@@ -64,6 +68,7 @@ impl Statistics {
             kernel_drops: queues.iter().map(|queue| queue.kernel_drops.saturating_add(queue.user_drops)).sum(),
             errors: sum.queue.overruns.saturating_add(sum.panics),
         };
+        add_streams(&mut stats, &sum.stream, &self.streams);
         stats.flow.active = self.flows.count() as u64;
         if let Some(counters) = counters {
             stats.flow_bypassed.pkts = counters.fate_passed.packets;
@@ -133,6 +138,27 @@ pub fn of_path(path: &PathCounters) -> StatsSnapshot {
         },
         ..StatsSnapshot::default()
     }
+}
+
+/// What streams have seen and hold.
+pub fn add_streams(stats: &mut StatsSnapshot, stream: &StreamCounters, pool: &StreamPool) {
+    stats.streams = StreamStats { out_of_order: stream.queued, overlap_unverified: stream.overlap_unverified };
+    stats.tcp = TcpStats {
+        sessions: stream.sessions,
+        syn: stream.syn,
+        synack: stream.synack,
+        rst: stream.rst,
+        midstream_pickups: stream.midstream_pickups,
+        ack_unseen_data: stream.ack_unseen_data,
+        segment_memcap_drop: stream.segment_memcap_drop,
+        stream_depth_reached: stream.stream_depth_reached,
+        reassembly_gap: stream.reassembly_gap,
+        overlap: stream.overlap,
+        overlap_diff_data: stream.overlap_diff_data,
+        insert_data_normal_fail: stream.insert_data_normal_fail,
+        urgent_oob_data: stream.urgent_oob_data,
+        reassembly_memuse: pool.bytes(),
+    };
 }
 
 fn queue_stats(number: u16, counters: &WorkerCounters, kernel: &KernelCounters) -> QueueStats {

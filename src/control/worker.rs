@@ -17,6 +17,7 @@ use crate::packet::event::Events;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::ingress::Timestamp;
 use crate::packet::path::{Path, World};
+use crate::packet::stream::StreamCounters;
 use crate::rules::ruleset::RuleSet;
 
 /// How long a receive waits before the worker looks at its orders.
@@ -58,6 +59,7 @@ pub struct Shared {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkerCounters {
     pub path: PathCounters,
+    pub stream: StreamCounters,
     pub queue: QueueCounters,
     /// Batches that ended in a bug of ours; their packets were accepted.
     pub panics: u64,
@@ -147,8 +149,8 @@ impl Worker {
     }
 
     fn publish(&self) {
-        let path = *self.path.counters();
-        self.published.write(WorkerCounters { path, queue: *self.queue.counters(), panics: self.panics });
+        let (path, stream) = (*self.path.counters(), *self.path.stream_counters());
+        self.published.write(WorkerCounters { path, stream, queue: *self.queue.counters(), panics: self.panics });
     }
 }
 

@@ -14,6 +14,8 @@ pub mod flow;
 
 pub mod stream;
 
+mod followed;
+
 pub mod verdict;
 
 mod facts;

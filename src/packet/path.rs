@@ -3,18 +3,23 @@
 //! Every stage is one call here. A packet is decoded, finds its flow by conntrack identity, meets the flow's fate if that
 //! is settled, is judged by the rules, and leaves as a verdict. Nothing here allocates unless something happened.
 
+use std::sync::Arc;
+
 use super::app::{AppConfig, AppCounters, ParseContext};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
-use super::decode::{self, Headers, Transport, protocol};
-use super::detect::{self, DetectThread, FlowView, Ruling, SharedDetectState};
+use super::decode::{self, Headers, Tcp, Transport, protocol};
+use super::detect::{self, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
 use super::flow::Flow;
 use super::flow::shards::FlowShards;
 use super::flow::table::Attach;
+use super::followed::Followed;
 use super::ingress::{Ingress, Timestamp, Tracked};
+use super::stream::{Segment, StreamConfig, StreamCounters, StreamPool, Streams};
 use super::tell::{self, Copies, Moment};
 use super::verdict::{self, Action, Policy, Verdict};
+use crate::rules::plan::Toward;
 use crate::rules::ruleset::RuleSet;
 
 /// What all workers share while a batch is judged.
@@ -34,6 +39,9 @@ pub struct Path {
     counters: PathCounters,
     app: AppConfig,
     app_counters: AppCounters,
+    stream: StreamConfig,
+    stream_pool: Arc<StreamPool>,
+    stream_counters: StreamCounters,
 }
 
 impl Path {
@@ -47,7 +55,23 @@ impl Path {
             counters: PathCounters::default(),
             app,
             app_counters: AppCounters::default(),
+            stream: StreamConfig::default(),
+            stream_pool: Arc::default(),
+            stream_counters: StreamCounters::default(),
         }
+    }
+
+    /// How streams are followed, and whose memory they take.
+    #[must_use]
+    pub fn following(mut self, stream: StreamConfig, pool: Arc<StreamPool>) -> Path {
+        self.stream = stream;
+        self.stream_pool = pool;
+        self
+    }
+
+    #[must_use]
+    pub fn stream_counters(&self) -> &StreamCounters {
+        &self.stream_counters
     }
 
     #[must_use]
@@ -92,7 +116,7 @@ impl Path {
         if !oddities.is_empty() {
             self.detect.begin(oddities);
             let moment = Moment { packet, headers: &Headers::UNKNOWN, now };
-            let _ = self.detect_layer(world, moment, None, events);
+            let _ = self.detect_layer(world, moment, None, None, events);
         }
     }
 
@@ -157,18 +181,87 @@ impl Path {
         tracked: Tracked<'_>,
         events: &mut Events,
     ) -> Verdict {
-        self.advance_app(flow, tracked, moment);
-        let verdict = self.apply_rules(world, moment, Some((flow, tracked)), events);
+        let mut followed = self.follow(flow, tracked, moment);
+        self.advance_app(flow, tracked, moment, followed.as_mut());
+        let by_rules = self.apply_rules(world, moment, Some((flow, tracked)), followed.as_ref(), events);
+        let verdict = match &mut followed {
+            Some(followed) => self.settle_stream(by_rules, flow, tracked, moment, followed, events),
+            None => by_rules,
+        };
         if let Some(app) = &mut flow.app {
             tell::due_records(app, flow.id, tracked, moment, events);
+        }
+        self.forget_what_is_over(flow);
+        verdict
+    }
+
+    /// Puts a TCP segment in its place in the connection's streams.
+    fn follow<'p>(&mut self, flow: &mut Flow, tracked: Tracked<'_>, moment: Moment<'_, 'p>) -> Option<Followed<'p>> {
+        let tcp = moment.headers.tcp()?;
+        if flow.midstream && !self.stream.midstream {
+            return None;
+        }
+        if flow.stream.is_none() {
+            self.stream_counters.sessions += 1;
+            self.stream_counters.midstream_pickups += u64::from(!tcp.has(Tcp::SYN));
+        }
+        let streams = flow.stream.get_or_insert_with(|| Box::new(Streams::new(Arc::clone(&self.stream_pool))));
+        let segment = Segment::of(tcp, moment.headers.payload, tracked.info.direction().toward());
+        let arrival = streams.arrive(&segment, &self.stream);
+        self.detect.note(detect::events::of_stream(arrival.events));
+        let by_stream = self.policy.stream(&arrival);
+        Some(Followed { segment, arrival, by_stream })
+    }
+
+    /// The rules have judged: what the stream itself asks for, and what is true from now on.
+    fn settle_stream(
+        &mut self,
+        by_rules: Verdict,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        followed: &mut Followed<'_>,
+        events: &mut Events,
+    ) -> Verdict {
+        let mut verdict = by_rules;
+        if by_rules.action == Action::Accept && followed.by_stream.action != Action::Accept {
+            verdict = followed.by_stream;
+            events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
+        }
+        let Some(streams) = &mut flow.stream else { return verdict };
+        let Followed { segment, arrival, .. } = followed;
+        streams.settle(segment, arrival, verdict.action == Action::Accept, &self.stream);
+        self.stream_counters.count(segment, arrival);
+        let news = streams.to_tell(arrival.events);
+        let beyond = streams.is_beyond_depth();
+        tell::stream_events(news, flow, tracked, moment, events);
+        if beyond && self.stream.bypass && verdict == Verdict::ACCEPT {
+            verdict = self.policy.beyond_depth();
+            flow.fate = verdict.fate.unwrap_or(flow.fate);
         }
         verdict
     }
 
+    /// Between two transactions no rule waits for the rest of anything.
+    fn forget_what_is_over(&mut self, flow: &mut Flow) {
+        let over = flow.app.as_mut().and_then(|app| app.view()).is_some_and(|view| view.count() == 0);
+        if over && let Some(streams) = &mut flow.stream {
+            streams.forget_window(Toward::Server, &self.stream);
+            streams.forget_window(Toward::Client, &self.stream);
+            flow.detect.forget_streams();
+        }
+    }
+
     /// Gives the application layer what this packet adds.
-    fn advance_app(&mut self, flow: &mut Flow, tracked: Tracked<'_>, moment: Moment<'_, '_>) {
+    fn advance_app(
+        &mut self,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        followed: Option<&mut Followed<'_>>,
+    ) {
         let payload = moment.headers.payload;
-        if payload.is_empty() || self.app.enabled.is_empty() {
+        if self.app.enabled.is_empty() || payload.is_empty() && followed.is_none() {
             return;
         }
         let toward = tracked.info.direction().toward();
@@ -180,12 +273,13 @@ impl Path {
             limits: &self.app.limits,
             hashes: self.app.hashes,
         };
-        let app = flow.app.get_or_insert_default();
-        match moment.headers.transport {
-            Transport::Tcp(_) => {
-                app.receive_stream(toward, payload, &context, self.app.enabled, &mut self.app_counters)
+        match (moment.headers.transport, followed) {
+            (Transport::Tcp(_), Some(followed)) => {
+                let Some(streams) = &flow.stream else { return };
+                followed.feed(streams, &mut flow.app, &context, self.app.enabled, &mut self.app_counters);
             }
-            Transport::Udp(_) => {
+            (Transport::Udp(_), _) => {
+                let app = flow.app.get_or_insert_default();
                 app.receive_datagram(toward, payload, &context, self.app.enabled, &mut self.app_counters);
             }
             _ => {}
@@ -204,11 +298,13 @@ impl Path {
     fn enforce(
         &mut self,
         fate: Fate,
-        flow: &Flow,
+        flow: &mut Flow,
         tracked: Tracked<'_>,
         moment: Moment<'_, '_>,
         events: &mut Events,
     ) -> Verdict {
+        // What the kernel finishes without us needs no streams; if they are wanted again they begin anew.
+        flow.stream = None;
         let verdict = self.policy.settled(fate, self.fate_mask.decode_for(tracked.entry.mark, flow.generation));
         self.counters.fates_repeated += u64::from(verdict.fate.is_some());
         events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
@@ -228,7 +324,7 @@ impl Path {
         let known = world.flows.lock(&key).get(&key).map(|flow| flow.fate).unwrap_or_default();
         let marked = self.fate_mask.decode_for(tracked.entry.mark, world.rules.generation());
         match if known == Fate::Inspect { marked } else { known } {
-            Fate::Inspect => self.apply_rules(world, moment, None, events),
+            Fate::Inspect => self.apply_rules(world, moment, None, None, events),
             fate => {
                 let verdict = self.policy.related(fate);
                 events.extend(tell::policy_drop(verdict, moment, None));
@@ -262,7 +358,7 @@ impl Path {
         policy: Verdict,
         events: &mut Events,
     ) -> Verdict {
-        let by_rules = self.apply_rules(world, moment, None, events);
+        let by_rules = self.apply_rules(world, moment, None, None, events);
         if by_rules.action != Action::Accept {
             return by_rules;
         }
@@ -276,16 +372,18 @@ impl Path {
         world: World<'_>,
         moment: Moment<'_, '_>,
         mut flow: Option<(&mut Flow, Tracked<'_>)>,
+        followed: Option<&Followed<'_>>,
         events: &mut Events,
     ) -> Verdict {
-        let mut ruling = self.detect_layer(world, moment, flow.as_mut().map(|(flow, on)| (&mut **flow, *on)), events);
+        let of = flow.as_mut().map(|(flow, on)| (&mut **flow, *on));
+        let mut ruling = self.detect_layer(world, moment, of, followed, events);
         let mut next = moment.headers.inner();
         for _ in 1..decode::LAYER_COUNT_MAX {
             let Some(layer) = next else { break };
             self.detect.begin(detect::events::of(layer.anomalies));
             let headers = layer.headers.unwrap_or(Headers::UNKNOWN);
             let inner = Moment { headers: &headers, ..moment };
-            ruling = verdict::strictest(ruling, self.detect_layer(world, inner, None, events));
+            ruling = verdict::strictest(ruling, self.detect_layer(world, inner, None, None, events));
             next = headers.inner();
         }
 
@@ -304,6 +402,7 @@ impl Path {
         world: World<'_>,
         moment: Moment<'_, '_>,
         flow: Option<(&mut Flow, Tracked<'_>)>,
+        followed: Option<&Followed<'_>>,
         events: &mut Events,
     ) -> Ruling {
         let Moment { packet, headers, now } = moment;
@@ -319,7 +418,8 @@ impl Path {
                 app_failed: flow.app.as_ref().is_some_and(|app| app.has_failed()),
                 app: flow.app.as_mut().and_then(|app| app.view()),
                 state: &mut flow.detect,
-                stream: None,
+                stream: followed.zip(flow.stream.as_deref()).and_then(|(followed, streams)| followed.view(streams)),
+                payload: followed.map_or(PayloadPlace::Alone, Followed::payload_place),
             }),
             _ => None,
         };
@@ -358,3 +458,7 @@ fn is_tracked_protocol(headers: &Headers<'_>) -> bool {
 #[cfg(test)]
 #[path = "path_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "path_stream_tests.rs"]
+mod stream_tests;

@@ -24,7 +24,7 @@ alert tcp any any -> any any (msg:"look"; content:"look"; sid:4;)
 drop icmp any any -> any any (msg:"bad ping"; itype:8; content:"bad"; sid:5;)
 "#;
 
-fn rule_set(text: &str, generation: u64) -> Arc<RuleSet> {
+pub(super) fn rule_set(text: &str, generation: u64) -> Arc<RuleSet> {
     let context = Context { vars: Vars::standard(), ..Context::default() };
     let options = Options { generation, ..Options::default() };
     let compiled = rules::compile(&[Source::new("test.rules", text)], &context, &options);
@@ -43,7 +43,7 @@ fn tcp(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn entry(status: u32) -> Conntrack {
+pub(super) fn entry(status: u32) -> Conntrack {
     let orig = Tuple {
         src: Ipv4Addr::from(CLIENT).into(),
         dst: Ipv4Addr::from(SERVER).into(),
@@ -57,17 +57,17 @@ fn entry(status: u32) -> Conntrack {
     entry
 }
 
-struct Bench {
-    path: Path,
+pub(super) struct Bench {
+    pub path: Path,
     flows: FlowShards,
     shared: SharedDetectState,
-    rules: Arc<RuleSet>,
+    pub rules: Arc<RuleSet>,
     events: Events,
     clock: u64,
 }
 
 impl Bench {
-    fn new(policy: Policy) -> Bench {
+    pub fn new(policy: Policy) -> Bench {
         Bench {
             path: Path::new(policy, FateMask::default(), Copies::default(), AppConfig::default()),
             flows: FlowShards::new(1000),
@@ -82,7 +82,7 @@ impl Bench {
         Bench::new(Policy::default())
     }
 
-    fn judge(&mut self, bytes: &[u8], entry: Option<(&Conntrack, CtInfo)>) -> Verdict {
+    pub fn judge(&mut self, bytes: &[u8], entry: Option<(&Conntrack, CtInfo)>) -> Verdict {
         self.clock += 1000;
         let mut packet = Ingress::bare(bytes, IPV4);
         packet.conntrack = entry.map(|(entry, info)| Tracked { entry, info });
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     /// What was told since the last call: `alert:sid`, `drop:reason`, `flow`.
-    fn told(&mut self) -> Vec<String> {
+    pub fn told(&mut self) -> Vec<String> {
         let tell = |event: Event| match event {
             Event::Alert(alert) => format!("alert:{}{}", alert.rule.sid, if alert.blocked { ":blocked" } else { "" }),
             Event::Drop(drop) => format!("drop:{}", drop.reason.as_str()),

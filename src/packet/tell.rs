@@ -7,12 +7,13 @@ use super::conntrack::{Conntrack, CtStatus, TcpState};
 use super::decode::Headers;
 use super::detect::Outcome;
 use super::event::{
-    AlertEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState, FlowSummary,
-    PacketFacts, TaggedEvent, TcpFlowFacts,
+    AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState,
+    FlowSummary, PacketFacts, TaggedEvent, TcpFlowFacts,
 };
 use super::facts;
 use super::flow::Flow;
 use super::ingress::{Ingress, Timestamp, Tracked};
+use super::stream::events::StreamEvents;
 use super::verdict::{Action, Verdict};
 use crate::rules::ruleset::RuleSet;
 
@@ -138,6 +139,25 @@ fn transactions(app: &mut AppLayer, ended: bool, packet: impl Fn(()) -> PacketFa
     app.settle(ended, &mut |app_proto, tx_id, record| {
         events.push(Event::App(Box::new(AppEvent { packet: packet(()), app_proto, tx_id, record })));
     });
+}
+
+/// Oddities of a connection's streams.
+pub fn stream_events(
+    news: StreamEvents,
+    flow: &Flow,
+    tracked: Tracked<'_>,
+    moment: Moment<'_, '_>,
+    events: &mut Events,
+) {
+    for event in news.iter().filter(|event| event.is_told()) {
+        events.push(Event::Anomaly(Box::new(AnomalyEvent {
+            timestamp: moment.now,
+            packet: Some(packet_facts(moment, Some((flow, tracked)))),
+            kind: "stream",
+            event: event.name(),
+            count: 0,
+        })));
+    }
 }
 
 fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> Event {

@@ -2,6 +2,7 @@
 
 use super::conntrack::Fate;
 use super::detect::{Decision, Ruling};
+use super::stream::Arrival;
 
 /// Why a packet was dropped: the EVE `drop.reason`, the counter and the metric label are all this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,10 +21,16 @@ pub enum Reason {
     DecodeError,
     /// `policy.flow-memcap: drop` met a full flow table.
     FlowMemcap,
+    /// `stream.overlap: drop` met a segment that contradicts bytes that were forwarded before it.
+    StreamOverlap,
+    /// `stream.reassembly.memcap-policy: drop` met a segment for which there is no memory.
+    StreamMemcap,
+    /// `stream.reassembly.urgent.policy: drop` met a segment that points at urgent data.
+    StreamUrgent,
 }
 
 impl Reason {
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 10;
     pub const ALL: [Reason; Reason::COUNT] = [
         Reason::Rules,
         Reason::Threshold,
@@ -32,6 +39,9 @@ impl Reason {
         Reason::Untracked,
         Reason::DecodeError,
         Reason::FlowMemcap,
+        Reason::StreamOverlap,
+        Reason::StreamMemcap,
+        Reason::StreamUrgent,
     ];
 
     /// EVE `drop.reason`. Suricata's words where it has them.
@@ -45,6 +55,9 @@ impl Reason {
             Reason::Untracked => "untracked",
             Reason::DecodeError => "decode error",
             Reason::FlowMemcap => "flow memcap",
+            Reason::StreamOverlap => "stream overlap",
+            Reason::StreamMemcap => "stream memcap",
+            Reason::StreamUrgent => "stream urgent",
         }
     }
 
@@ -59,6 +72,9 @@ impl Reason {
             Reason::Untracked => "untracked",
             Reason::DecodeError => "decode_error",
             Reason::FlowMemcap => "flow_memcap",
+            Reason::StreamOverlap => "stream_overlap",
+            Reason::StreamMemcap => "stream_memcap",
+            Reason::StreamUrgent => "stream_urgent",
         }
     }
 }
@@ -90,13 +106,17 @@ impl Action {
     }
 }
 
-/// What the user wants done with packets that cannot be judged by rules. Nothing here drops by default.
+/// What the user wants done with packets that cannot be judged by rules. Nothing here drops unless the configuration says
+/// so; its one default that does is `stream.overlap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     pub invalid: OnTrouble,
     pub untracked: OnTrouble,
     pub decode_error: OnTrouble,
     pub flow_memcap: OnTrouble,
+    pub stream_overlap: OnTrouble,
+    pub stream_memcap: OnTrouble,
+    pub stream_urgent: OnTrouble,
     /// The table behind the queue answers a repeated packet of a rejected flow: it is ours, and installed.
     pub kernel_rejects: bool,
     /// Look only: rules alert, nothing is dropped, no fate is written (replay without `--ips`).
@@ -176,6 +196,22 @@ impl Policy {
 
     pub fn flow_table_full(&self) -> Verdict {
         on_trouble(self.flow_memcap, Reason::FlowMemcap)
+    }
+
+    /// What a segment's place in its stream asks for, whatever the rules say.
+    pub fn stream(&self, arrival: &Arrival) -> Verdict {
+        let trouble = [
+            (arrival.conflict, self.stream_overlap, Reason::StreamOverlap),
+            (arrival.memcap || arrival.limit, self.stream_memcap, Reason::StreamMemcap),
+            (arrival.urgent, self.stream_urgent, Reason::StreamUrgent),
+        ];
+        let met = trouble.into_iter().find(|(met, choice, _)| *met && *choice == OnTrouble::Drop && !self.passive);
+        met.map_or(Verdict::ACCEPT, |(_, choice, reason)| on_trouble(choice, reason))
+    }
+
+    /// The connection's streams are not followed any further.
+    pub fn beyond_depth(&self) -> Verdict {
+        if self.passive { Verdict::ACCEPT } else { Verdict::PASS }
     }
 
     /// conntrack tracks this protocol and yet gave the packet no entry: INVALID, or the admin said `notrack`.

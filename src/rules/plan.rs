@@ -57,10 +57,9 @@ impl Rule {
         (self.header.app.is_empty() || self.header.app.contains(protocol)) && self.buffers.iter().all(fills)
     }
 
-    /// Whether Suricata would let `drop` and `pass` decide about the whole flow: rules of addresses alone, and those that
-    /// look at the stream. The others decide about the packet that they matched.
+    /// Its contents are looked for in the joined bytes of a TCP stream, unless something it asks is about one packet.
     #[must_use]
-    pub fn decides_flow(&self) -> bool {
+    pub fn looks_at_stream(&self) -> bool {
         let tcp = matches!(
             self.header.protocol,
             HeaderProtocol::Tcp
@@ -69,7 +68,14 @@ impl Rule {
                 | HeaderProtocol::Ipv4
                 | HeaderProtocol::Ipv6
         );
-        let stream = tcp && self.packet.is_empty() && self.flow.stream != Some(false) && !self.buffers.is_empty();
+        tcp && self.packet.is_empty() && self.flow.stream != Some(false)
+    }
+
+    /// Whether Suricata would let `drop` and `pass` decide about the whole flow: rules of addresses alone, and those that
+    /// look at the stream. The others decide about the packet that they matched.
+    #[must_use]
+    pub fn decides_flow(&self) -> bool {
+        let stream = self.looks_at_stream() && !self.buffers.is_empty();
         self.ip_only || stream || self.on_transactions || !self.header.app.is_empty()
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tidegate::packet::conntrack::Direction;
 use tidegate::packet::decode::{Headers, Ip, Tcp, Transport, Udp};
-use tidegate::packet::detect::{Decision, DetectThread, FlowDetectState, FlowView, SharedDetectState};
+use tidegate::packet::detect::{Decision, DetectThread, FlowDetectState, FlowView, PayloadPlace, SharedDetectState};
 use tidegate::packet::flow::measure::Measured;
 use tidegate::packet::ingress::{Ingress, Timestamp};
 use tidegate::rules::{Options, RuleSet, Source, compile};
@@ -35,6 +35,7 @@ impl Gate {
             app: None,
             app_failed: false,
             stream: None,
+            payload: PayloadPlace::Alone,
         };
         let ingress = Ingress::bare(&[], 0x0800);
         let now = Timestamp::from_micros(self.now);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -64,8 +65,10 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     log_options.pcap_filename = Some(args.capture.display().to_string());
     let (sink, log) = Sink::start(log_options)?;
 
+    let pool = gate::stream_pool_of(&config);
+    let path = Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config), AppConfig::default());
     let mut judge = Judge {
-        path: Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config), AppConfig::default()),
+        path: path.following(config.stream.config, Arc::clone(&pool)),
         rules: &fresh.set,
         flows: FlowShards::new(config.flow.count_max),
         shared: SharedDetectState::default(),
@@ -82,6 +85,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
 
     let counters = *judge.path.counters();
     let mut stats = stats::of_path(&counters);
+    stats::add_streams(&mut stats, judge.path.stream_counters(), &pool);
     stats.timestamp = summary.last.unwrap_or_default();
     stats.detect.engines = vec![fresh.engine];
     sink.stats(stats);

@@ -132,6 +132,39 @@ pub const KEYS: &[Key] = &[
         "Seconds between comparisons with the kernel's table, for its events may get lost",
     ),
     key(
+        "stream.midstream",
+        "yes",
+        "Follow connections that are older than we are, from the first data that we see. `no`: rules judge their packets one by one",
+    ),
+    key(
+        "stream.bypass",
+        "no",
+        "Clear a connection when both its directions have reached `stream.reassembly.depth`: the kernel then passes the rest",
+    ),
+    key(
+        "stream.overlap",
+        "drop",
+        "A segment that contradicts bytes which were forwarded before it, and which the receiver has not acknowledged: `drop` or `pass`. No TCP sends such; see [decisions/0008](decisions/0008-streams-inline.md)",
+    ),
+    key("stream.reassembly.memcap", "256mb", "What all streams may hold together"),
+    key(
+        "stream.reassembly.memcap-policy",
+        "pass",
+        "A segment for which there is no memory, because of `memcap` or `held-max`: `pass` on uninspected, counted, or `drop`. `ignore`, `pass-packet` and `drop-packet` are understood",
+    ),
+    key("stream.reassembly.depth", "1mb", "Streams are followed so far, per direction; 0: to their end"),
+    key("stream.reassembly.window", "4kb", "Older bytes that rules see in front of new ones"),
+    key(
+        "stream.reassembly.held-max",
+        "1mb",
+        "What one direction may hold: out of order, not acknowledged, and the window",
+    ),
+    key(
+        "stream.reassembly.urgent.policy",
+        "oob",
+        "Urgent bytes: `oob` beside the stream, as most servers read them (rules see the packet as it is, too), `inline` in it, or `drop` the packet",
+    ),
+    key(
         "conntrack.sysctl",
         "set",
         "`set` turns on `nf_conntrack_acct`, `_timestamp` and `_events`, which flow records need; `keep` only says what is missing",

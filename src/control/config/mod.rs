@@ -25,6 +25,7 @@ mod rules;
 mod section;
 mod service;
 mod stats;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -43,6 +44,7 @@ pub use report::{Notice, Problem, ProblemKind};
 pub use rules::{ActionClass, Rules};
 pub use service::{RunAs, Service, UnixCommand};
 pub use stats::Stats;
+pub use stream::Stream;
 pub use tree::{Place, SetError, TreeError};
 pub use vars::Vars;
 
@@ -67,6 +69,7 @@ pub struct Config {
     pub fate: Fate,
     pub policy: Policy,
     pub flow: Flow,
+    pub stream: Stream,
     pub conntrack: Conntrack,
     pub service: Service,
 }
@@ -158,6 +161,7 @@ impl Config {
             fate: Fate::read(root.section("fate", report), report),
             policy: Policy::read(root.section("policy", report), report),
             flow: Flow::read(root.section("flow", report), report),
+            stream: Stream::read(root.section("stream", report), report),
             conntrack: Conntrack::read(root.section("conntrack", report), report),
             service: Service::read(&mut root, report),
         };
@@ -178,7 +182,7 @@ fn check_route(config: &Config, tree: &Node, report: &mut Report) {
 }
 
 /// Top-level keys of `suricata.yaml` (6.0 to 8.0) that mean nothing here.
-const SURICATA: [&str; 66] = [
+const SURICATA: [&str; 65] = [
     "af-packet",
     "af-xdp",
     "app-layer",
@@ -233,7 +237,6 @@ const SURICATA: [&str; 66] = [
     "sensor-id",
     "sensor-name",
     "spm-algo",
-    "stream",
     "suricata-version",
     "threading",
     "unittests",

@@ -29,6 +29,8 @@ pub struct StatsSnapshot {
     pub uptime: u64,
     pub capture: CaptureStats,
     pub decoder: DecoderStats,
+    pub tcp: TcpStats,
+    pub streams: StreamStats,
     pub flow: FlowStats,
     pub flow_bypassed: BypassStats,
     pub detect: DetectStats,
@@ -68,6 +70,40 @@ pub struct DecoderStats {
     pub ipv6_in_ipv6: u64,
     pub avg_pkt_size: u64,
     pub max_pkt_size: u64,
+}
+
+/// TCP streams: segments unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TcpStats {
+    /// Connections that were followed.
+    pub sessions: u64,
+    pub syn: u64,
+    pub synack: u64,
+    pub rst: u64,
+    /// Connections that were followed from their middle.
+    pub midstream_pickups: u64,
+    pub ack_unseen_data: u64,
+    /// Not held, because all streams together hold as much as they may.
+    pub segment_memcap_drop: u64,
+    /// Directions that were followed to the depth.
+    pub stream_depth_reached: u64,
+    pub reassembly_gap: u64,
+    pub overlap: u64,
+    pub overlap_diff_data: u64,
+    /// Not held, because their direction holds as much as it may.
+    pub insert_data_normal_fail: u64,
+    pub urgent_oob_data: u64,
+    /// Bytes that all streams hold now.
+    pub reassembly_memuse: u64,
+}
+
+/// What Suricata has no word for, in segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StreamStats {
+    /// They came ahead of their turn.
+    pub out_of_order: u64,
+    /// Repeated bytes that nothing was left to compare with.
+    pub overlap_unverified: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -405,20 +405,25 @@ fn allowed(object: &str) -> &'static str {
         "dns.grouped" | "dns.answer.grouped" => "A AAAA CNAME MX NS NULL PTR SOA SRV SSHFP TXT",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
-        "stats" => "uptime capture decoder flow flow_bypassed detect ips ledger conntrack output queues",
+        "stats" => "uptime capture decoder tcp streams flow flow_bypassed detect ips ledger conntrack output queues",
         "stats.capture" => "kernel_packets kernel_drops errors",
         "stats.decoder" => {
             "pkts bytes invalid ipv4 ipv6 tcp udp sctp icmpv4 icmpv6 gre ipv4_in_ipv6 ipv6_in_ipv6 avg_pkt_size \
              max_pkt_size"
+        }
+        "stats.tcp" => {
+            "sessions syn synack rst midstream_pickups ack_unseen_data segment_memcap_drop stream_depth_reached \
+             reassembly_gap overlap overlap_diff_data insert_data_normal_fail urgent_oob_data reassembly_memuse"
         }
         "stats.flow" => "total active tcp udp icmpv4 icmpv6 memcap",
         "stats.flow_bypassed" => "pkts bytes closed",
         "stats.detect" => "engines alert alert_queue_overflow alerts_suppressed",
         "stats.detect.engines" => "id rules_loaded rules_failed rules_skipped",
         "stats.ips" => "accepted blocked rejected replaced drop_reason",
-        // Suricata's, and `conntrack_invalid` and `untracked`: policies that it does not have.
+        // Suricata's, and `conntrack_invalid`, `untracked` and `stream_overlap`: policies that it does not have.
         "stats.ips.drop_reason" => {
-            "decode_error flow_memcap flow_drop rules threshold_detection_filter conntrack_invalid untracked"
+            "decode_error flow_memcap flow_drop rules threshold_detection_filter conntrack_invalid untracked \
+             stream_overlap stream_memcap stream_urgent"
         }
         // Ours from here on.
         "conntrack" => "id zone mark status state orig reply nat helper master start",
@@ -426,6 +431,7 @@ fn allowed(object: &str) -> &'static str {
             "src_ip src_port dest_ip dest_port icmp_id icmp_type icmp_code proto"
         }
         "tidegate" => "generation fate counted_by count",
+        "stats.streams" => "out_of_order overlap_unverified",
         "stats.ledger" => "offered received judged uninspected kernel_drops",
         "stats.ledger.uninspected" => "fail_open bypass overrun",
         "stats.conntrack" => {

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::packet::decode::anomaly::{Anomalies, Anomaly};
+use crate::packet::stream::events::{StreamEvent, StreamEvents};
 use crate::rules::events::{PacketEvent, PacketEvents};
 
 /// The events of a packet's anomalies.
@@ -14,6 +15,20 @@ pub fn of(anomalies: Anomalies) -> PacketEvents {
     // Without an anomaly, which is the rule, this is one comparison.
     for anomaly in anomalies.iter() {
         if let Some(event) = EVENTS.get(anomaly as usize).copied().flatten() {
+            events.add(event);
+        }
+    }
+    events
+}
+
+/// The events of a segment's place in its stream.
+#[must_use]
+pub fn of_stream(found: StreamEvents) -> PacketEvents {
+    static EVENTS: LazyLock<Box<[Option<PacketEvent>]>> =
+        LazyLock::new(|| StreamEvent::ALL.iter().map(|event| PacketEvent::named(event.name())).collect());
+    let mut events = PacketEvents::NONE;
+    for event in found.iter() {
+        if let Some(event) = EVENTS.get(event as usize).copied().flatten() {
             events.add(event);
         }
     }
@@ -36,5 +51,18 @@ mod tests {
         }
         let raised = EVENTS.iter().filter(|event| event.raised && event.name.starts_with("decoder."));
         assert_eq!(raised.count(), Anomaly::ALL.len());
+    }
+
+    #[test]
+    fn the_table_says_what_the_stream_can_raise() {
+        for event in StreamEvent::ALL {
+            let named = PacketEvent::named(event.name());
+            assert!(named.is_some_and(PacketEvent::is_raised), "{}", event.name());
+            let mut one = StreamEvents::NONE;
+            one.add(*event);
+            assert!(of_stream(one).has(named.unwrap()));
+        }
+        let raised = EVENTS.iter().filter(|event| event.raised && event.name.starts_with("stream."));
+        assert_eq!(raised.count(), StreamEvent::ALL.len());
     }
 }

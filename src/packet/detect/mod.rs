@@ -18,6 +18,7 @@ mod encoded;
 pub mod events;
 mod header;
 mod state;
+mod stream;
 mod tag;
 mod threshold;
 mod transaction;
@@ -36,12 +37,15 @@ use super::decode::{Headers, Transport};
 use super::event::Variable;
 use super::flow::measure::Measured;
 use super::ingress::{ChecksumStatus, Ingress, Timestamp};
+use super::stream::StreamView;
 use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
 use crate::rules::reputation::Reputation;
-use crate::rules::ruleset::{Class, RuleSet};
+use crate::rules::ruleset::{Class, Group, RuleSet};
 use crate::rules::sieve::{PacketFacts, Sifted};
+
+pub use stream::PayloadPlace;
 
 pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
 
@@ -62,6 +66,10 @@ pub struct DetectThread {
     hits: Vec<Hit>,
     /// Oddities of the packet that is judged next.
     noted: PacketEvents,
+    /// Rules whose literal stands in what the packet adds to its stream, ascending.
+    in_stream: Vec<u32>,
+    /// The rule that is judged looked at a stream and may yet match when more of it is there.
+    unfinished: bool,
     /// What rules that matched have captured in this packet.
     variables: Vec<Variable>,
     /// The same of the rule that is judged.
@@ -130,14 +138,7 @@ pub struct FlowView<'f> {
     pub app_failed: bool,
     /// The stream that the packet adds to; `None`: it adds nothing.
     pub stream: Option<StreamView<'f>>,
-}
-
-/// The joined bytes of a stream as far as they are kept, up to what this packet completes.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamView<'f> {
-    pub window: &'f [u8],
-    /// Where in `window` the bytes begin that rules have not seen before.
-    pub fresh_from: usize,
+    pub payload: PayloadPlace,
 }
 
 impl FlowView<'_> {
@@ -304,6 +305,7 @@ impl DetectThread {
             }
             self.counters.candidates += 1;
             if !self.judge(rule, &buffers, flow.as_ref(), shared, now) {
+                self.keep_unfinished(rules, candidate.rule(), flow.as_mut());
                 continue;
             }
             let transaction = match candidate.transaction() {
@@ -378,12 +380,16 @@ impl DetectThread {
             return;
         }
         let group = rules.group(class(buffers.headers), flow.map(FlowView::toward));
-        for list in group.always.lists(packet.src_port, packet.dst_port) {
-            self.candidates.extend(list.iter().filter(worth).map(on_packet));
+        if let Some((stream, flow)) = flow.and_then(|flow| flow.stream.zip(Some(flow))) {
+            self.collect_in_stream(rules, group, stream, flow, &packet);
+            if flow.payload == PayloadPlace::Shown {
+                self.collect_always(rules, group, buffers, &packet);
+                return;
+            }
+        } else {
+            self.in_stream.clear();
         }
-        for list in rules.by_address(buffers.headers.ip.src, buffers.headers.ip.dst) {
-            self.candidates.extend(list.iter().filter(worth).map(on_packet));
-        }
+        self.collect_always(rules, group, buffers, &packet);
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
             self.next_packet(rules);
             let (seen, number, candidates) = (&mut self.seen, self.packet_number, &mut self.candidates);
@@ -395,6 +401,17 @@ impl DetectThread {
                     candidates.extend(group.payload.rules(literal).iter().filter(worth).map(on_packet));
                 }
             });
+        }
+    }
+
+    /// Rules that no literal announces.
+    fn collect_always(&mut self, rules: &RuleSet, group: &Group, buffers: &Buffers<'_>, packet: &Sifted) {
+        let worth = |rule: &&u32| rules.lets_through(**rule, packet);
+        for list in group.always.lists(packet.src_port, packet.dst_port) {
+            self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
+        }
+        for list in rules.by_address(buffers.headers.ip.src, buffers.headers.ip.dst) {
+            self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
         }
     }
 
@@ -419,9 +436,10 @@ impl DetectThread {
         now: Timestamp,
     ) -> bool {
         let headers = buffers.headers;
-        if rule.needs_payload && buffers.payload.is_empty()
+        self.unfinished = false;
+        if rule.needs_payload && buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none())
             || !flow_fits(rule.flow, flow)
-            || !protocol_fits(rule.header.protocol, buffers)
+            || !protocol_fits(rule.header.protocol, buffers, flow)
             || !rule.packet.iter().all(|test| header::accepts(test, buffers))
             || !header::addresses_fit(&rule.header, headers)
             || !transaction::flow_speaks(rule, flow)
@@ -434,6 +452,14 @@ impl DetectThread {
         if rule.on_transactions {
             return true;
         }
+        match flow {
+            Some(flow) if rule.needs_payload && rule.looks_at_stream() => self.matches_in_stream(rule, buffers, flow),
+            _ => self.matches_in(rule, buffers),
+        }
+    }
+
+    /// Whether everything that the rule asks of buffers holds for these.
+    fn matches_in(&mut self, rule: &Rule, buffers: &Buffers<'_>) -> bool {
         let mut evaluation = Evaluation::default();
         let matched = rule.buffers.iter().all(|plan| {
             buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes))
@@ -471,7 +497,8 @@ fn class(headers: &Headers<'_>) -> Class {
 fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
     let (src_port, dst_port) = buffers.headers.ports();
     let version = if buffers.headers.ip.version == 4 { PacketFacts::IPV4 } else { PacketFacts::IPV6 };
-    let payload = if buffers.payload.is_empty() { PacketFacts::NO_PAYLOAD } else { PacketFacts::default() };
+    let empty = buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none());
+    let payload = if empty { PacketFacts::NO_PAYLOAD } else { PacketFacts::default() };
     let flow_facts = flow.map_or(PacketFacts::NO_FLOW, |flow| {
         let way = match flow.direction {
             Direction::Original => PacketFacts::TO_SERVER,
@@ -493,7 +520,7 @@ fn measures_fit(measures: &[FlowMeasure], flow: Option<&FlowView<'_>>) -> bool {
     measures.is_empty() || flow.is_some_and(|flow| measures.iter().all(|measure| flow.measured.accepts(*measure)))
 }
 
-fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>) -> bool {
+fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> bool {
     if buffers.headers.is_unknown() {
         return protocol == HeaderProtocol::PktHdr;
     }
@@ -501,7 +528,7 @@ fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>) -> bool {
         HeaderProtocol::Ipv4 => buffers.headers.ip.version == 4,
         HeaderProtocol::Ipv6 => buffers.headers.ip.version == 6,
         // A segment without data is no part of the stream.
-        HeaderProtocol::TcpStream => !buffers.payload.is_empty(),
+        HeaderProtocol::TcpStream => !buffers.payload.is_empty() || flow.is_some_and(|flow| flow.stream.is_some()),
         _ => true,
     };
     narrower && protocol.concerns(class(buffers.headers))

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::{BuildHasher, Hash};
 
+use super::stream::Unfinished;
 use super::tag::{HostTags, Tags};
 use super::{FlowView, Headers};
 use crate::packet::conntrack::Direction;
@@ -42,6 +43,8 @@ pub struct FlowDetectState {
     variables: Vec<Variable>,
     /// What is counted by flow: group, sid, and whether it is a rate.
     counts: Vec<((u32, u32, bool), Entry)>,
+    /// Rules that wait for more of the stream.
+    unfinished: Option<Box<Unfinished>>,
     /// Whether a packet of the original direction was judged, and one of the reply direction.
     judged: [bool; 2],
 }
@@ -56,6 +59,19 @@ impl FlowDetectState {
     #[must_use]
     pub fn len(&self) -> usize {
         self.bits.len() + self.ints.len()
+    }
+
+    pub(super) fn unfinished(&self) -> Option<&Unfinished> {
+        self.unfinished.as_deref()
+    }
+
+    pub(super) fn unfinished_mut(&mut self) -> &mut Unfinished {
+        self.unfinished.get_or_insert_default()
+    }
+
+    /// The windows of the flow's streams are gone, and with them what waited in them.
+    pub fn forget_streams(&mut self) {
+        self.unfinished = None;
     }
 
     /// Notes that a packet goes this way; true for the first.

@@ -562,6 +562,7 @@ fn flow_view(direction: Direction, established: bool, state: &mut FlowDetectStat
         app: None,
         app_failed: false,
         stream: None,
+        payload: PayloadPlace::Alone,
     }
 }
 

@@ -15,6 +15,7 @@ use super::decode::{Headers, protocol};
 use super::detect::FlowDetectState;
 use super::event::{FlowSummary, IcmpFacts};
 use super::ingress::{Timestamp, Tracked};
+use super::stream::Streams;
 use measure::{Measured, StreamSpan};
 
 /// How long a confirmed UDP flow must have been silent before an unconfirmed packet of its key is taken for the next
@@ -57,6 +58,8 @@ pub struct Flow {
     /// Type and code of the ICMP packet that opened it, from the original tuple.
     pub icmp: Option<IcmpFacts>,
     pub detect: FlowDetectState,
+    /// TCP: its bytes in order, while they are followed.
+    pub stream: Option<Box<Streams>>,
     /// What it says above its transport, once it has said anything.
     pub app: Option<Box<AppLayer>>,
     /// Number of the last sweep that found the entry in the kernel's table.
@@ -93,6 +96,7 @@ impl Flow {
             tcp_state: entry.tcp.map(|tcp| tcp.state),
             icmp: icmp_of(&entry.orig),
             detect: FlowDetectState::default(),
+            stream: None,
             app: None,
             sweep_mark: 0,
             any_accepted: false,

@@ -61,6 +61,13 @@ pub(super) struct Plan {
     end: u64,
 }
 
+impl Plan {
+    /// The position of the first of `len` bytes that end with this segment.
+    pub(super) fn begins(&self, len: usize) -> u64 {
+        self.position.saturating_sub(u64::try_from(len).unwrap_or(u64::MAX))
+    }
+}
+
 impl Half {
     pub(super) fn heap_bytes(&self) -> usize {
         let queue = self.queue.as_ref().map_or(0, |queue| queue.heap_bytes() + size_of::<Queue>());

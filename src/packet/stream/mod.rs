@@ -150,12 +150,20 @@ impl Arrival {
     pub fn look_at_packet(&self) -> bool {
         self.data == Data::Unread || self.conflict || self.urgent
     }
+
+    /// The whole payload stands in what [`Streams::view`] shows.
+    #[must_use]
+    pub fn shows_payload(&self) -> bool {
+        matches!(self.data, Data::Joined | Data::JoinedUnkept) && !self.overlap && !self.urgent
+    }
 }
 
 /// The joined bytes of a stream as far as they are kept, up to what a segment completes.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamView<'f> {
     pub window: &'f [u8],
+    /// Where in the stream the window begins; 0: at its first byte.
+    pub begins: u64,
     /// Where in `window` the bytes begin that rules have not seen before.
     pub fresh_from: usize,
 }
@@ -196,7 +204,8 @@ impl Streams {
     pub fn view<'s>(&'s self, segment: &Segment<'s>, arrival: &Arrival) -> Option<StreamView<'s>> {
         if arrival.unkept > 0 {
             let skipped = segment.payload.len().saturating_sub(arrival.unkept);
-            return Some(StreamView { window: segment.payload.get(skipped..)?, fresh_from: 0 });
+            let window = segment.payload.get(skipped..)?;
+            return Some(StreamView { window, begins: arrival.plan.begins(window.len()), fresh_from: 0 });
         }
         if arrival.fresh_bytes == 0 {
             return None;
@@ -204,7 +213,7 @@ impl Streams {
         let half = self.half(segment.toward);
         let older = half.window().min(arrival.plan.kept_before);
         let window = half.kept().get(arrival.plan.kept_before.saturating_sub(older)..)?;
-        Some(StreamView { window, fresh_from: older })
+        Some(StreamView { window, begins: arrival.plan.begins(window.len()), fresh_from: older })
     }
 
     /// The new bytes for the application layer: each byte of the stream once, whatever became of its packet.

@@ -1,0 +1,125 @@
+//! `stream:` how TCP streams are followed, with Suricata's names where the thing is the same.
+
+use super::policy::OnTrouble;
+use super::report::Report;
+use super::section::{Choice, Section};
+use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
+
+/// The section `stream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    pub config: StreamConfig,
+    /// What all streams may hold together, in bytes.
+    pub memcap_bytes: usize,
+    /// A segment contradicts bytes that were forwarded before.
+    pub overlap: OnTrouble,
+    /// There is no memory to hold a segment.
+    pub memcap_policy: OnTrouble,
+    /// A segment points at urgent data.
+    pub urgent: OnTrouble,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Stream {
+            config: StreamConfig::default(),
+            memcap_bytes: usize::try_from(StreamPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
+            overlap: OnTrouble::Drop,
+            memcap_policy: OnTrouble::Pass,
+            urgent: OnTrouble::Pass,
+        }
+    }
+}
+
+/// `stream.reassembly.urgent.policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UrgentPolicy {
+    OutOfBand,
+    Inline,
+    Drop,
+}
+
+impl Choice for UrgentPolicy {
+    const WORDS: &'static [(&'static str, UrgentPolicy)] =
+        &[("oob", UrgentPolicy::OutOfBand), ("inline", UrgentPolicy::Inline), ("drop", UrgentPolicy::Drop)];
+}
+
+/// Suricata's words for a memory cap, of which two have a meaning here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MemcapPolicy(OnTrouble);
+
+impl Choice for MemcapPolicy {
+    const WORDS: &'static [(&'static str, MemcapPolicy)] = &[
+        ("pass", MemcapPolicy(OnTrouble::Pass)),
+        ("drop", MemcapPolicy(OnTrouble::Drop)),
+        ("ignore", MemcapPolicy(OnTrouble::Pass)),
+        ("pass-packet", MemcapPolicy(OnTrouble::Pass)),
+        ("drop-packet", MemcapPolicy(OnTrouble::Drop)),
+    ];
+}
+
+impl Stream {
+    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Stream {
+        let mut stream = Stream::default();
+        let config = &mut stream.config;
+        section.read_bool("midstream", &mut config.midstream, report);
+        section.read_bool("bypass", &mut config.bypass, report);
+        section.read_choice("overlap", &mut stream.overlap, report);
+        let mut reassembly = section.section("reassembly", report);
+        reassembly.read_size("memcap", 0..=1 << 40, &mut stream.memcap_bytes, report);
+        let mut policy = MemcapPolicy(stream.memcap_policy);
+        reassembly.read_choice("memcap-policy", &mut policy, report);
+        stream.memcap_policy = policy.0;
+        let mut depth = usize::try_from(config.depth_bytes).unwrap_or(usize::MAX);
+        reassembly.read_size("depth", 0..=1 << 40, &mut depth, report);
+        config.depth_bytes = depth as u64;
+        reassembly.read_size("window", 0..=1 << 20, &mut config.window_bytes, report);
+        reassembly.read_size("held-max", 64 << 10..=1 << 30, &mut config.held_bytes_max, report);
+        let mut urgent = reassembly.section("urgent", report);
+        let mut choice = UrgentPolicy::OutOfBand;
+        urgent.read_choice("policy", &mut choice, report);
+        match choice {
+            UrgentPolicy::OutOfBand => {}
+            UrgentPolicy::Inline => config.urgent = Urgent::Inline,
+            UrgentPolicy::Drop => stream.urgent = OnTrouble::Drop,
+        }
+        urgent.not_honoured(&["oob-limit-policy"], report);
+        urgent.finish(report);
+        reassembly.not_honoured(&SURICATA_REASSEMBLY, report);
+        reassembly.finish(report);
+        section.not_honoured(&SURICATA, report);
+        section.finish(report);
+        stream
+    }
+}
+
+/// What conntrack does for us, and tables that we do not have.
+const SURICATA: [&str; 15] = [
+    "memcap",
+    "memcap-policy",
+    "max-sessions",
+    "prealloc-sessions",
+    "prealloc-session",
+    "checksum-validation",
+    "checksum_validation",
+    "midstream-policy",
+    "inline",
+    "async-oneside",
+    "drop-invalid",
+    "max-synack-queued",
+    "max-syn-queued",
+    "liberal-timestamps",
+    "log-flush-events",
+];
+
+const SURICATA_REASSEMBLY: [&str; 9] = [
+    "toserver-chunk-size",
+    "toclient-chunk-size",
+    "randomize-chunk-size",
+    "randomize-chunk-range",
+    "raw",
+    "segment-prealloc",
+    "check-overlap-different-data",
+    "max-regions",
+    "zero-copy-size",
+];

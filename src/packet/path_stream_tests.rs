@@ -1,0 +1,199 @@
+//! Streams through the whole path: the same attack however its segments come.
+
+use proptest::prelude::*;
+
+use super::tests::{Bench, entry, rule_set};
+use super::*;
+use crate::packet::conntrack::{CtInfo, CtStatus};
+use crate::packet::verdict::OnTrouble;
+use etherparse::PacketBuilder;
+
+const RULES: &str = r#"
+drop tcp any any -> any 53 (msg:"two words"; flow:to_server; content:"evil"; content:"payload"; distance:0; sid:1;)
+drop tcp any any -> any 53 (msg:"at the beginning"; content:"STARTSWITH"; depth:10; sid:2;)
+alert tcp any any -> any 53 (msg:"count me"; content:"once"; sid:3;)
+alert tcp any any -> any 53 (msg:"packet"; dsize:>3; content:"once"; sid:4;)
+alert tcp-stream any any -> any 53 (msg:"stream only"; content:"wide"; sid:5;)
+alert tcp any any -> any 53 (msg:"stream event"; stream-event:reassembly_overlap_different_data; sid:6;)
+"#;
+
+struct Line {
+    bench: Bench,
+    seq: u32,
+}
+
+impl Line {
+    fn new(policy: Policy) -> Line {
+        let mut bench = Bench::new(policy);
+        bench.rules = rule_set(RULES, 1);
+        Line { bench, seq: 1000 }
+    }
+
+    fn ips() -> Line {
+        Line::new(Policy { stream_overlap: OnTrouble::Drop, ..Policy::default() })
+    }
+
+    fn at(&mut self, at: usize, payload: &[u8]) -> Action {
+        let mut bytes = Vec::new();
+        let seq = self.seq.wrapping_add(at as u32);
+        let packet = PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, seq, 65_000).ack(1).psh();
+        packet.write(&mut bytes, payload).unwrap();
+        self.bench.judge(&bytes, Some((&entry(CtStatus::CONFIRMED), CtInfo::New))).action
+    }
+
+    fn alerts(&mut self, sid: u32) -> usize {
+        let wanted = format!("alert:{sid}");
+        self.bench.told().iter().filter(|told| told.split(':').take(2).collect::<Vec<_>>().join(":") == wanted).count()
+    }
+}
+
+#[test]
+fn an_attack_in_single_bytes_is_stopped_at_its_last_one() {
+    let mut line = Line::ips();
+    let attack = b"some evil with a payload";
+    for (at, byte) in attack.iter().enumerate() {
+        let action = line.at(at, &[*byte]);
+        let last = at + 1 == attack.len();
+        assert_eq!(action != Action::Accept, last, "byte {at}");
+    }
+}
+
+#[test]
+fn what_fills_the_hole_of_an_attack_is_held() {
+    let mut line = Line::ips();
+    assert_eq!(line.at(0, b"ev"), Action::Accept);
+    assert_eq!(line.at(8, b"load"), Action::Accept);
+    assert_eq!(line.at(4, b" pay"), Action::Accept);
+    assert_ne!(line.at(2, b"il"), Action::Accept);
+}
+
+#[test]
+fn a_literal_seen_before_waits_for_the_rest_of_its_rule() {
+    let mut line = Line::ips();
+    assert_eq!(line.at(0, b"xx evil xx"), Action::Accept);
+    for at in 0..30 {
+        assert_eq!(line.at(10 + at * 100, &[b'.'; 100]), Action::Accept);
+    }
+    assert_ne!(line.at(3010, b"payload"), Action::Accept, "still in the window");
+
+    let mut line = Line::ips();
+    assert_eq!(line.at(0, b"xx evil xx"), Action::Accept);
+    for at in 0..50 {
+        assert_eq!(line.at(10 + at * 100, &[b'.'; 100]), Action::Accept);
+    }
+    assert_eq!(line.at(5010, b"payload"), Action::Accept, "beyond the window");
+}
+
+#[test]
+fn places_count_from_the_beginning_of_the_stream() {
+    let mut line = Line::ips();
+    assert_eq!(line.at(0, b"START"), Action::Accept);
+    assert_ne!(line.at(5, b"SWITH"), Action::Accept);
+    let mut line = Line::ips();
+    assert_eq!(line.at(0, &[b'x'; 5000]), Action::Accept);
+    assert_eq!(line.at(5000, b"START"), Action::Accept);
+    assert_eq!(line.at(5005, b"SWITH"), Action::Accept);
+}
+
+#[test]
+fn bytes_are_alerted_once() {
+    let mut line = Line::ips();
+    line.at(0, b"once");
+    assert_eq!(line.alerts(3), 1);
+    line.at(4, b" and more");
+    line.at(0, b"once");
+    line.at(13, b" and ");
+    assert_eq!(line.alerts(3), 0, "old bytes are old, and so are repeated ones");
+    line.at(18, b"on");
+    line.at(20, b"ce");
+    assert_eq!(line.alerts(3), 1);
+}
+
+#[test]
+fn rules_about_packets_look_at_packets_and_rules_about_streams_do_not() {
+    let mut line = Line::ips();
+    line.at(0, b"on");
+    line.at(2, b"ce");
+    assert_eq!(line.alerts(4), 0);
+    line.at(4, b"once");
+    assert_eq!(line.alerts(4), 1);
+    line.at(100, b"wide");
+    assert_eq!(line.alerts(5), 0, "it waits for its turn");
+    line.at(8, &[b'.'; 92]);
+    assert_eq!(line.alerts(5), 1);
+}
+
+#[test]
+fn contradictions_are_dropped_or_told_by_policy() {
+    let mut line = Line::ips();
+    assert_eq!(line.at(0, b"harmless"), Action::Accept);
+    assert_eq!(line.at(0, b"harmful!"), Action::Drop(crate::packet::verdict::Reason::StreamOverlap));
+    assert_eq!(line.at(0, b"harmless"), Action::Accept);
+    let told = line.bench.told();
+    assert!(told.contains(&"drop:stream overlap".to_owned()) && told.contains(&"anomaly".to_owned()), "{told:?}");
+    assert!(told.contains(&"alert:6".to_owned()), "{told:?}");
+
+    let mut line = Line::new(Policy::default());
+    assert_eq!(line.at(0, b"harmless words"), Action::Accept);
+    assert_eq!(line.at(0, b"harmful! words"), Action::Accept);
+    assert_ne!(line.at(0, b"evil   payload"), Action::Accept, "what passes is looked at");
+}
+
+#[test]
+fn a_cleared_connection_holds_nothing_and_begins_anew() {
+    let mut line = Line::ips();
+    line.bench.rules = rule_set("pass tcp any any -> any any (content:\"trusted\"; sid:9;)", 1);
+    assert_eq!(line.at(0, b"trusted"), Action::Accept);
+    assert_eq!(line.at(7, b"evil pay"), Action::Accept);
+    line.bench.rules = rule_set(RULES, 2);
+    assert_eq!(line.at(5000, b"evil pay"), Action::Accept);
+    assert_ne!(line.at(5008, b"load"), Action::Accept);
+}
+
+#[test]
+fn beyond_the_depth_packets_are_judged_one_by_one_or_the_connection_is_cleared() {
+    for bypass in [false, true] {
+        let mut line = Line::ips();
+        let config = StreamConfig { depth_bytes: 1000, bypass, ..StreamConfig::default() };
+        line.bench.path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default())
+            .following(config, Arc::default());
+        assert_eq!(line.at(0, &[b'x'; 1000]), Action::Accept);
+        assert_eq!(line.at(1000, b"evil pay"), Action::Accept);
+        assert_eq!(line.at(1008, b"load"), Action::Accept);
+        assert_ne!(line.at(1012, b"evil payload"), Action::Accept, "one direction alone clears nothing");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Cut, reordered and repeated at will, the attack never gets all of its bytes past us, and never alone.
+    #[test]
+    fn no_segmentation_hides_an_attack(
+        before in 0..200usize,
+        between in 0..300usize,
+        cuts in proptest::collection::vec((0..550usize, 1..80usize), 0..40),
+        last_cut in 1..70usize,
+    ) {
+        let attack = [&vec![b'-'; before][..], b"evil", &vec![b'='; between], b"payload"].concat();
+        let mut line = Line::ips();
+        // The first byte is where a connection in its middle begins.
+        let mut forwarded = vec![false; attack.len()];
+        let mut stopped = false;
+        let whole = (0..attack.len()).step_by(last_cut).map(|at| (at, last_cut));
+        let pieces = std::iter::once((0, 1)).chain(cuts).chain(whole);
+        for (at, len) in pieces {
+            let at = at.min(attack.len() - 1);
+            let piece = &attack[at..(at + len).min(attack.len())];
+            match line.at(at, piece) {
+                Action::Accept => forwarded[at..at + piece.len()].fill(true),
+                _ => {
+                    stopped = true;
+                    break;
+                }
+            }
+        }
+        prop_assert!(stopped);
+        prop_assert!(forwarded.iter().any(|there| !there), "every byte of it was delivered");
+    }
+}
