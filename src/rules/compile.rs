@@ -564,14 +564,17 @@ fn is_ip_only(draft: &Draft<'_>, header: &Header, no_buffers: bool) -> bool {
 fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes: &mut Vec<Mistake>) {
     draft.buffers.retain(|buffer| buffer.selected.is_some() || !buffer.tests.is_empty());
     for buffer in &draft.buffers {
-        if let (Some(selected), true) = (buffer.selected, buffer.tests.is_empty()) {
+        // Where something else is wrong, that may be why the buffer stays empty.
+        let explained = mistakes.iter().any(|mistake| mistake.code.severity() == Severity::Error);
+        if let (Some(selected), true, false) = (buffer.selected, buffer.tests.is_empty(), explained) {
             mistakes.push(
-                Mistake::new(Code::EmptyBuffer, selected, "no content or other test follows")
-                    .help("a sticky buffer is for the contents *after* it"),
+                Mistake::new(Code::EmptyBuffer, selected, "no content follows before another buffer is selected")
+                    .help("put what is to be in it behind it, or take it out: a buffer is for the contents after it"),
             );
         }
     }
     check_contents(draft, mistakes);
+    check_sizes(draft, mistakes);
     check_base64(draft, mistakes);
     check_fast_patterns(draft, mistakes);
     if let Some(header) = header {
@@ -635,6 +638,31 @@ fn check_contents(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
         if !content.negated && needed > size_max {
             let label = format!("needs {needed} bytes, and `dsize` allows {size_max}");
             mistakes.push(Mistake::new(Code::Impossible, *span, label));
+        }
+    }
+}
+
+/// A content longer than `bsize` or `urilen` allows can never be found; Suricata loads such rules. Transforms change lengths, so what is
+/// transformed is left alone.
+fn check_sizes(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
+    for buffer in draft.buffers.iter().filter(|buffer| buffer.transforms.is_empty()) {
+        let most = buffer.tests.iter().filter_map(|(test, _)| match test {
+            BufferTest::Size(NumberTest::Equal(size) | NumberTest::LessOrEqual(size)) => Some(*size),
+            BufferTest::Size(NumberTest::Less(size @ 1..) | NumberTest::Between(_, size)) => Some(size - 1),
+            _ => None,
+        });
+        let Some(most) = most.min() else { continue };
+        for (test, span) in &buffer.tests {
+            let BufferTest::Content(content) = test else { continue };
+            let offset = match content.offset {
+                Some(Amount::Number(offset)) => u64::try_from(offset).unwrap_or(0),
+                _ => 0,
+            };
+            let needed = offset.saturating_add(content.pattern.len() as u64);
+            if !content.negated && needed > most {
+                let label = format!("needs {needed} bytes, and the buffer's size is at most {most}");
+                mistakes.push(Mistake::new(Code::NeverMatches, *span, label));
+            }
         }
     }
 }

@@ -348,7 +348,7 @@ pub enum BitScope {
 /// A question about what was remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateTest {
-    /// Any of these flowbits is set (or, negated, none is).
+    /// Any of these flowbits is set (or, for `isnotset`, any is not), as in Suricata.
     FlowBits {
         any_of: Box<[NameId]>,
         set: bool,

@@ -183,10 +183,10 @@ pub(super) fn accepts(
     now: Timestamp,
 ) -> bool {
     tests.iter().all(|test| match test {
-        StateTest::FlowBits { any_of, set } => {
-            let any = flow.is_some_and(|flow| any_of.iter().any(|name| flow.state.has_bit(*name)));
-            any == *set
-        }
+        StateTest::FlowBits { any_of, set } => match flow {
+            Some(flow) => any_of.iter().any(|name| flow.state.has_bit(*name) == *set),
+            None => !set,
+        },
         StateTest::FlowInt { name, test } => match flow {
             Some(flow) => flow.state.accepts_int(*name, *test),
             None => *test == IntTest::NotSet,

@@ -19,6 +19,7 @@ mod meta;
 mod number;
 mod pcre;
 mod refused;
+mod shape;
 mod state;
 mod threshold;
 mod transform;
@@ -454,14 +455,16 @@ impl<'t> Draft<'t> {
                 let before = self.current.and_then(|at| self.buffers.get(at));
                 let idle = |draft: &BufferDraft| draft.selected.is_some() && draft.tests.is_empty();
                 if before.is_some_and(|draft| draft.buffer == buffer && idle(draft)) {
-                    return Err(Mistake::new(Code::EmptyBuffer, arg.name, "it is selected already")
-                        .help("a sticky buffer stands once, before its contents"));
+                    let name = arg.at(arg.name);
+                    let label = format!("`{name}` is selected already, and nothing was asked of it since");
+                    return Err(Mistake::new(Code::EmptyBuffer, arg.name, label)
+                        .help(format!("take one `{name};` out: a sticky buffer stands once, before its contents")));
                 }
                 self.select(buffer, arg.name);
                 Ok(())
             }
             Meaning::Modifier(buffer) => self.move_content(buffer, arg),
-            Meaning::Nothing => Ok(()),
+            Meaning::Nothing => shape::check(keyword.arguments, arg),
         }
     }
 

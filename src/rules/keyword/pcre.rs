@@ -103,7 +103,11 @@ fn pcre(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         let message = error.to_string();
         let said =
             message.split_once(": ").and_then(|(_, rest)| rest.split_once(": ")).map_or(&*message, |(_, why)| why);
-        Mistake::new(Code::Regex, at, said.to_owned())
+        let mistake = Mistake::new(Code::Regex, at, said.to_owned());
+        match remedy(said) {
+            Some(remedy) => mistake.help(remedy),
+            None => mistake,
+        }
     })?;
     let captures = captures(arg, expression, &regex, &[inside, outside])?;
     if let (true, Some(capture)) = (negated, captures.first()) {
@@ -117,6 +121,19 @@ fn pcre(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         None => draft.push(test, arg.option()),
     }
     Ok(())
+}
+
+/// The way out of what is met most.
+fn remedy(said: &str) -> Option<&'static str> {
+    let remedies = [
+        ("digits missing after \\x", "write a byte as `\\x41`, and a backslash as `\\\\`"),
+        ("missing closing parenthesis", "close the group, or write `\\(` for the character"),
+        ("unmatched closing parenthesis", "write `\\)` for the character"),
+        ("missing terminating ]", "close the class, or write `\\[` for the character"),
+        ("quantifier does not follow", "write `\\*`, `\\+` or `\\?` for the character"),
+        ("lookbehind assertion is not fixed length", "PCRE2 looks behind by a known number of characters only"),
+    ];
+    remedies.into_iter().find(|(start, _)| said.starts_with(start)).map(|(_, remedy)| remedy)
 }
 
 /// What follows the closing quote: `, flow:name, pkt:name`.

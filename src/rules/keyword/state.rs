@@ -206,6 +206,10 @@ fn xbits(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 fn hostbits(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let parts = split(arg.rule, arg.unquoted(), b',');
     let (command, name, side) = match parts.as_slice() {
+        [only] if arg.at(*only) == "noalert" => {
+            draft.noalert = true;
+            return Ok(());
+        }
         [command, name] => (*command, *name, "src"),
         [command, name, side] => (*command, *name, arg.at(*side)),
         _ => return Err(arg.wrong("a command and a name are needed")),

@@ -107,7 +107,8 @@ fn detection_filter(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake>
 
 fn set(draft: &mut Draft<'_>, arg: &Arg<'_>, threshold: Threshold) -> Result<(), Mistake> {
     if draft.threshold.is_some() {
-        return Err(Mistake::new(Code::Conflict, arg.option(), "a rule has one threshold or detection_filter"));
+        return Err(Mistake::new(Code::Conflict, arg.option(), "a second threshold in one rule")
+            .help("keep one; `type both` waits for the count and then speaks once an interval"));
     }
     draft.threshold = Some(threshold);
     Ok(())
