@@ -4,7 +4,7 @@
 //! questions would; the rule is still judged whole.
 
 use super::app::AppProto;
-use super::plan::{FlowTest, HeaderProtocol, Rule, Toward};
+use super::plan::{BitsMode, FlowTest, HeaderProtocol, NumberTest, PacketTest, Rule, Toward};
 
 /// What a sieve is asked about, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Sifted {
     pub facts: PacketFacts,
     pub src_port: u16,
     pub dst_port: u16,
+    /// Bytes of payload; what is more than fits counts as the most.
+    pub payload_size: u16,
+    /// 0 where it is not TCP.
+    pub tcp_flags: u8,
     pub app: Option<AppProto>,
 }
 
@@ -43,6 +47,11 @@ pub struct Sieve {
     /// The ports lie between these, both included.
     src_ports: (u16, u16),
     dst_ports: (u16, u16),
+    /// And so does the size of the payload.
+    payload_sizes: (u16, u16),
+    /// TCP flags that must have these values.
+    flags_mask: u8,
+    flags: u8,
     /// Protocols of which the flow must speak one; 0: nothing is asked.
     app: u64,
 }
@@ -63,7 +72,8 @@ impl Sieve {
         let payload = if rule.needs_payload { PacketFacts::NO_PAYLOAD } else { PacketFacts::default() };
         let refused = flow(rule.flow).with(protocol).with(payload).0;
         let app = header.app.iter().fold(0, |bits, protocol| bits | 1 << protocol as u8);
-        Sieve { refused, src_ports, dst_ports, app }
+        let (flags_mask, flags) = tcp_flags(&rule.packet);
+        Sieve { refused, src_ports, dst_ports, payload_sizes: payload_sizes(&rule.packet), flags_mask, flags, app }
     }
 
     /// False where the rule cannot match this packet.
@@ -74,8 +84,40 @@ impl Sieve {
         self.refused & packet.facts.0 == 0
             && within(self.dst_ports, packet.dst_port)
             && within(self.src_ports, packet.src_port)
+            && within(self.payload_sizes, packet.payload_size)
+            && packet.tcp_flags & self.flags_mask == self.flags
             && (self.app == 0 || packet.app.is_some_and(|protocol| self.app & 1 << protocol as u8 != 0))
     }
+}
+
+/// The sizes that `dsize` lets through, from the least to the most.
+fn payload_sizes(tests: &[PacketTest]) -> (u16, u16) {
+    let narrow = |size: u64| u16::try_from(size).unwrap_or(u16::MAX);
+    let sizes = tests.iter().map(|test| match *test {
+        PacketTest::PayloadSize(NumberTest::Equal(size)) => (size, size),
+        PacketTest::PayloadSize(NumberTest::Less(size)) => (0, size.saturating_sub(1)),
+        PacketTest::PayloadSize(NumberTest::LessOrEqual(size)) => (0, size),
+        PacketTest::PayloadSize(NumberTest::Greater(size)) => (size.saturating_add(1), u64::MAX),
+        PacketTest::PayloadSize(NumberTest::GreaterOrEqual(size)) => (size, u64::MAX),
+        PacketTest::PayloadSize(NumberTest::Between(low, high)) => (low.saturating_add(1), high.saturating_sub(1)),
+        _ => (0, u64::MAX),
+    });
+    let (low, high) = sizes.fold((0, u64::MAX), |all, one| (all.0.max(one.0), all.1.min(one.1)));
+    (narrow(low), narrow(high))
+}
+
+/// Mask and values of the flags that `flags` insists on.
+fn tcp_flags(tests: &[PacketTest]) -> (u8, u8) {
+    let wanted = tests.iter().find_map(|test| match test {
+        PacketTest::TcpFlags(test) => match test.mode {
+            BitsMode::Exact => Some((test.mask, test.bits)),
+            BitsMode::AtLeast => Some((test.bits & test.mask, test.bits)),
+            BitsMode::AnyOf | BitsMode::NotAll => None,
+        },
+        _ => None,
+    });
+    // Bits that the mask hides can never be had: the rule itself says so.
+    wanted.filter(|(mask, bits)| bits & !mask == 0).unwrap_or((0, 0))
 }
 
 fn flow(test: FlowTest) -> PacketFacts {
@@ -91,4 +133,35 @@ fn flow(test: FlowTest) -> PacketFacts {
     };
     let none = if test.needs_flow() { PacketFacts::NO_FLOW } else { PacketFacts::default() };
     toward.with(established).with(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::plan::BitsTest;
+
+    /// A sieve may let through what the rule refuses, and never the other way round.
+    #[test]
+    fn sizes_and_flags_refuse_only_what_the_tests_refuse() {
+        use NumberTest::{Between, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, Outside};
+        for test in [Equal(3), NotEqual(3), Less(0), Less(3), LessOrEqual(3), Greater(3), GreaterOrEqual(3)]
+            .into_iter()
+            .chain([Between(2, 5), Between(3, 3), Outside(2, 5), Greater(u64::MAX), Equal(70_000)])
+        {
+            let (low, high) = payload_sizes(&[PacketTest::PayloadSize(test)]);
+            for size in (0..8).chain([65_534, 65_535, 65_536, 70_000, 70_001]) {
+                let narrow = u16::try_from(size).unwrap_or(u16::MAX);
+                assert!(!test.accepts(size) || (low <= narrow && narrow <= high), "{test:?} of {size}");
+            }
+        }
+        for mode in [BitsMode::Exact, BitsMode::AtLeast, BitsMode::AnyOf, BitsMode::NotAll] {
+            for (bits, mask) in [(0x02, 0xff), (0x12, 0x3f), (0, 0xff), (0x02, 0x3c), (0x18, 0xff)] {
+                let test = BitsTest { mode, bits, mask };
+                let (wanted_mask, wanted) = tcp_flags(&[PacketTest::TcpFlags(test)]);
+                for flags in 0..=u8::MAX {
+                    assert!(!test.accepts(flags) || flags & wanted_mask == wanted, "{test:?} of {flags:#x}");
+                }
+            }
+        }
+    }
 }

@@ -507,7 +507,14 @@ fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
         way.with(if flow.established { PacketFacts::ESTABLISHED } else { PacketFacts::NOT_ESTABLISHED })
     });
     let app = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
-    Sifted { facts: version.with(payload).with(flow_facts), src_port, dst_port, app }
+    Sifted {
+        facts: version.with(payload).with(flow_facts),
+        src_port,
+        dst_port,
+        payload_size: u16::try_from(buffers.headers.payload.len()).unwrap_or(u16::MAX),
+        tcp_flags: buffers.headers.tcp().map_or(0, |tcp| tcp.flags),
+        app,
+    }
 }
 
 fn flow_fits(test: FlowTest, flow: Option<&FlowView<'_>>) -> bool {
