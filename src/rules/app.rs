@@ -1,6 +1,7 @@
 //! The application protocols of the rule language, and what rules may ask of a transaction besides its buffers.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::plan::NumberTest;
@@ -172,6 +173,7 @@ pub enum Field {
     DnsOpcode,
     DnsRcode,
     DnsRrtype,
+    SmbVersion,
 }
 
 /// A question about a transaction that is no match in a buffer.
@@ -183,6 +185,9 @@ pub enum AppTest {
     },
     /// `app-layer-event`: the full name, such as `http.gzip_decompression_failed`.
     Event(&'static str),
+    DceInterface(DceInterface),
+    /// `dcerpc.opnum`: one of these.
+    DceOpnum(Vec<RangeInclusive<u16>>),
     /// All that the rule asks of one file.
     File(Vec<FileTest>),
     /// `app-layer-protocol`: answered from the flow. `None` stands for `failed`.
@@ -190,6 +195,16 @@ pub enum AppTest {
         protocol: Option<AppProtoSet>,
         negated: bool,
     },
+}
+
+/// `dcerpc.iface`: the interface that a call is made on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DceInterface {
+    /// In the order in which it is written.
+    pub uuid: [u8; 16],
+    pub version: Option<NumberTest>,
+    /// It may have been bound in any fragment, not in the first alone.
+    pub any_frag: bool,
 }
 
 /// A question about one file.

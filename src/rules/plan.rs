@@ -776,6 +776,8 @@ pub struct Number {
 pub enum NumberForm {
     BigEndian,
     LittleEndian,
+    /// As the DCERPC call that the buffer is of says; elsewhere big-endian.
+    Dce,
     /// Digits in this base.
     Text(u32),
 }

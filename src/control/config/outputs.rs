@@ -279,10 +279,9 @@ const APP_OPTIONS: [&str; 10] = [
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 42] = [
+const SURICATA_TYPES: [&str; 40] = [
     "arp",
     "bittorrent-dht",
-    "dcerpc",
     "dhcp",
     "dnp3",
     "doh2",
@@ -312,7 +311,6 @@ const SURICATA_TYPES: [&str; 42] = [
     "rdp",
     "rfb",
     "sip",
-    "smb",
     "smtp",
     "snmp",
     "ssh",

@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use super::Context;
 use super::conntrack::ConntrackObject;
+use super::dcerpc::DcerpcObject;
 use super::dns::DnsObject;
 use super::envelope::Envelope;
 use super::fileinfo::FileObject;
 use super::http::HttpObject;
+use super::smb::SmbObject;
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
 use crate::packet::event::AppEvent;
@@ -16,14 +18,18 @@ use crate::packet::event::AppEvent;
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AppObject {
+    Dcerpc(DcerpcObject),
     Dns(Box<DnsObject>),
     FileInfo(FileObject),
     Http(Box<HttpObject>),
+    Smb(Box<SmbObject>),
 }
 
 impl AppObject {
     pub fn of(record: &AppRecord, tx_id: u64, _context: &mut Context) -> AppObject {
         match record {
+            AppRecord::Dcerpc(record) => AppObject::Dcerpc(DcerpcObject::of(record)),
+            AppRecord::Smb(record) => AppObject::Smb(Box::new(SmbObject::of(record))),
             AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
             AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),
             AppRecord::Http(record) => AppObject::Http(Box::new(HttpObject::of(record))),

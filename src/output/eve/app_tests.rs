@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use crate::packet::app::AppRecord;
+use crate::packet::app::protocols::dcerpc::record::{
+    DcerpcFlowRecord, DcerpcHalf, DcerpcRecord, DcerpcTransport, InterfaceRecord,
+};
 use crate::packet::app::protocols::dns::message::Message;
 use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
+use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
+use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
 
 /// By the name of the golden.
 pub fn records() -> Vec<(&'static str, AppRecord)> {
-    vec![("dns-query", dns(Form::Query(0), &dns_query())), ("dns-answer", dns(Form::Answer, &dns_answer()))]
+    let dns = [("dns-query", dns(Form::Query(0), &dns_query())), ("dns-answer", dns(Form::Answer, &dns_answer()))];
+    dns.into_iter().chain(dcerpc()).chain(smb()).collect()
 }
 
 /// What stands beside an alert.
@@ -45,4 +51,106 @@ fn dns_answer() -> Vec<u8> {
     add(46, b"\x00\x01");
     add(2, b"\x02ns\xc0\x0c");
     bytes
+}
+
+fn call(opnum: Option<u16>) -> DcerpcRecord {
+    let half = |kind, fragments| Some(DcerpcHalf { kind, fragments, stub_bytes: 24 });
+    match opnum {
+        Some(opnum) => DcerpcRecord {
+            request: half("REQUEST", Some(1)),
+            response: half("RESPONSE", Some(2)),
+            opnum,
+            interfaces: Vec::new(),
+            call_id: 27,
+        },
+        None => DcerpcRecord {
+            request: half("BIND", None),
+            response: None,
+            opnum: 0,
+            interfaces: vec![InterfaceRecord {
+                uuid: *b"\x36\x7a\xbb\x81\x98\x44\x35\xf1\xad\x32\x98\xf0\x38\x00\x10\x03",
+                version: (2, 0),
+                answer: Some((2, 1)),
+            }],
+            call_id: 26,
+        },
+    }
+}
+
+fn dcerpc() -> Vec<(&'static str, AppRecord)> {
+    let record = |call, transport| AppRecord::Dcerpc(Box::new(DcerpcFlowRecord { call, transport }));
+    vec![
+        ("dcerpc-bind", record(call(None), DcerpcTransport::Connection { minor: 0 })),
+        ("dcerpc-request", record(call(Some(15)), DcerpcTransport::Connection { minor: 0 })),
+        ("dcerpc-datagram", record(call(Some(4)), DcerpcTransport::Datagrams { activity: [0x1f; 16], sequence: 3 })),
+    ]
+}
+
+fn smb() -> Vec<(&'static str, AppRecord)> {
+    let record = |command: &str, detail| {
+        AppRecord::Smb(Box::new(SmbRecord {
+            id: 3,
+            dialect: "3.11".to_owned(),
+            command: Some(command.to_owned()),
+            status: Some(("STATUS_SUCCESS".to_owned(), "0x0".to_owned())),
+            session_id: 0x4400_0000_0011,
+            tree_id: 1,
+            detail,
+        }))
+    };
+    let handle = || "0f0e0d0c-0b0a-0908-0706-050403020100".to_owned();
+    let name = || b"a\\b.txt".to_vec();
+    let ntlmssp = Ntlmssp {
+        domain: b"WORK".to_vec(),
+        user: b"ann".to_vec(),
+        host: b"PC".to_vec(),
+        version: Some((10, 0, 1, 15)),
+    };
+    let host = || Some((b"Unix".to_vec(), b"Samba".to_vec()));
+    let setup = SmbDetail::SessionSetup { ntlmssp: Some(ntlmssp), request_host: host(), response_host: host() };
+    let negotiate = SmbDetail::Negotiate {
+        dialects: vec![b"2.02".to_vec()],
+        client_guid: Some([1; 16]),
+        server_guid: [2; 16],
+        max_read_size: 8,
+        max_write_size: 9,
+    };
+    let tree = |is_pipe, share_type, services| SmbDetail::TreeConnect { name: name(), is_pipe, share_type, services };
+    let services = Some(Services { request: Some(b"?????".to_vec()), response: Some(b"IPC".to_vec()) });
+    let create = |directory| SmbDetail::Create {
+        name: name(),
+        directory,
+        disposition: "FILE_OPEN",
+        delete_on_close: directory,
+        created: 1,
+        accessed: 2,
+        modified: 3,
+        changed: 4,
+        size: 5,
+        handle: handle(),
+    };
+    let rename = SmbDetail::Rename { from: name(), to: b"c".to_vec(), handle: handle(), by_set_info: true };
+    let set_info = SmbDetail::SetInfo {
+        name: name(),
+        delete_on_close: true,
+        class: "FILE_INFO",
+        level: "SMB2_FILE_DISPOSITION_INFO",
+        handle: handle(),
+    };
+    let file = SmbDetail::File { name: name(), share: b"\\srv\\x".to_vec(), handle: handle() };
+    let ioctl = SmbDetail::Ioctl { function: "FSCTL_PIPE_WAIT".to_owned() };
+    vec![
+        ("smb-negotiate", record("SMB2_COMMAND_NEGOTIATE_PROTOCOL", negotiate)),
+        ("smb-session-setup", record("SMB2_COMMAND_SESSION_SETUP", setup)),
+        ("smb-tree-connect", record("SMB2_COMMAND_TREE_CONNECT", tree(false, Some("FILE"), None))),
+        ("smb-tree-connect-pipe", record("SMB1_COMMAND_TREE_CONNECT_ANDX", tree(true, None, services))),
+        ("smb-create", record("SMB2_COMMAND_CREATE", create(false))),
+        ("smb-create-directory", record("SMB2_COMMAND_CREATE", create(true))),
+        ("smb-file", record("SMB2_COMMAND_READ", file)),
+        ("smb-rename", record("SMB2_COMMAND_SET_INFO", rename)),
+        ("smb-set-info", record("SMB2_COMMAND_SET_INFO", set_info)),
+        ("smb-ioctl", record("SMB2_COMMAND_IOCTL", ioctl)),
+        ("smb-pipe-bind", record("SMB2_COMMAND_WRITE", SmbDetail::Dcerpc(call(None)))),
+        ("smb-pipe-request", record("SMB2_COMMAND_IOCTL", SmbDetail::Dcerpc(call(Some(15))))),
+    ]
 }

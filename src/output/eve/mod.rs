@@ -10,12 +10,14 @@ mod app;
 #[cfg(test)]
 mod app_tests;
 mod conntrack;
+mod dcerpc;
 mod dns;
 mod drop;
 mod envelope;
 mod fileinfo;
 mod flow;
 mod http;
+mod smb;
 pub mod stats;
 mod tagged;
 #[cfg(test)]

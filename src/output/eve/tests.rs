@@ -368,7 +368,8 @@ fn allowed(object: &str) -> &'static str {
         "" => {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
-             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp dns \
+             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp dcerpc dns \
+             smb \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -403,6 +404,21 @@ fn allowed(object: &str) -> &'static str {
             "fingerprint algo type"
         }
         "dns.grouped" | "dns.answer.grouped" => "A AAAA CNAME MX NS NULL PTR SOA SRV SSHFP TXT",
+        "dcerpc" => "request req interfaces response res call_id activityuuid seqnum rpc_version",
+        "dcerpc.req" => "opnum frag_cnt stub_data_size",
+        "dcerpc.res" | "smb.dcerpc.req" | "smb.dcerpc.res" => "frag_cnt stub_data_size",
+        "dcerpc.interfaces" | "smb.dcerpc.interfaces" => "uuid version ack_result ack_reason",
+        "smb" => {
+            "id dialect command status status_code session_id tree_id ntlmssp request response directory filename \
+             disposition access created accessed modified changed size client_dialects client_guid server_guid \
+             max_read_size max_write_size named_pipe share service share_type set_info rename fuid dcerpc function"
+        }
+        "smb.ntlmssp" => "domain user host version",
+        "smb.request" | "smb.response" => "native_os native_lm",
+        "smb.service" => "request response",
+        "smb.set_info" => "class info_level",
+        "smb.rename" => "from to",
+        "smb.dcerpc" => "request response opnum req res interfaces call_id",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
         "stats" => "uptime capture decoder tcp streams flow flow_bypassed detect ips ledger conntrack output queues",

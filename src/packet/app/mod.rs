@@ -14,6 +14,7 @@
 pub mod file;
 mod layer;
 pub mod protocols;
+pub mod reader;
 pub mod record;
 #[cfg(test)]
 pub mod testing;
@@ -137,6 +138,11 @@ pub trait Transaction: fmt::Debug + Send {
 
     /// Whether a test that is no match in a buffer holds. `AppTest::Event` and `AppTest::Protocol` never get here.
     fn accepts(&self, _test: &AppTest, _toward: Toward) -> bool {
+        false
+    }
+
+    /// Whether numbers of this side's bytes are little-endian, for rules that leave that to the protocol (`dce`).
+    fn is_little_endian(&self, _toward: Toward) -> bool {
         false
     }
 

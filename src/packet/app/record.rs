@@ -1,16 +1,20 @@
 //! What EVE tells of application protocols, as plain data: one variant a protocol, its struct in the protocol's folder.
 
 use super::file::FileRecord;
+use super::protocols::dcerpc::record::DcerpcFlowRecord;
 use super::protocols::dns::record::DnsRecord;
 use super::protocols::http1::record::HttpRecord;
+use super::protocols::smb::record::SmbRecord;
 use crate::rules::plan::Toward;
 
 /// One protocol's account of a transaction. `output::eve` gives it its form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AppRecord {
+    Dcerpc(Box<DcerpcFlowRecord>),
     Dns(Box<DnsRecord>),
     File(Box<FileAccount>),
     Http(Box<HttpRecord>),
+    Smb(Box<SmbRecord>),
 }
 
 impl AppRecord {
@@ -18,9 +22,11 @@ impl AppRecord {
     #[must_use]
     pub fn event_type(&self) -> &'static str {
         match self {
+            AppRecord::Dcerpc(_) => "dcerpc",
             AppRecord::Dns(_) => "dns",
             AppRecord::File(_) => "fileinfo",
             AppRecord::Http(_) => "http",
+            AppRecord::Smb(_) => "smb",
         }
     }
 }
@@ -35,4 +41,4 @@ pub struct FileAccount {
 }
 
 /// Every `event_type` that a record may have, in alphabetical order.
-pub const EVENT_TYPES: &[&str] = &["dns", "fileinfo", "http"];
+pub const EVENT_TYPES: &[&str] = &["dcerpc", "dns", "fileinfo", "http", "smb"];

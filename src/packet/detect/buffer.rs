@@ -30,6 +30,8 @@ const TEXT_BYTES_MAX: usize = 23;
 pub(super) struct Evaluation {
     variables: [u64; VARIABLE_COUNT_MAX],
     tries: u32,
+    /// The byte order of numbers whose rule leaves it to the DCERPC call.
+    pub(super) dce_is_little_endian: bool,
     /// What the last `base64_decode` has made.
     decoded: Vec<u8>,
     /// What the expressions of the present choice of places have captured.
@@ -269,10 +271,12 @@ impl Evaluation {
         match number.form {
             NumberForm::Text(base) => read_text(bytes, base),
             _ if count > 8 => None,
-            NumberForm::BigEndian => Some((bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)), count)),
-            NumberForm::LittleEndian => {
+            NumberForm::LittleEndian | NumberForm::Dce
+                if number.form != NumberForm::Dce || self.dce_is_little_endian =>
+            {
                 Some((bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)), count))
             }
+            _ => Some((bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)), count)),
         }
     }
 

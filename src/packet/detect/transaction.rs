@@ -144,6 +144,7 @@ impl DetectThread {
             return None;
         }
         let mut evaluation = Evaluation::default();
+        evaluation.dce_is_little_endian = tx.data.is_little_endian(toward);
         let matched = rule.buffers.iter().all(|plan| match plan.buffer.is_app() {
             true => self.some_instance_matches(&mut evaluation, plan, &tx, toward),
             false => buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes)),

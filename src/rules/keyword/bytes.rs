@@ -54,7 +54,7 @@ struct Flags {
     little: bool,
     text: bool,
     base: Option<u32>,
-    dce: Option<Span>,
+    dce: bool,
     align: u8,
     multiplier: Option<u32>,
     bitmask: Option<u32>,
@@ -81,7 +81,7 @@ impl Flags {
                 self.base = Some(number_base(base).ok_or_else(|| wrong_flag(value_span, base))?);
             }
             ("hex" | "dec" | "oct", "") => self.base = number_base(word),
-            ("dce", "") => self.dce = Some(span),
+            ("dce", "") => self.dce = true,
             ("align", "") => self.align = 4,
             ("align", _) => self.align = alignment(value, value_span)?,
             ("multiplier", _) => self.multiplier = Some(unsigned(value, value_span, 65_535)?),
@@ -110,6 +110,7 @@ impl Flags {
     fn number(&self, count: Amount, span: Span) -> Result<Number, Mistake> {
         let form = match (self.text, self.little) {
             (true, _) => NumberForm::Text(self.base.unwrap_or(10)),
+            _ if self.dce => NumberForm::Dce,
             (false, true) => NumberForm::LittleEndian,
             (false, false) => NumberForm::BigEndian,
         };
@@ -160,18 +161,12 @@ fn mask(text: &str, span: Span) -> Result<u32, Mistake> {
         .ok_or_else(|| Mistake::new(Code::Value, span, "a mask is a hexadecimal number of at most 32 bits, not 0"))
 }
 
-/// `dce` takes the byte order from the DCERPC header, which only its parser knows.
-fn note_dce(draft: &mut Draft<'_>, flags: &Flags) {
-    draft.needs.extend(flags.dce.map(|span| (super::Need::Dcerpc, span)));
-}
-
 fn byte_test(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let parts = split(arg.rule, arg.unquoted(), b',');
     let [count, operator, value, offset, flags @ ..] = parts.as_slice() else {
         return Err(arg.wrong("bytes, operator, value and offset are needed"));
     };
     let flags = Flags::read_all(arg, flags)?;
-    note_dce(draft, &flags);
     let (negated, operator) = byte_operator(arg.at(*operator), *operator)?;
     let test = ByteTest {
         number: flags.number(draft.amount(arg, *count, 0, TEXT_BYTES_MAX)?, *count)?,
@@ -227,7 +222,6 @@ fn byte_jump(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         return Err(arg.wrong("bytes and offset are needed"));
     };
     let flags = Flags::read_all(arg, flags)?;
-    note_dce(draft, &flags);
     // Zero bytes: jump by post_offset alone.
     let count_amount = draft.amount(arg, *count, 0, TEXT_BYTES_MAX)?;
     let number = match count_amount {
@@ -253,7 +247,6 @@ fn byte_extract(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         return Err(arg.wrong("bytes, offset and the name of a variable are needed"));
     };
     let flags = Flags::read_all(arg, flags)?;
-    note_dce(draft, &flags);
     let count_amount = Amount::Number(integer(arg.at(*count), *count, 0, TEXT_BYTES_MAX)?);
     let extract = ByteExtract {
         number: flags.number(count_amount, *count)?,
@@ -292,7 +285,6 @@ fn byte_math(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let [Some(count), Some(offset), Some(operator), Some(value), Some(result)] = named else {
         return Err(arg.wrong("bytes, offset, oper, rvalue and result are all needed"));
     };
-    note_dce(draft, &flags);
     let math = ByteMath {
         number: flags.number(draft.amount(arg, count, 0, TEXT_BYTES_MAX)?, count)?,
         offset: integer(arg.at(offset), offset, -OFFSET_MAX, OFFSET_MAX)?,

@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS];
+pub static EVENTS: &[&[&str]] = &[DNS, SMB];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -30,6 +30,18 @@ const DNS: &[&str] = &[
     "dns.too_many_labels",
     "dns.invalid_authorities",
     "dns.invalid_additionals",
+];
+
+const SMB: &[&str] = &[
+    "smb.malformed_data",
+    "smb.malformed_ntlmssp_request",
+    "smb.negotiate_malformed_dialects",
+    "smb.file_overlap",
+    "smb.request_to_client",
+    "smb.response_to_server",
+    "smb.read_request_too_large",
+    "smb.read_response_too_large",
+    "smb.write_request_too_large",
 ];
 
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

@@ -8,6 +8,7 @@ pub mod buffers;
 
 mod bytes;
 mod content;
+mod dcerpc;
 mod dns;
 mod encoded;
 mod event;
@@ -20,6 +21,7 @@ mod number;
 mod pcre;
 mod refused;
 mod shape;
+mod smb;
 mod state;
 mod threshold;
 mod transform;
@@ -260,7 +262,9 @@ fn build_table() -> Table {
         state::KEYWORDS,
         threshold::KEYWORDS,
         transform::KEYWORDS,
+        dcerpc::KEYWORDS,
         dns::KEYWORDS,
+        smb::KEYWORDS,
         events::KEYWORDS,
         refused::KEYWORDS,
     ];

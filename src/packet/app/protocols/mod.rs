@@ -1,7 +1,9 @@
 //! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
 
+pub mod dcerpc;
 pub mod dns;
 pub mod http1;
+pub mod smb;
 
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
@@ -40,7 +42,8 @@ impl std::fmt::Debug for ProtocolInfo {
 }
 
 /// All protocols with a parser, surest first.
-pub static REGISTRY: &[&ProtocolInfo] = &[&http1::INFO, &dns::UDP, &dns::TCP];
+pub static REGISTRY: &[&ProtocolInfo] =
+    &[&http1::INFO, &smb::SMB, &dcerpc::CONNECTION, &dns::UDP, &dns::TCP, &dcerpc::DATAGRAMS];
 
 /// The protocols that have a parser.
 #[must_use]
