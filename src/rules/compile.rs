@@ -471,7 +471,7 @@ const APP_PROTOCOLS: &[AppWord] = &[
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], Some(Need::Tls)),
     word("quic", HeaderProtocol::Udp, &[AppProto::Quic], Some(Need::Quic)),
     word("ssh", HeaderProtocol::Tcp, &[AppProto::Ssh], Some(Need::Ssh)),
-    word("smtp", HeaderProtocol::Tcp, &[AppProto::Smtp], Some(Need::Smtp)),
+    word("smtp", HeaderProtocol::Tcp, &[AppProto::Smtp], None),
     word("ftp", HeaderProtocol::Tcp, &[AppProto::Ftp], Some(Need::Ftp)),
     word("ftp-data", HeaderProtocol::Tcp, &[AppProto::FtpData], Some(Need::Ftp)),
     word("tftp", HeaderProtocol::Udp, &[AppProto::Tftp], Some(Need::Tftp)),

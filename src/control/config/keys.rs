@@ -78,6 +78,7 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.fileinfo.enabled", "yes", "Files: bodies of HTTP, attachments and others"),
     key("outputs.eve-log.types.http.enabled", "yes", "HTTP requests with their responses"),
     key("outputs.eve-log.types.smb.enabled", "yes", "SMB requests with their answers, files, and calls in named pipes"),
+    key("outputs.eve-log.types.smtp.enabled", "yes", "Mails and their envelopes"),
     key("stats.enabled", "yes", "Whether counters are written at all"),
     key("stats.interval", "8", "Seconds; also `30s`, `5m`"),
     key("queue.numbers", "7400-7403", "NFQUEUE numbers, one thread each. `-q` sets it; `0:3` is understood too"),

@@ -279,7 +279,7 @@ const APP_OPTIONS: [&str; 10] = [
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 40] = [
+const SURICATA_TYPES: [&str; 39] = [
     "arp",
     "bittorrent-dht",
     "dhcp",
@@ -311,7 +311,6 @@ const SURICATA_TYPES: [&str; 40] = [
     "rdp",
     "rfb",
     "sip",
-    "smtp",
     "snmp",
     "ssh",
     "telnet",

@@ -6,10 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::app::AppObject;
+use super::app::{self, AppObject};
 use super::conntrack::ConntrackObject;
 use super::envelope::{Envelope, packet_ends};
 use super::flow::FlowObject;
+use super::smtp::EmailObject;
 use super::variables::VariablesObject;
 use super::{Context, NOTHING, Tidegate};
 use crate::output::community_id::Ends;
@@ -29,6 +30,8 @@ pub struct AlertRecord<'e> {
     alert: AlertObject<'e>,
     #[serde(flatten)]
     app: Option<AppObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<EmailObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_proto: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +66,7 @@ pub fn record<'e>(
         envelope: Envelope::of(packet, "alert", log, context),
         tx_id: event.transaction.as_ref().map(|(id, _)| *id),
         app: event.transaction.as_ref().map(|(id, record)| AppObject::of(record, *id, context)),
+        email: event.transaction.as_ref().and_then(|(_, record)| app::email(record)),
         app_proto: event.app_proto.map(AppProto::name),
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
         metadata: VariablesObject::of(&event.variables),

@@ -10,6 +10,7 @@ use super::envelope::Envelope;
 use super::fileinfo::FileObject;
 use super::http::HttpObject;
 use super::smb::SmbObject;
+use super::smtp::{EmailObject, SmtpObject};
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
 use crate::packet::event::AppEvent;
@@ -23,6 +24,7 @@ pub enum AppObject {
     FileInfo(FileObject),
     Http(Box<HttpObject>),
     Smb(Box<SmbObject>),
+    Smtp(SmtpObject),
 }
 
 impl AppObject {
@@ -33,7 +35,16 @@ impl AppObject {
             AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
             AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),
             AppRecord::Http(record) => AppObject::Http(Box::new(HttpObject::of(record))),
+            AppRecord::Smtp(record) => AppObject::Smtp(SmtpObject::of(record)),
         }
+    }
+}
+
+/// The object `email`, which stands beside `smtp`.
+pub fn email(record: &AppRecord) -> Option<EmailObject> {
+    match record {
+        AppRecord::Smtp(record) => record.email.as_ref().map(EmailObject::of),
+        _ => None,
     }
 }
 
@@ -50,6 +61,8 @@ pub struct AppRecordLine {
     #[serde(flatten)]
     object: AppObject,
     #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<EmailObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     conntrack: Option<ConntrackObject>,
 }
 
@@ -64,6 +77,7 @@ pub fn record(event: &AppEvent, log: &EveLog, context: &mut Context) -> AppRecor
         carrier: carrier.map(|carrier| AppObject::of(carrier, event.tx_id, context)),
         app_proto: is_file.then(|| event.app_proto.name()),
         object: AppObject::of(&event.record, event.tx_id, context),
+        email: email(carrier.unwrap_or(&event.record)),
         conntrack: event.packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
     }
 }

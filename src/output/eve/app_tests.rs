@@ -10,11 +10,12 @@ use crate::packet::app::protocols::dns::message::Message;
 use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
 use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
 use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
+use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
 
 /// By the name of the golden.
 pub fn records() -> Vec<(&'static str, AppRecord)> {
     let dns = [("dns-query", dns(Form::Query(0), &dns_query())), ("dns-answer", dns(Form::Answer, &dns_answer()))];
-    dns.into_iter().chain(dcerpc()).chain(smb()).collect()
+    dns.into_iter().chain(dcerpc()).chain(smb()).chain([("smtp", smtp())]).collect()
 }
 
 /// What stands beside an alert.
@@ -22,11 +23,35 @@ pub fn alerted() -> Vec<(&'static str, AppRecord)> {
     vec![
         ("alert-dns-query", dns(Form::AlertedQuery, &dns_query())),
         ("alert-dns-answer", dns(Form::AlertedAnswer, &dns_answer())),
+        ("alert-smtp", smtp()),
     ]
 }
 
 fn dns(form: Form, bytes: &[u8]) -> AppRecord {
     AppRecord::Dns(Box::new(DnsRecord { tx_id: 2, message: Arc::new(Message::read(bytes).unwrap()), form }))
+}
+
+fn smtp() -> AppRecord {
+    let texts = |list: &[&str]| list.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    AppRecord::Smtp(Box::new(SmtpRecord {
+        helo: text("me.example"),
+        mail_from: text("<a@example>"),
+        rcpt_to: texts(&["<b@example>", "<c@example>"]),
+        email: Some(EmailRecord {
+            status: "PARSE_DONE",
+            from: text("A <a@example>"),
+            to: texts(&["b@example", "c@example"]),
+            cc: texts(&["d@example"]),
+            subject: Some(b"caf\xe9".to_vec()),
+            date: text("Fri, 20 Nov 2026 18:11:19 +0000"),
+            message_id: text("<1@example>"),
+            x_mailer: text("mailer 1"),
+            received: texts(&["by x", "by y"]),
+            attachment: texts(&["a.zip"]),
+            url: texts(&["example.com/a"]),
+        }),
+    }))
 }
 
 fn dns_query() -> Vec<u8> {

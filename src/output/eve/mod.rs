@@ -18,6 +18,7 @@ mod fileinfo;
 mod flow;
 mod http;
 mod smb;
+mod smtp;
 pub mod stats;
 mod tagged;
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 pub mod file;
 mod layer;
+pub mod mime;
 pub mod protocols;
 pub mod reader;
 pub mod record;

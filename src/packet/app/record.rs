@@ -5,6 +5,7 @@ use super::protocols::dcerpc::record::DcerpcFlowRecord;
 use super::protocols::dns::record::DnsRecord;
 use super::protocols::http1::record::HttpRecord;
 use super::protocols::smb::record::SmbRecord;
+use super::protocols::smtp::record::SmtpRecord;
 use crate::rules::plan::Toward;
 
 /// One protocol's account of a transaction. `output::eve` gives it its form.
@@ -15,6 +16,7 @@ pub enum AppRecord {
     File(Box<FileAccount>),
     Http(Box<HttpRecord>),
     Smb(Box<SmbRecord>),
+    Smtp(Box<SmtpRecord>),
 }
 
 impl AppRecord {
@@ -27,6 +29,7 @@ impl AppRecord {
             AppRecord::File(_) => "fileinfo",
             AppRecord::Http(_) => "http",
             AppRecord::Smb(_) => "smb",
+            AppRecord::Smtp(_) => "smtp",
         }
     }
 }
@@ -41,4 +44,4 @@ pub struct FileAccount {
 }
 
 /// Every `event_type` that a record may have, in alphabetical order.
-pub const EVENT_TYPES: &[&str] = &["dcerpc", "dns", "fileinfo", "http", "smb"];
+pub const EVENT_TYPES: &[&str] = &["dcerpc", "dns", "fileinfo", "http", "smb", "smtp"];

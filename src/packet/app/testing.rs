@@ -37,15 +37,16 @@ impl Conversation {
         self.say(toward, bytes, true)
     }
 
+    /// Bytes of this side that will never be seen.
+    pub fn gap(&mut self, toward: Toward, missing: u64) -> &mut Conversation {
+        let limits = self.limits;
+        self.app.gap(toward, missing, &context(&limits, self.client_port, self.server_port), &mut self.counters);
+        self
+    }
+
     fn say(&mut self, toward: Toward, bytes: &[u8], datagram: bool) -> &mut Conversation {
-        let hashes = Hashes { md5: true, ..Hashes::default() };
-        let context = ParseContext {
-            now: Timestamp::from_micros(0),
-            client_port: self.client_port,
-            server_port: self.server_port,
-            limits: &self.limits,
-            hashes,
-        };
+        let limits = self.limits;
+        let context = context(&limits, self.client_port, self.server_port);
         let enabled = AppProtoSet::of(&AppProto::ALL);
         match datagram {
             true => self.app.receive_datagram(toward, bytes, &context, enabled, &mut self.counters),
@@ -104,6 +105,11 @@ impl Conversation {
         seen.extend(self.records(true));
         seen
     }
+}
+
+fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseContext<'_> {
+    let hashes = Hashes { md5: true, ..Hashes::default() };
+    ParseContext { now: Timestamp::from_micros(0), client_port, server_port, limits, hashes }
 }
 
 /// What a TCP conversation shows, its turns cut at `cuts` (each a share of the turn's length, in 1/256).

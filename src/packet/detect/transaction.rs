@@ -76,23 +76,11 @@ impl DetectThread {
         }
     }
 
-    /// Scans what one lens shows beyond `scanned`; returns how much is scanned now: bytes of a growing buffer that is
-    /// looked at as it is, otherwise instances.
+    /// Scans what one lens shows beyond `scanned`; returns how much is scanned now: bytes of a growing buffer, otherwise
+    /// instances.
     fn scan(&mut self, rules: &RuleSet, lens: &Lens, tx: &mut TxView<'_>, toward: Toward, scanned: u32) -> u32 {
-        let growing = lens.buffer.info().growing;
-        if growing {
-            let Some(bytes) = tx.data.buffer(lens.buffer, toward, 0) else { return scanned };
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            if length == scanned {
-                return scanned;
-            }
-            // A transform may change what was there before, too.
-            let from = match lens.transforms.is_empty() {
-                true => usize::try_from(scanned).unwrap_or(0).saturating_sub(LITERAL_BYTES_MAX - 1),
-                false => 0,
-            };
-            self.find_candidates(rules, lens, bytes.get(from..).unwrap_or_default(), &mut tx.inspection.candidates);
-            return length;
+        if lens.buffer.info().growing {
+            return self.scan_growing(rules, lens, tx, toward, scanned);
         }
         let mut nth = usize::try_from(scanned).unwrap_or(usize::MAX);
         while nth < INSTANCE_COUNT_MAX {
@@ -101,6 +89,27 @@ impl DetectThread {
             nth += 1;
         }
         u32::try_from(nth).unwrap_or(scanned)
+    }
+
+    /// Instances of a growing buffer come one after the other (attachments of a mail): only the last one grows. Counts
+    /// bytes over all of them.
+    fn scan_growing(&mut self, rules: &RuleSet, lens: &Lens, tx: &mut TxView<'_>, toward: Toward, scanned: u32) -> u32 {
+        let scanned = usize::try_from(scanned).unwrap_or(usize::MAX);
+        let mut before: usize = 0;
+        for nth in 0..INSTANCE_COUNT_MAX {
+            let Some(bytes) = tx.data.buffer(lens.buffer, toward, nth) else { break };
+            let end = before.saturating_add(bytes.len());
+            if end > scanned {
+                // A transform may change what was there before, too.
+                let from = match lens.transforms.is_empty() {
+                    true => scanned.saturating_sub(before).saturating_sub(LITERAL_BYTES_MAX - 1),
+                    false => 0,
+                };
+                self.find_candidates(rules, lens, bytes.get(from..).unwrap_or_default(), &mut tx.inspection.candidates);
+            }
+            before = end;
+        }
+        u32::try_from(before.max(scanned)).unwrap_or(u32::MAX)
     }
 
     fn find_candidates(&mut self, rules: &RuleSet, lens: &Lens, bytes: &[u8], found: &mut Vec<u32>) {

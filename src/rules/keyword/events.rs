@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, SMB];
+pub static EVENTS: &[&[&str]] = &[DNS, SMB, SMTP];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -42,6 +42,28 @@ const SMB: &[&str] = &[
     "smb.read_request_too_large",
     "smb.read_response_too_large",
     "smb.write_request_too_large",
+const SMTP: &[&str] = &[
+    "smtp.invalid_reply",
+    "smtp.unable_to_match_reply_with_request",
+    "smtp.max_command_line_len_exceeded",
+    "smtp.max_reply_line_len_exceeded",
+    "smtp.invalid_pipelined_sequence",
+    "smtp.bdat_chunk_len_exceeded",
+    "smtp.no_server_welcome_message",
+    "smtp.tls_rejected",
+    "smtp.data_command_rejected",
+    "smtp.mime_parse_failed",
+    "smtp.mime_malformed_msg",
+    "smtp.mime_invalid_base64",
+    "smtp.mime_invalid_qp",
+    "smtp.mime_long_line",
+    "smtp.mime_long_enc_line",
+    "smtp.mime_long_header_name",
+    "smtp.mime_long_header_value",
+    "smtp.mime_long_boundary",
+    "smtp.duplicate_fields",
+    "smtp.unparsable_content",
+    "smtp.truncated_line",
 ];
 
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

@@ -4,6 +4,7 @@ pub mod dcerpc;
 pub mod dns;
 pub mod http1;
 pub mod smb;
+pub mod smtp;
 
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
@@ -43,7 +44,7 @@ impl std::fmt::Debug for ProtocolInfo {
 
 /// All protocols with a parser, surest first.
 pub static REGISTRY: &[&ProtocolInfo] =
-    &[&http1::INFO, &smb::SMB, &dcerpc::CONNECTION, &dns::UDP, &dns::TCP, &dcerpc::DATAGRAMS];
+    &[&http1::INFO, &smb::SMB, &dcerpc::CONNECTION, &dns::UDP, &dns::TCP, &smtp::INFO, &dcerpc::DATAGRAMS];
 
 /// The protocols that have a parser.
 #[must_use]

@@ -184,14 +184,7 @@ fn it_is_looked_for_on_its_port_only_and_on_either_side() {
 fn a_stream_goes_on_behind_a_gap() {
     let mut talk = Conversation::with(53);
     talk.stream(Toward::Server, &prefixed(&query("one.example", 1)));
-    let context = ParseContext {
-        now: crate::packet::ingress::Timestamp::from_micros(0),
-        client_port: 40_000,
-        server_port: 53,
-        limits: &talk.limits.clone(),
-        hashes: Default::default(),
-    };
-    talk.app.gap(Toward::Server, 100, &context, &mut talk.counters);
+    talk.gap(Toward::Server, 100);
     talk.stream(Toward::Server, b"the rest of something");
     talk.stream(Toward::Server, &prefixed(&query("two.example", 1)));
     assert_eq!(talk.buffers(1, Buffer::DNS_QUERY, Toward::Server), ["two.example"]);
