@@ -5,6 +5,7 @@
 mod app;
 mod corpus;
 mod mutate;
+mod rules;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,4 +74,19 @@ fn app_streams() {
 #[test]
 fn app_datagrams() {
     fuzz("app-datagrams", 2000, app::fuzz_datagrams);
+}
+
+#[test]
+fn rules() {
+    fuzz("rules", 600, rules::fuzz_rules);
+}
+
+#[test]
+fn matcher() {
+    fuzz("matcher", 600, rules::fuzz_matcher);
+}
+
+#[test]
+fn lists() {
+    fuzz("lists", 2000, rules::fuzz_lists);
 }

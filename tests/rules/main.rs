@@ -98,20 +98,54 @@ fn what_we_ship_compiles_without_a_word() {
     }
 }
 
-/// Twenty mistakes in forty thousand rules: exactly those are named, and the rest loads.
+/// What can be wrong with a rule, once each, as its options.
+const BROKEN: [(&str, &str); 20] = [
+    ("E010", "contnet:\"abc\";"),
+    ("E014", "content:\"|0d 0|\";"),
+    ("E011", "content:abc;"),
+    ("E015", "nocase; content:\"abc\";"),
+    ("E017", "content:\"abcdef\"; depth:3;"),
+    ("E016", "content:\"a\"; content:\"b\"; distance:1; offset:2;"),
+    ("E011", "dsize:9<>5;"),
+    ("E020", "dsize:<3; content:\"abcdef\";"),
+    ("E021", "content:\"a\"; depth:length;"),
+    ("E026", "pcre:\"/(abc/\";"),
+    ("E012", "content;"),
+    ("E013", "content:\"a\"; nocase:yes;"),
+    ("E018", "msg:\"again\";"),
+    ("E011", "flow:to_sever;"),
+    (
+        "E016",
+        "threshold:type limit,track by_src,count 1,seconds 1; threshold:type both,track by_src,count 1,seconds 1;",
+    ),
+    ("E025", "tcp.hdr; pkt_data; content:\"a\";"),
+    ("E016", "base64_data; content:\"a\";"),
+    ("E028", "iprep:src,Nobody,>,1;"),
+    ("E011", "flowbits:raise,x;"),
+    ("E011", "byte_test:9,>,1,0;"),
+];
+
+/// Twenty mistakes in forty thousand rules: exactly those are named, each as what it is, and the rest loads.
 #[test]
 fn broken_rules_among_many_are_named_one_by_one() {
     let mut text = String::new();
-    let mut broken = Vec::new();
+    let mut expected = Vec::new();
     for at in 1..=40_000u32 {
-        let option = if at % 2_000 == 0 { "contnet" } else { "content" };
-        text.push_str(&format!("alert tcp any any -> any any (msg:\"{at}\"; {option}:\"literal {at}\"; sid:{at};)\n"));
-        broken.extend((at % 2_000 == 0).then_some((at, Some(at))));
+        let (broken, option) = match at % 2_000 {
+            0 => {
+                let (code, option) = BROKEN[at as usize / 2_000 - 1];
+                (Some(code), option.to_owned())
+            }
+            _ => (None, format!("content:\"literal {at}\";")),
+        };
+        text.push_str(&format!("alert tcp any any -> any any (msg:\"{at}\"; {option} sid:{at};)\n"));
+        expected.extend(broken.map(|code| (at, Some(at), code)));
     }
     let compiled = compile(&[Source::new("many.rules", text)], &context(), &Options::default());
-    let named: Vec<(u32, Option<u32>)> = compiled.rejected.iter().map(|rule| (rule.line, rule.sid)).collect();
-    assert_eq!(named, broken);
-    assert_eq!((compiled.rules, compiled.loaded(), broken.len()), (40_000, 39_980, 20));
+    let named: Vec<(u32, Option<u32>, &str)> =
+        compiled.rejected.iter().map(|rule| (rule.line, rule.sid, rule.code.as_str())).collect();
+    assert_eq!(named, expected);
+    assert_eq!((compiled.rules, compiled.loaded()), (40_000, 39_980));
 }
 
 /// What of Emerging Threats Open is only refused because something is not built yet, and what for.
