@@ -42,6 +42,8 @@ const SMB: &[&str] = &[
     "smb.read_request_too_large",
     "smb.read_response_too_large",
     "smb.write_request_too_large",
+];
+
 const SMTP: &[&str] = &[
     "smtp.invalid_reply",
     "smtp.unable_to_match_reply_with_request",
