@@ -36,7 +36,6 @@ use crate::kernel::nft::{self, GateTable};
 use crate::kernel::queue::{Flags, Queue, QueueConfig, QueueError, QueueReport};
 use crate::kernel::{interfaces, privileges};
 use crate::output::sink::{Sink, SinkOptions, SinkThread};
-use crate::packet::app::AppConfig;
 use crate::packet::conntrack::{Fate, FateMask};
 use crate::packet::detect::SharedDetectState;
 use crate::packet::flow::shards::FlowShards;
@@ -205,7 +204,7 @@ impl Daemon {
                     gate::policy_of(&config, table.is_some()),
                     config.fate.mask,
                     gate::copies_of(&config),
-                    AppConfig::default(),
+                    config.app_config(),
                 )
                 .following(config.stream.config, Arc::clone(&pool)),
                 answers: AnswerMaker::new(config.nfq.mode, config.nfq.bypass, config.fate.mask),

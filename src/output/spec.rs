@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::packet::app::Hashes;
 use crate::packet::app::record::EVENT_TYPES;
 
 /// One `eve-log` entry of `outputs`.
@@ -71,6 +72,8 @@ pub struct RecordTypes {
     pub stats: bool,
     /// Application protocols by `event_type`.
     pub app: BTreeSet<&'static str>,
+    /// Digests in `fileinfo`.
+    pub file_hashes: Hashes,
 }
 
 /// All kinds, with Suricata's defaults for what an alert carries.
@@ -83,6 +86,7 @@ impl Default for RecordTypes {
             anomaly: true,
             stats: true,
             app: EVENT_TYPES.iter().copied().collect(),
+            file_hashes: Hashes::default(),
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::control::reload::Reloader;
 use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink};
 use crate::control::stats;
 use crate::output::sink::{Sink, SinkOptions, WhenFull};
-use crate::packet::app::AppConfig;
 use crate::packet::detect::SharedDetectState;
 use crate::packet::event::{Events, FlowEnd};
 use crate::packet::flow::shards::FlowShards;
@@ -66,7 +65,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     let (sink, log) = Sink::start(log_options)?;
 
     let pool = gate::stream_pool_of(&config);
-    let path = Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config), AppConfig::default());
+    let path = Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config), config.app_config());
     let mut judge = Judge {
         path: path.following(config.stream.config, Arc::clone(&pool)),
         rules: &fresh.set,

@@ -173,6 +173,38 @@ pub const KEYS: &[Key] = &[
         "`set` turns on `nf_conntrack_acct`, `_timestamp` and `_events`, which flow records need; `keep` only says what is missing",
     ),
     key("conntrack.event-buffer", "32mb", "Receive buffer for the kernel's events"),
+    key("app-layer.protocols.http.enabled", "yes", "Whether HTTP is read; likewise for every other protocol"),
+    key(
+        "app-layer.protocols.http.libhtp.default-config.personality",
+        "IDS",
+        "How a URI is read: `IDS` undoes what any server would",
+    ),
+    key(
+        "app-layer.protocols.http.libhtp.default-config.request-body-limit",
+        "100kb",
+        "So much of a request's body can rules look into; 0 is 64mb",
+    ),
+    key(
+        "app-layer.protocols.http.libhtp.default-config.response-body-limit",
+        "100kb",
+        "So much of a response's body can rules look into; 0 is 64mb",
+    ),
+    key(
+        "app-layer.protocols.http.libhtp.default-config.response-body-decompress-layer-limit",
+        "2",
+        "So many compressions on top of each other are undone",
+    ),
+    key(
+        "app-layer.protocols.http.libhtp.default-config.double-decode-path",
+        "no",
+        "Decode `%25xx` in paths to the end",
+    ),
+    key("app-layer.protocols.http.libhtp.default-config.double-decode-query", "no", "The same for queries"),
+    key(
+        "app-layer.protocols.http.libhtp.default-config.uri-include-all",
+        "no",
+        "`http.uri` has scheme, host and port, too, where they were sent",
+    ),
     key("unix-command.enabled", "yes", "The control socket. `auto` is `yes`"),
     key("unix-command.filename", "tidegate-command.socket", "Relative names are under `/run/tidegate`"),
     key("pid-file", "", "Relative names are under `/run/tidegate`. `--pidfile` sets it"),

@@ -9,6 +9,7 @@
 //! that its file can be used as it is; any other unknown key is an error. [`Config::default`] is what a start without
 //! a file uses. `keys` lists every key once: the reference and the example are compared with it.
 
+mod app_layer;
 mod conntrack;
 mod datasets;
 mod fate;
@@ -51,6 +52,7 @@ pub use vars::Vars;
 use std::fmt;
 use std::path::Path;
 
+use crate::packet::app::{AppConfig, Hashes};
 use report::Report;
 use section::Section;
 use tree::Node;
@@ -71,6 +73,7 @@ pub struct Config {
     pub flow: Flow,
     pub stream: Stream,
     pub conntrack: Conntrack,
+    pub app: AppConfig,
     pub service: Service,
 }
 
@@ -130,6 +133,13 @@ impl Config {
         Config::from_tree(Node::parse(text, name)?, sets)
     }
 
+    /// How protocols are read, with what the outputs ask of them.
+    #[must_use]
+    pub fn app_config(&self) -> AppConfig {
+        let asked = self.outputs.eve.iter().fold(Hashes::default(), |hashes, eve| hashes.or(eve.types.file_hashes));
+        AppConfig { hashes: asked, ..self.app }
+    }
+
     fn from_tree(mut tree: Node, sets: &[String]) -> Result<Loaded, ConfigError> {
         for set in sets {
             tree.set(set)?;
@@ -163,6 +173,7 @@ impl Config {
             flow: Flow::read(root.section("flow", report), report),
             stream: Stream::read(root.section("stream", report), report),
             conntrack: Conntrack::read(root.section("conntrack", report), report),
+            app: app_layer::read(root.section("app-layer", report), report),
             service: Service::read(&mut root, report),
         };
         root.not_honoured(&SURICATA, report);
@@ -182,10 +193,9 @@ fn check_route(config: &Config, tree: &Node, report: &mut Report) {
 }
 
 /// Top-level keys of `suricata.yaml` (6.0 to 8.0) that mean nothing here.
-const SURICATA: [&str; 65] = [
+const SURICATA: [&str; 64] = [
     "af-packet",
     "af-xdp",
-    "app-layer",
     "asn1-max-frames",
     "autofp-scheduler",
     "capture",

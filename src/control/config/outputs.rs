@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::report::{Report, is_off, is_switched_off};
-use super::section::{Choice, Section, list};
+use super::section::{Choice, Section, list, scalar};
 use super::tree::{Node, Value};
 use crate::output::spec::{AlertOptions, Destination, DropFlows, DropOptions, EveLog, FastLog, RecordTypes};
+use crate::packet::app::Hashes;
 use crate::packet::app::record::EVENT_TYPES;
 
 /// The list `outputs` and `default-log-dir`. Paths in it are complete.
@@ -170,8 +171,15 @@ fn read_eve(mut section: Section<'_>, dir: &Path, report: &mut Report) -> Option
 }
 
 fn read_types(node: &Node, path: &str, report: &mut Report) -> RecordTypes {
-    let mut types =
-        RecordTypes { alert: None, drop: None, flow: false, anomaly: false, stats: false, app: BTreeSet::new() };
+    let mut types = RecordTypes {
+        alert: None,
+        drop: None,
+        flow: false,
+        anomaly: false,
+        stats: false,
+        app: BTreeSet::new(),
+        file_hashes: Hashes::default(),
+    };
     let mut unsupported = Vec::new();
     for item in list(node, path, report) {
         let Some((name, options)) = named(item, path, report) else { continue };
@@ -182,6 +190,13 @@ fn read_types(node: &Node, path: &str, report: &mut Report) -> RecordTypes {
             "flow" => types.flow = read_switch(section, &[], report),
             "anomaly" => types.anomaly = read_switch(section, &["types", "packethdr"], report),
             "stats" => types.stats = read_switch(section, &["threads", "deltas", "null-values"], report),
+            // Suricata's configuration names the type otherwise than its records do.
+            "files" => {
+                if let Some(hashes) = read_files(section, report) {
+                    types.app.insert("fileinfo");
+                    types.file_hashes = hashes;
+                }
+            }
             _ if let Some(known) = EVENT_TYPES.iter().find(|known| **known == name) => {
                 if read_switch(section, &APP_OPTIONS, report) {
                     types.app.insert(known);
@@ -202,10 +217,33 @@ fn read_types(node: &Node, path: &str, report: &mut Report) -> RecordTypes {
     types
 }
 
+/// `files`: whether, and with which digests.
+fn read_files(mut section: Section<'_>, report: &mut Report) -> Option<Hashes> {
+    let mut enabled = true;
+    let mut hashes = Hashes::default();
+    section.read_bool("enabled", &mut enabled, report);
+    let path = section.path_of("force-hash");
+    for item in section.find("force-hash").map(|node| list(node, &path, report)).unwrap_or_default() {
+        match scalar(item, &path, report) {
+            Some("md5") => hashes.md5 = true,
+            Some("sha1") => hashes.sha1 = true,
+            Some("sha256") => hashes.sha256 = true,
+            Some(other) => {
+                report.unknown_key(&item.place, &format!("{path}.{other}"), other, &["md5", "sha1", "sha256"]);
+            }
+            None => {}
+        }
+    }
+    section.not_honoured(&["force-magic"], report);
+    section.finish(report);
+    enabled.then_some(hashes)
+}
+
 fn read_switch(mut section: Section<'_>, suricata: &'static [&'static str], report: &mut Report) -> bool {
     let mut enabled = true;
     section.read_bool("enabled", &mut enabled, report);
     section.expect_default("totals", "yes", report);
+    section.expect_default("extended", "yes", report);
     section.not_honoured(suricata, report);
     section.finish(report);
     enabled
@@ -264,18 +302,8 @@ fn read_drop(mut section: Section<'_>, report: &mut Report) -> Option<DropOption
 }
 
 /// Options of Suricata's for application records that change nothing here: what it calls extended is always written.
-const APP_OPTIONS: [&str; 10] = [
-    "extended",
-    "custom",
-    "dump-all-headers",
-    "version",
-    "requests",
-    "responses",
-    "formats",
-    "types",
-    "session-resumption",
-    "ja4",
-];
+const APP_OPTIONS: [&str; 9] =
+    ["custom", "dump-all-headers", "version", "requests", "responses", "formats", "types", "session-resumption", "ja4"];
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 

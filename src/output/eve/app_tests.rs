@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
-use crate::packet::app::AppRecord;
 use crate::packet::app::protocols::dcerpc::record::{
     DcerpcFlowRecord, DcerpcHalf, DcerpcRecord, DcerpcTransport, InterfaceRecord,
 };
 use crate::packet::app::protocols::dns::message::Message;
 use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
+use crate::packet::app::protocols::http1::record::HttpRecord;
 use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
 use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
+use crate::packet::app::record::FileAccount;
+use crate::packet::app::{AppRecord, File, Hashes};
+use crate::rules::plan::Toward;
 
 /// By the name of the golden.
 pub fn records() -> Vec<(&'static str, AppRecord)> {
     let dns = [("dns-query", dns(Form::Query(0), &dns_query())), ("dns-answer", dns(Form::Answer, &dns_answer()))];
-    dns.into_iter().chain(dcerpc()).chain(smb()).chain([("smtp", smtp())]).collect()
+    dns.into_iter()
+        .chain(dcerpc())
+        .chain(smb())
+        .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http())])
+        .collect()
 }
 
 /// What stands beside an alert.
@@ -24,7 +31,36 @@ pub fn alerted() -> Vec<(&'static str, AppRecord)> {
         ("alert-dns-query", dns(Form::AlertedQuery, &dns_query())),
         ("alert-dns-answer", dns(Form::AlertedAnswer, &dns_answer())),
         ("alert-smtp", smtp()),
+        ("alert-http", http()),
     ]
+}
+
+fn http() -> AppRecord {
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    AppRecord::Http(Box::new(HttpRecord {
+        hostname: text("example.com"),
+        port: Some(8080),
+        url: Some(b"/a?b=\xff".to_vec()),
+        user_agent: text("agent"),
+        forwarded_for: text("192.0.2.1"),
+        content_type: text("text/html"),
+        content_range: text("bytes 0-1/2"),
+        referer: text("http://example.com/"),
+        method: text("GET"),
+        protocol: text("HTTP/1.1"),
+        status: Some(302),
+        status_text: text("302?"),
+        redirect: text("/z"),
+        length: 1234,
+    }))
+}
+
+fn file() -> AppRecord {
+    let mut file = File::open(b"/a.exe", Hashes { md5: true, sha1: true, sha256: true });
+    file.append(b"MZ", 100);
+    file.close(false);
+    let account = FileAccount { file: file.record(), toward: Toward::Client, of: Some(http()) };
+    AppRecord::File(Box::new(account))
 }
 
 fn dns(form: Form, bytes: &[u8]) -> AppRecord {

@@ -287,11 +287,11 @@ fn records() -> BTreeMap<&'static str, String> {
 
     let (talkative, plain) = (talkative(), plain());
     let app = app_tests::records().into_iter().map(|(name, record)| {
-        let event = AppEvent { packet: packet(), app_proto: AppProto::Dns, tx_id: 2, record };
+        let event = AppEvent { packet: packet(), app_proto: proto_of(name), tx_id: 2, record };
         (name, write(Event::App(Box::new(event)), &plain))
     });
     let alerted = app_tests::alerted().into_iter().map(|(name, record)| {
-        let event = AlertEvent { app_proto: Some(AppProto::Dns), transaction: Some((2, record)), ..alert() };
+        let event = AlertEvent { app_proto: Some(proto_of(name)), transaction: Some((2, record)), ..alert() };
         (name, write(Event::Alert(Box::new(event)), &plain))
     });
     let mut records = BTreeMap::from([
@@ -363,13 +363,17 @@ fn check_names(record: &str, object: &str, value: &Value) {
     }
 }
 
+fn proto_of(name: &str) -> AppProto {
+    if name.contains("dns") { AppProto::Dns } else { AppProto::Http1 }
+}
+
 fn allowed(object: &str) -> &'static str {
     match object {
         "" => {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp dcerpc dns \
-             smb smtp email \
+             smb smtp email fileinfo http \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -421,6 +425,12 @@ fn allowed(object: &str) -> &'static str {
         "smb.set_info" => "class info_level",
         "smb.rename" => "from to",
         "smb.dcerpc" => "request response opnum req res interfaces call_id",
+        "fileinfo" => "filename magic gaps state md5 sha1 sha256 stored file_id size start end tx_id sid",
+        "http" => {
+            "hostname http_port url http_user_agent xff http_content_type content_range http_refer http_method protocol \
+             status status_string redirect length"
+        }
+        "http.content_range" => "raw start end size",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
         "stats" => "uptime capture decoder tcp streams flow flow_bypassed detect ips ledger conntrack output queues",
@@ -511,6 +521,7 @@ fn a_log_writes_only_what_it_is_asked_for() {
             anomaly: false,
             stats: false,
             app: Default::default(),
+            file_hashes: Default::default(),
         },
         ..plain()
     };

@@ -38,7 +38,7 @@ fn content(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     Ok(())
 }
 
-fn read_content(arg: &Arg<'_>) -> Result<BufferTest, Mistake> {
+pub(super) fn read_content(arg: &Arg<'_>) -> Result<BufferTest, Mistake> {
     let (negated, value) = match arg.text().strip_prefix('!') {
         Some(rest) => (true, super::super::lex::trim(arg.rule, Span::new(arg.span.end - rest.len(), arg.span.end))),
         None => (false, arg.span),

@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, SMB, SMTP];
+pub static EVENTS: &[&[&str]] = &[DNS, HTTP, SMB, SMTP];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -66,6 +66,69 @@ const SMTP: &[&str] = &[
     "smtp.duplicate_fields",
     "smtp.unparsable_content",
     "smtp.truncated_line",
+];
+
+/// Some of these can never happen here, because the limit behind them is another; rules with them load all the same.
+const HTTP: &[&str] = &[
+    "http.100_continue_already_seen",
+    "http.abnormal_ce_header",
+    "http.compression_bomb",
+    "http.double_encoded_uri",
+    "http.duplicate_content_length_field_in_request",
+    "http.duplicate_content_length_field_in_response",
+    "http.failed_protocol_change",
+    "http.file_name_too_long",
+    "http.gzip_decompression_failed",
+    "http.host_header_ambiguous",
+    "http.invalid_authority_port",
+    "http.invalid_content_length_field_in_request",
+    "http.invalid_content_length_field_in_response",
+    "http.invalid_request_chunk_len",
+    "http.invalid_request_field_folding",
+    "http.invalid_response_chunk_len",
+    "http.invalid_response_field_folding",
+    "http.invalid_server_port_in_request",
+    "http.invalid_transfer_encoding_value_in_request",
+    "http.invalid_transfer_encoding_value_in_response",
+    "http.lzma_memlimit_reached",
+    "http.method_delim_non_compliant",
+    "http.missing_host_header",
+    "http.multipart_generic_error",
+    "http.multipart_invalid_header",
+    "http.multipart_no_filedata",
+    "http.range_invalid",
+    "http.request_auth_unrecognized",
+    "http.request_body_unexpected",
+    "http.request_chunk_extension",
+    "http.request_field_missing_colon",
+    "http.request_field_too_long",
+    "http.request_header_host_invalid",
+    "http.request_header_invalid",
+    "http.request_header_repetition",
+    "http.request_line_incomplete",
+    "http.request_line_invalid",
+    "http.request_line_leading_whitespace",
+    "http.request_line_missing_protocol",
+    "http.request_server_port_tcp_port_mismatch",
+    "http.request_too_many_headers",
+    "http.request_uri_host_invalid",
+    "http.response_abnormal_transfer_encoding",
+    "http.response_body_unexpected",
+    "http.response_chunk_extension",
+    "http.response_chunked_old_proto",
+    "http.response_field_missing_colon",
+    "http.response_field_too_long",
+    "http.response_header_invalid",
+    "http.response_header_repetition",
+    "http.response_invalid_protocol",
+    "http.response_invalid_status",
+    "http.response_multipart_byteranges",
+    "http.response_too_many_headers",
+    "http.too_many_encoding_layers",
+    "http.too_many_warnings",
+    "http.unable_to_match_response_to_request",
+    "http.unknown_error",
+    "http.uri_delim_non_compliant",
 ];
 
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

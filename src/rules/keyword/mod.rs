@@ -13,6 +13,7 @@ mod dns;
 mod encoded;
 mod event;
 mod events;
+mod file;
 mod flow;
 mod header;
 mod lists;
@@ -266,6 +267,7 @@ fn build_table() -> Table {
         dns::KEYWORDS,
         smb::KEYWORDS,
         events::KEYWORDS,
+        file::KEYWORDS,
         refused::KEYWORDS,
     ];
     let mut keywords: Vec<Keyword> = families.into_iter().flatten().copied().collect();

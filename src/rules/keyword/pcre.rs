@@ -90,7 +90,10 @@ fn pcre(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         None => (false, arg.span),
     };
     let (quoted, outside) = cut_names(arg.rule, value);
-    let inner = Arg { span: quoted, ..*arg }.quoted()?;
+    // Suricata takes it without quotes, too.
+    let bare = arg.at(quoted).starts_with('/');
+    let whole = Arg { span: quoted, ..*arg };
+    let inner = if bare { whole.span } else { whole.quoted()? };
     let (expression, letters, inside) = parts(arg, inner)?;
     let mut builder = RegexBuilder::new();
     let flags = read_flags(arg, letters, &mut builder)?;

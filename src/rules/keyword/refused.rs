@@ -17,6 +17,12 @@ const fn refused(
     Keyword { name, aliases: &[], family, arguments, doc, value, meaning: Meaning::Nothing, need: Some(need) }
 }
 
+/// What `filemagic` asks is what libmagic would print.
+const FILE_KINDS: Need =
+    Need::Never("kinds of files are not told apart; ask for the first bytes: `file.data; content:...; startswith`");
+
+const DIGEST_LISTS: Need = Need::Never("lists of digests are not read; use `dataset` with md5 or sha256");
+
 /// A hint for the prefilter, which chooses by itself; it changes no match.
 fn prefilter(_: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
     Ok(())
@@ -87,15 +93,12 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     refused("ftp.dynamic_port", "ftp", Value::Required, "[op]number", Need::Ftp, "The port of the data connection."),
     refused("ftp.mode", "ftp", Value::Required, "active|passive", Need::Ftp, "How the data connection is opened."),
     refused("ftp.reply_received", "ftp", Value::Required, "yes|no", Need::Ftp, "Whether the command was answered."),
-    refused("fileext", "file", Value::Required, "[!]\"ext\"", Need::Files, "The extension of a file."),
-    refused("filename", "file", Value::Required, "[!]\"name\"", Need::Files, "The name of a file."),
-    refused("filemagic", "file", Value::Required, "[!]\"text\"", Need::Files, "The kind of a file."),
-    refused("file.magic", "file", Value::None, "", Need::Files, "The kind of a file, as buffer."),
-    refused("filesize", "file", Value::Required, "[op]number", Need::Files, "The size of a file."),
-    refused("filemd5", "file", Value::Required, "[!]list", Need::Files, "The MD5 of a file."),
-    refused("filesha1", "file", Value::Required, "[!]list", Need::Files, "The SHA-1 of a file."),
-    refused("filesha256", "file", Value::Required, "[!]list", Need::Files, "The SHA-256 of a file."),
-    refused("filestore", "file", Value::Optional, "[options]", Need::Files, "Stores the file."),
+    refused("filemagic", "file", Value::Required, "[!]\"text\"", FILE_KINDS, "The kind of a file."),
+    refused("file.magic", "file", Value::None, "", FILE_KINDS, "The kind of a file, as buffer."),
+    refused("filemd5", "file", Value::Required, "[!]list", DIGEST_LISTS, "The MD5 of a file."),
+    refused("filesha1", "file", Value::Required, "[!]list", DIGEST_LISTS, "The SHA-1 of a file."),
+    refused("filesha256", "file", Value::Required, "[!]list", DIGEST_LISTS, "The SHA-256 of a file."),
+    refused("filestore", "file", Value::Optional, "[options]", Need::Never("files are not stored"), "Stores the file."),
     refused("tls.version", "tls", Value::Required, "version", Need::Tls, "The version of the session."),
     refused("tls.subject", "tls", Value::Required, "[!]\"text\"", Need::Tls, "The subject of the certificate."),
     refused("tls.issuerdn", "tls", Value::Required, "[!]\"text\"", Need::Tls, "The issuer of the certificate."),

@@ -12,6 +12,8 @@ use super::events;
 const STEP_BYTES: usize = 16 << 10;
 /// What comes before the first output is kept to try another form: longer headers of gzip are not believed.
 const HEAD_BYTES_MAX: usize = 4096;
+/// So much of a guessed coding's output must be free of errors.
+const GUESS_BYTES_MAX: usize = 16 << 10;
 /// A body that grows beyond its cap may still be honest; one that grows this often is not.
 const BOMB_RATIO: u64 = 2048;
 
@@ -149,6 +151,9 @@ fn through(
 struct Layer {
     attempts: &'static [Attempt],
     engine: Engine,
+    /// The bytes of this coding need no header, and are not what was announced: they are believed if their first piece
+    /// holds no error.
+    guess: bool,
     /// What was taken before anything came out.
     head: Vec<u8>,
     has_output: bool,
@@ -202,8 +207,9 @@ impl Layer {
             Coding::Deflate => &[Attempt::Raw, Attempt::Zlib, Attempt::Gzip],
             Coding::Brotli => &[Attempt::Brotli],
         };
-        let mut layer = Layer { attempts, engine: Engine::Plain, head: Vec::new(), has_output: false };
+        let mut layer = Layer { attempts, engine: Engine::Plain, guess: false, head: Vec::new(), has_output: false };
         layer.try_next();
+        layer.guess = false;
         layer
     }
 
@@ -213,6 +219,7 @@ impl Layer {
             return;
         };
         self.attempts = rest;
+        self.guess = *attempt == Attempt::Raw;
         self.engine = match attempt {
             Attempt::Gzip => Engine::Header,
             Attempt::Zlib => Engine::Inflate(Box::new(Decompress::new(true))),
@@ -268,10 +275,22 @@ impl Layer {
                 return out(&joined);
             }
             let mut any = false;
-            let outcome = self.engine.run(joined.get(fresh_from..).unwrap_or_default(), scratch, &mut |piece| {
+            let mut unsure = Vec::new();
+            let guess = self.guess;
+            let mut outcome = self.engine.run(joined.get(fresh_from..).unwrap_or_default(), scratch, &mut |piece| {
+                if guess && !any && unsure.len() < GUESS_BYTES_MAX {
+                    unsure.extend_from_slice(piece);
+                    return true;
+                }
                 any |= !piece.is_empty();
-                out(piece)
+                out(&std::mem::take(&mut unsure)) && out(piece)
             });
+            if !unsure.is_empty() && !matches!(outcome, Outcome::End { broken: true }) {
+                any = true;
+                if !out(&unsure) {
+                    outcome = Outcome::Refused;
+                }
+            }
             self.has_output |= any;
             match outcome {
                 Outcome::Refused => return false,

@@ -232,7 +232,18 @@ impl Reader {
             if rest.is_empty() {
                 return (taken, Progress::More);
             }
-            if before >= HEAD_BYTES_MAX || self.head.fields.len() > FIELD_COUNT_MAX {
+            if self.head.fields.len() > FIELD_COUNT_MAX {
+                self.note(match self.side {
+                    Side::Request => events::REQUEST_TOO_MANY_HEADERS,
+                    Side::Response => events::RESPONSE_TOO_MANY_HEADERS,
+                });
+                return (taken, Progress::TooLong);
+            }
+            if before >= HEAD_BYTES_MAX {
+                self.note(match self.side {
+                    Side::Request => events::REQUEST_FIELD_TOO_LONG,
+                    Side::Response => events::RESPONSE_FIELD_TOO_LONG,
+                });
                 return (taken, Progress::TooLong);
             }
             let piece = rest.get(..PIECE_BYTES).unwrap_or(rest);

@@ -83,7 +83,6 @@ impl Http1 {
                         Progress::Line => self.judge_request_line(behind, context),
                         Progress::Done => self.begin_request(context),
                         Progress::TooLong => {
-                            self.request.reader.note(events::REQUEST_FIELD_TOO_LONG);
                             self.begin_request(context);
                             self.end_request(true);
                             return Turn::Failed;
@@ -310,6 +309,18 @@ fn note_line(tx: &mut HttpTx) {
         (unknown && version == Version::Unknown && protocol.is_some(), events::REQUEST_LINE_INVALID),
     ];
     odd.into_iter().filter(|(is_odd, _)| *is_odd).for_each(|(_, event)| tx.note(event));
+    let asks = tx.request.form.double_decode_path || tx.request.form.double_decode_query;
+    if asks && tx.uri().normalised(tx.request.form).1 {
+        tx.note(events::DOUBLE_ENCODED_URI);
+    }
+    let known = |value: &[u8]| {
+        [&b"basic"[..], b"digest", b"bearer"]
+            .iter()
+            .any(|word| value.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
+    };
+    if tx.request.head.value(b"authorization").is_some_and(|value| !known(value)) {
+        tx.note(events::AUTH_UNRECOGNIZED);
+    }
 }
 
 /// The host that the request is for: the URI's, else that of the Host header.

@@ -74,7 +74,6 @@ impl Http1 {
                             }
                         }
                         Progress::TooLong => {
-                            self.response.reader.note(events::RESPONSE_FIELD_TOO_LONG);
                             self.begin_response(context);
                             self.end_response(true);
                             return Turn::Failed;

@@ -1,0 +1,100 @@
+//! `app-layer:` which protocols are read, and how far.
+
+use super::report::{Report, is_switched_off};
+use super::section::{Choice, Section, boolean};
+use crate::packet::app::AppConfig;
+use crate::packet::app::protocols::http1::HttpLimits;
+use crate::rules::app::{AppProto, AppProtoSet};
+
+/// Suricata's 0, no limit at all, becomes this.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// Suricata's choices of how a server reads a URI. Ours is what `IDS` is there: no server's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Personality {
+    Ids,
+}
+
+impl Choice for Personality {
+    const WORDS: &'static [(&'static str, Personality)] = &[("IDS", Personality::Ids)];
+}
+
+pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> AppConfig {
+    let mut config = AppConfig::default();
+    let mut protocols = section.section("protocols", report);
+    let mut off = Vec::new();
+    let mut http = protocols.section("http", report);
+    let mut enabled = true;
+    http.read("enabled", "yes, no or detection-only", &mut enabled, report, is_enabled);
+    if !enabled {
+        off.push(AppProto::Http1);
+    }
+    let mut libhtp = http.section("libhtp", report);
+    read_http(libhtp.section("default-config", report), &mut config.limits.http, report);
+    libhtp.not_honoured(&["server-config"], report);
+    libhtp.finish(report);
+    http.not_honoured(&["memcap", "byterange", "request-body-limit", "response-body-limit"], report);
+    http.finish(report);
+    // The other protocols have no settings of ours yet but this one.
+    for entry in protocols.entries() {
+        let protocol = AppProto::ALL.into_iter().find(|protocol| protocol.name() == entry.key);
+        if let Some(protocol) = protocol.filter(|_| entry.key != "http" && is_switched_off(&entry.value)) {
+            off.push(protocol);
+        }
+    }
+    let kept = config.enabled.iter().filter(|protocol| !off.contains(protocol)).collect::<Vec<_>>();
+    config.enabled = AppProtoSet::of(&kept);
+    section.not_honoured(&["error-policy"], report);
+    section.finish(report);
+    config
+}
+
+fn read_http(mut section: Section<'_>, http: &mut HttpLimits, report: &mut Report) {
+    let mut personality = Personality::Ids;
+    section.read_choice("personality", &mut personality, report);
+    section.read_size("request-body-limit", 0..=BODY_BYTES_MAX, &mut http.request_body_bytes_max, report);
+    section.read_size("response-body-limit", 0..=BODY_BYTES_MAX, &mut http.response_body_bytes_max, report);
+    for limit in [&mut http.request_body_bytes_max, &mut http.response_body_bytes_max] {
+        if *limit == 0 {
+            *limit = BODY_BYTES_MAX;
+        }
+    }
+    section.read_number("response-body-decompress-layer-limit", 0..=16, &mut http.coding_layer_count_max, report);
+    section.read_bool("double-decode-path", &mut http.uri_form.double_decode_path, report);
+    section.read_bool("double-decode-query", &mut http.uri_form.double_decode_query, report);
+    section.read_bool("uri-include-all", &mut http.uri_form.include_all, report);
+    section.not_honoured(&SURICATA, report);
+    section.finish(report);
+}
+
+fn is_enabled(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("detection-only") { Some(false) } else { boolean(text) }
+}
+
+/// Bodies are judged as they come, so there is nothing to wait for; the other limits are fixed.
+const SURICATA: [&str; 24] = [
+    "request-body-minimal-inspect-size",
+    "request-body-inspect-window",
+    "response-body-minimal-inspect-size",
+    "response-body-inspect-window",
+    "http-body-inline",
+    "swf-decompression",
+    "randomize-inspection-sizes",
+    "randomize-inspection-range",
+    "lzma-enabled",
+    "lzma-memlimit",
+    "compression-bomb-limit",
+    "decompression-time-limit",
+    "max-tx",
+    "headers-limit",
+    "meta-field-limit",
+    "path-convert-backslash-separators",
+    "path-bestfit-replacement-char",
+    "path-convert-lowercase",
+    "path-nul-encoded-terminates",
+    "path-nul-raw-terminates",
+    "path-separators-compress",
+    "path-separators-decode",
+    "path-u-encoding-decode",
+    "path-url-encoding-invalid-handling",
+];
