@@ -247,6 +247,12 @@ pub enum PacketTest {
         category: u8,
         test: ReputationTest,
     },
+    /// A SunRPC call in one packet: program, and version and procedure where they are asked for.
+    Rpc {
+        program: u32,
+        version: Option<u32>,
+        procedure: Option<u32>,
+    },
     Event(PacketEvent),
     /// Whether a checksum is right; of packets that have it.
     Checksum {

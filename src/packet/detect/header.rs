@@ -66,6 +66,7 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
         PacketTest::IpVersion(version) => ip.version == version,
         PacketTest::Fragment(wanted) => ip.is_fragment() == wanted,
         PacketTest::Reputation { side, category, test } => reputed(side, category, test, buffers),
+        PacketTest::Rpc { program, version, procedure } => is_rpc_call(headers, program, version, procedure),
         PacketTest::Event(event) => buffers.events.has(event),
         PacketTest::Checksum { of, valid } => checksum_is(of, buffers).is_some_and(|found| found == valid),
         PacketTest::TcpFlags(_)
@@ -77,6 +78,22 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
             icmp_accepts(test, headers)
         }
     }
+}
+
+/// A call (RFC 5531) from the packet's first byte on; over TCP a record mark of four bytes stands before it.
+fn is_rpc_call(headers: &Headers<'_>, program: u32, version: Option<u32>, procedure: Option<u32>) -> bool {
+    let mark = if headers.tcp().is_some() { 4 } else { 0 };
+    let word = |at: usize| {
+        let bytes = headers.payload.get(mark + at * 4..)?.first_chunk::<4>()?;
+        Some(u32::from_be_bytes(*bytes))
+    };
+    const CALL: u32 = 0;
+    const RPC_VERSION: u32 = 2;
+    word(1) == Some(CALL)
+        && word(2) == Some(RPC_VERSION)
+        && word(3) == Some(program)
+        && version.is_none_or(|version| word(4) == Some(version))
+        && word(5).is_some_and(|found| procedure.is_none_or(|procedure| procedure == found))
 }
 
 fn reputed(side: ReputationSide, category: u8, test: ReputationTest, buffers: &Buffers<'_>) -> bool {

@@ -831,3 +831,20 @@ fn addresses_have_reputations() {
         assert_eq!(!bench.sids(&tcp(b"x")).is_empty(), expected, "{options}");
     }
 }
+
+#[test]
+fn rpc_calls_are_known_by_their_numbers() {
+    let call: Vec<u8> = [7u32, 0, 2, 100_000, 2, 3].iter().flat_map(|word| word.to_be_bytes()).collect();
+    let cases = [
+        ("rpc:100000;", true),
+        ("rpc:100000,2,3;", true),
+        ("rpc:100000,*,3;", true),
+        ("rpc:100000,2,*;", true),
+        ("rpc:100000,3,*;", false),
+        ("rpc:100000,2,4;", false),
+        ("rpc:100003;", false),
+    ];
+    table("udp", &udp(&call), &cases);
+    table("tcp", &tcp(&[&[0x80, 0, 0, 24], &call[..]].concat()), &cases);
+    table("udp", &udp(&call[..20]), &[("rpc:100000;", false)]);
+}

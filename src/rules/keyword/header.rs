@@ -16,6 +16,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("fragbits", "ip", "[!|+|*]M|D|R...", "The fragmentation bits: more, don't fragment, reserved.", fragbits),
     option("fragoffset", "ip", "[!|<|>]number", "The fragment offset in units of 8 bytes.", fragoffset),
     option("ip_proto", "ip", "[!|<|>]number or name", "The protocol of the transport header.", ip_proto),
+    option("rpc", "payload", "program[,version|*[,procedure|*]]", "The packet is this SunRPC call.", rpc),
     option("l3_proto", "ip", "ipv4|ipv6", "The version of IP; better written as the rule's protocol.", l3_proto),
     option("ipv4-csum", "ip", "valid|invalid", CHECKSUM, ipv4_csum),
     option("tcpv4-csum", "tcp", "valid|invalid", CHECKSUM, tcpv4_csum),
@@ -254,6 +255,20 @@ fn ip_proto(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         _ => IpProtoTest::Equal(number),
     };
     push(draft, PacketTest::IpProto(test), arg)
+}
+
+fn rpc(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let parts = super::super::lex::split(arg.rule, arg.unquoted(), b',');
+    let (program, rest) = match parts.as_slice() {
+        [program, rest @ ..] if rest.len() <= 2 => (*program, rest),
+        _ => return Err(arg.wrong("program, version and procedure, and nothing else")),
+    };
+    let optional = |at: usize| match rest.get(at) {
+        Some(span) if arg.at(*span) != "*" => unsigned(arg.at(*span), *span, u32::MAX).map(Some),
+        _ => Ok(None),
+    };
+    let program = unsigned(arg.at(program), program, u32::MAX)?;
+    push(draft, PacketTest::Rpc { program, version: optional(0)?, procedure: optional(1)? }, arg)
 }
 
 fn l3_proto(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

@@ -74,14 +74,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         "Changes the configuration for a transaction.",
     ),
     refused(
-        "rpc",
-        "dcerpc",
-        Value::Required,
-        "program,version,procedure",
-        Need::Never("SunRPC is not decoded"),
-        "A SunRPC call.",
-    ),
-    refused(
         "ftpdata_command",
         "ftp",
         Value::Required,
