@@ -51,6 +51,7 @@ pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
         stream_urgent: choice(config.stream.urgent),
         kernel_rejects: table_is_ours,
         passive: false,
+        recorded: false,
     }
 }
 

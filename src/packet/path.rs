@@ -160,7 +160,7 @@ impl Path {
             Fate::Inspect => self.look_into(world, moment, flow, tracked, events),
             fate => self.enforce(fate, flow, tracked, moment, events),
         };
-        if verdict.action == Action::Accept {
+        if self.policy.goes_on(verdict) {
             flow.note_accepted();
         } else {
             table.forget_unborn(&key);
@@ -230,7 +230,7 @@ impl Path {
         }
         let Some(streams) = &mut flow.stream else { return verdict };
         let Followed { segment, arrival, .. } = followed;
-        streams.settle(segment, arrival, verdict.action == Action::Accept, &self.stream);
+        streams.settle(segment, arrival, self.policy.goes_on(verdict), &self.stream);
         self.stream_counters.count(segment, arrival);
         let news = streams.to_tell(arrival.events);
         let beyond = streams.is_beyond_depth();

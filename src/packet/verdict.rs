@@ -121,6 +121,8 @@ pub struct Policy {
     pub kernel_rejects: bool,
     /// Look only: rules alert, nothing is dropped, no fate is written (replay without `--ips`).
     pub passive: bool,
+    /// The packets are a recording: whatever the verdict, they went on, and what follows builds on them (replay).
+    pub recorded: bool,
 }
 
 /// One policy's choice.
@@ -152,6 +154,12 @@ impl Verdict {
 }
 
 impl Policy {
+    /// Whether the receiver gets the packet, or got it when it was recorded.
+    #[must_use]
+    pub fn goes_on(&self, verdict: Verdict) -> bool {
+        verdict.action == Action::Accept || self.recorded
+    }
+
     /// What the rules decided, for a packet with or without a connection to condemn. A reject is about the connection
     /// whatever the rule looked at: it is answered with a reset.
     pub fn rules(&self, ruling: Ruling, has_flow: bool) -> Verdict {

@@ -74,7 +74,11 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
         sink: &sink,
         events: Events::new(),
     };
-    let options = ReplayOptions { verify_checksums: args.checksums == Checksums::All, ..ReplayOptions::default() };
+    let options = ReplayOptions {
+        verify_checksums: args.checksums == Checksums::All,
+        recorded: true,
+        ..ReplayOptions::default()
+    };
     let summary = replay::feed(&args.capture, options, &mut judge).context("replay")?;
     for problem in &summary.problems {
         tracing::warn!("{problem}");
@@ -100,7 +104,10 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
 }
 
 fn policy(config: &Config, ips: bool) -> Policy {
-    if ips { gate::policy_of(config, false) } else { Policy { passive: true, ..Policy::default() } }
+    match ips {
+        true => Policy { recorded: true, ..gate::policy_of(config, false) },
+        false => Policy { passive: true, ..Policy::default() },
+    }
 }
 
 /// The data plane behind the feeder.

@@ -64,6 +64,8 @@ pub enum Unseen {
 pub struct ReplayOptions {
     /// `-k all`: packets with a bad checksum are INVALID, as for a kernel with `nf_conntrack_checksum=1`.
     pub verify_checksums: bool,
+    /// Dropped or not, a packet went on when it was recorded: conntrack keeps what it has seen of it.
+    pub recorded: bool,
     /// `nf_conntrack_tcp_loose`: pick up TCP connections in their middle.
     pub tcp_loose: bool,
     pub hook: Hook,
@@ -71,7 +73,7 @@ pub struct ReplayOptions {
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        ReplayOptions { verify_checksums: true, tcp_loose: true, hook: Hook::Forward }
+        ReplayOptions { verify_checksums: true, recorded: false, tcp_loose: true, hook: Hook::Forward }
     }
 }
 
@@ -269,7 +271,7 @@ impl Feeder {
         };
         self.summary.packets += 1;
         let action = sink.packet(&packet, now);
-        self.conntrack.settle(matches!(action, Action::Accept));
+        self.conntrack.settle(self.options.recorded || matches!(action, Action::Accept));
     }
 
     fn tell_destroyed(&mut self, sink: &mut dyn ReplaySink) {
