@@ -244,7 +244,7 @@ impl Path {
 
     /// Between two transactions no rule waits for the rest of anything.
     fn forget_what_is_over(&mut self, flow: &mut Flow) {
-        let over = flow.app.as_mut().and_then(|app| app.view()).is_some_and(|view| view.count() == 0);
+        let over = flow.app.as_mut().is_some_and(|app| app.is_between_messages());
         if over && let Some(streams) = &mut flow.stream {
             streams.forget_window(Toward::Server, &self.stream);
             streams.forget_window(Toward::Client, &self.stream);

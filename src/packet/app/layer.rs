@@ -115,6 +115,18 @@ impl AppLayer {
         matches!(self.state, State::Failed)
     }
 
+    /// Every message that was begun is complete and told.
+    #[must_use]
+    pub fn is_between_messages(&mut self) -> bool {
+        let nothing_left = self.to_server.bytes.is_empty() && self.to_client.bytes.is_empty() && self.former.is_none();
+        match &mut self.state {
+            State::Known { parser, .. } => {
+                nothing_left && parser.is_between_messages() && parser.transactions().count() == 0
+            }
+            _ => false,
+        }
+    }
+
     /// The parser says that what follows is encrypted.
     #[must_use]
     pub fn is_opaque(&self) -> bool {

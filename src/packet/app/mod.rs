@@ -124,6 +124,12 @@ pub trait Parser: fmt::Debug + Send {
 
     fn transactions(&mut self) -> &mut dyn TxList;
 
+    /// Both sides have said all of what they began: not a byte of another message has come. Rules about the raw stream
+    /// then let go of what came before.
+    fn is_between_messages(&self) -> bool {
+        false
+    }
+
     /// Heap that it holds, roughly, for the caps.
     fn heap_bytes(&self) -> usize;
 }

@@ -192,7 +192,8 @@ impl Half {
                 true => StreamEvent::SynAckResendDifferent,
                 false => StreamEvent::SynResendDifferent,
             });
-            let untouched = self.position == 0 && self.queue.is_none() && self.kept.len() == 0;
+            // One that was answered stands until another is.
+            let untouched = self.position == 0 && self.queue.is_none() && self.kept.len() == 0 && !self.answered;
             return untouched.then_some((Some(seq), 0));
         }
         (ahead <= AHEAD_MAX).then_some((Some(next), start))

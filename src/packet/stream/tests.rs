@@ -303,6 +303,7 @@ fn of_several_syns_the_answered_one_counts() {
     let mut answer = segment(Toward::Client, 500, Tcp::SYN | Tcp::ACK, b"");
     answer.ack = 101;
     line.give(answer);
+    line.give(segment(Toward::Server, 77_000, Tcp::SYN, b""));
     assert_eq!(line.data(0, b"attack").data, Data::Joined);
 }
 

@@ -116,6 +116,10 @@ impl Parser for Http1 {
         &mut self.list
     }
 
+    fn is_between_messages(&self) -> bool {
+        self.request.is_between_messages() && self.response.is_between_messages()
+    }
+
     fn heap_bytes(&self) -> usize {
         let transactions = self.list.iter().map(|slot| slot.data.heap_bytes()).sum::<usize>();
         size_of::<Http1>() + self.request.heap_bytes() + self.response.heap_bytes() + transactions

@@ -48,6 +48,11 @@ impl Default for ResponseSide {
 }
 
 impl ResponseSide {
+    pub(super) fn is_between_messages(&self) -> bool {
+        let begins = matches!(self.state, State::Head | State::After);
+        begins && self.reader.is_empty() && self.tail.is_empty()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.reader.heap_bytes() + self.transfer.heap_bytes() + self.tail.capacity()
     }

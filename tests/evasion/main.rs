@@ -1,0 +1,123 @@
+//! One attack in many disguises, after Ptacek and Newsham, fragroute and their heirs: each is sent through the gate to
+//! hosts that read TCP in different ways, and none of them may get the attack.
+//!
+//! A disguise that leaves the bytes alone is also sent with a harmless text, which must arrive whole: what stops the
+//! attack is that it was seen. `docs/evasions.md` is written from what happens here: `TIDEGATE_BLESS=1`.
+
+// A test program says what it expects by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod disguises;
+mod gate;
+mod packets;
+mod victim;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use disguises::{DISGUISES, Disguise};
+use gate::Gate;
+use victim::{Kind, Victim};
+
+const ATTACK: &str = "GET /cgi-bin/search?file=../../../../etc/passwd HTTP/1.1\r\nHost: victim.example\r\n\r\n";
+const HARMLESS: &str = "GET /cgi-bin/search?file=../../../../etc/issues HTTP/1.1\r\nHost: victim.example\r\n\r\n";
+const PATTERN: &[u8] = b"/etc/passwd";
+
+/// What one host got, and why packets did not get there.
+struct Outcome {
+    data: Vec<u8>,
+    reasons: BTreeSet<&'static str>,
+}
+
+fn send(disguise: &Disguise, text: &str, kind: Kind) -> Outcome {
+    let mut gate = Gate::new();
+    let mut victim = Victim::new(kind);
+    for frame in (disguise.frames)(text.as_bytes()) {
+        for packet in gate.send(&frame) {
+            let Some(answer) = victim.receive(&packet) else { continue };
+            if !disguise.one_sided {
+                gate.send(&answer);
+            }
+        }
+    }
+    let reasons = gate.finish();
+    Outcome { data: victim.data, reasons }
+}
+
+#[test]
+fn no_disguise_brings_the_attack_to_any_host() {
+    let mut table = String::new();
+    let mut names = BTreeSet::new();
+    for disguise in DISGUISES {
+        assert!(names.insert(disguise.name), "{} twice", disguise.name);
+        let mut reasons = BTreeSet::new();
+        let mut got = 0;
+        for kind in Kind::all() {
+            let outcome = send(disguise, ATTACK, kind);
+            let delivered = outcome.data.windows(PATTERN.len()).any(|window| window == PATTERN);
+            let text = String::from_utf8_lossy(&outcome.data);
+            assert!(!delivered || disguise.open.is_some(), "{}: {kind:?} got {text:?}", disguise.name);
+            reasons.extend(outcome.reasons);
+            got += usize::from(delivered);
+        }
+        if let Some(why) = disguise.open {
+            assert!(got > 0, "{} is stopped by now", disguise.name);
+            writeln!(table, "| {} | {} | **no** | {why} |", disguise.name, disguise.what).unwrap();
+            continue;
+        }
+        assert!(!reasons.is_empty(), "{}: nobody got it, and nobody stopped it", disguise.name);
+        let by: Vec<_> = reasons.into_iter().filter(|reason| *reason != "flow drop").collect();
+        writeln!(table, "| {} | {} | yes | {} |", disguise.name, disguise.what, by.join(", ")).unwrap();
+    }
+    assert!(DISGUISES.len() >= 60, "{} disguises", DISGUISES.len());
+    hold_page(&table);
+}
+
+#[test]
+fn a_harmless_text_in_the_same_disguise_arrives_whole() {
+    for disguise in DISGUISES.iter().filter(|disguise| disguise.honest) {
+        let outcome = send(disguise, HARMLESS, Kind::default());
+        assert!(outcome.reasons.is_empty(), "{}: {:?}", disguise.name, outcome.reasons);
+        assert!(
+            outcome.data.ends_with(HARMLESS.as_bytes()),
+            "{}: {:?}",
+            disguise.name,
+            String::from_utf8_lossy(&outcome.data)
+        );
+    }
+}
+
+/// Without the gate the hosts do get the attack, or the disguise would prove nothing.
+#[test]
+fn without_rules_some_host_gets_each_attack() {
+    for disguise in DISGUISES {
+        let delivered = Kind::all().any(|kind| {
+            let mut gate = Gate::open();
+            let mut victim = Victim::new(kind);
+            for frame in (disguise.frames)(ATTACK.as_bytes()) {
+                for packet in gate.send(&frame) {
+                    let answer = victim.receive(&packet);
+                    if let Some(answer) = answer.filter(|_| !disguise.one_sided) {
+                        gate.send(&answer);
+                    }
+                }
+            }
+            victim.data.windows(PATTERN.len()).any(|window| window == PATTERN)
+        });
+        assert!(delivered, "{}: no host reads this as the attack", disguise.name);
+    }
+}
+
+fn hold_page(table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/evasions.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once("<!-- table -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- /table -->").unwrap();
+    let head = "| disguise | how | blocked | by |\n|---|---|---|---|\n";
+    let fresh = format!("{before}<!-- table -->\n{head}{table}<!-- /table -->{after}");
+    if std::env::var_os("TIDEGATE_BLESS").is_some() {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), fresh, "run with TIDEGATE_BLESS=1");
+}
