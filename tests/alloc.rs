@@ -13,6 +13,7 @@ use tidegate::packet::event::Events;
 use tidegate::packet::flow::shards::FlowShards;
 use tidegate::packet::ingress::{Ingress, Timestamp, Tracked};
 use tidegate::packet::path::{Path, World};
+use tidegate::packet::stream::{StreamConfig, StreamPool};
 use tidegate::packet::tell::Copies;
 use tidegate::packet::verdict::{Policy, Verdict};
 use tidegate::rules::ruleset::RuleSet;
@@ -100,6 +101,7 @@ fn accepted_packets_of_a_known_flow_cost_no_allocation() {
     let mut bench = Bench::new();
     bench.judge(1, &packets);
     bench.judge(1, &packets);
+    bench.events.clear();
     let counted = allocation_counter::measure(|| (2..1000).for_each(|clock| bench.judge(clock, &packets)));
     assert_eq!(counted.count_total, 0, "{counted:?}");
     assert!(bench.events.is_empty());
@@ -115,4 +117,50 @@ fn a_stream_that_flows_costs_no_allocation() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
     let streams = bench.path.stream_counters();
     assert_eq!((streams.sessions, streams.overlap, streams.reassembly_gap), (1, 0, 0));
+}
+
+/// A request and its answer, both acknowledged, on each of many connections that then stay open.
+#[test]
+fn an_idle_http_connection_costs_less_than_two_kilobytes() {
+    const COUNT: u16 = 4000;
+    let rules = shipped_rules();
+    let shared = SharedDetectState::default();
+    let pool = Arc::new(StreamPool::default());
+    let path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default());
+    let mut path = path.following(StreamConfig::default(), Arc::clone(&pool));
+    let mut events = Events::new();
+    let request = b"GET /index.html HTTP/1.1\r\nHost: example.org\r\nUser-Agent: curl/8.0\r\nAccept: */*\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello";
+    let (asked, answered) = (1001 + request.len() as u32, 9001 + answer.len() as u32);
+    let mut flows = None;
+    let counted = allocation_counter::measure(|| {
+        let flows = flows.insert(FlowShards::new(usize::from(COUNT) * 2));
+        for port in 10_000..10_000 + COUNT {
+            let mut entry = established();
+            entry.id = ConntrackId(u32::from(port));
+            entry.orig.src_port = port;
+            entry.reply = entry.orig.inverted();
+            let mut judge = |info, source: ([u8; 4], u16), target: ([u8; 4], u16), seq, ack, payload: &[u8]| {
+                let mut bytes = Vec::new();
+                let builder = PacketBuilder::ipv4(source.0, target.0, 64).tcp(source.1, target.1, seq, 65_000).ack(ack);
+                builder.write(&mut bytes, payload).unwrap();
+                let mut packet = Ingress::bare(&bytes, 0x0800);
+                packet.conntrack = Some(Tracked { entry: &entry, info });
+                let world = World { rules: &rules, flows, shared: &shared };
+                let verdict = path.inspect(world, &packet, Timestamp::from_micros(1), &mut events);
+                assert_eq!(verdict, Verdict::ACCEPT);
+                events.clear();
+            };
+            let (client, server) = ((CLIENT, port), (SERVER, 80));
+            judge(CtInfo::Established, client, server, 1001, 9001, request);
+            judge(CtInfo::EstablishedReply, server, client, 9001, asked, answer);
+            judge(CtInfo::Established, client, server, asked, answered, b"");
+        }
+    });
+    let flows = flows.unwrap();
+    assert_eq!(flows.count(), usize::from(COUNT));
+    assert_eq!(pool.bytes(), 0, "between two requests a stream holds nothing");
+    let each = counted.bytes_current / i64::from(COUNT);
+    println!("an idle HTTP connection costs {each} bytes");
+    assert!(each <= 2048, "{each} bytes each");
 }

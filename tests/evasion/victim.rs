@@ -102,7 +102,7 @@ impl Victim {
             }
             return Some(self.answer(SYN));
         }
-        let Some(next) = self.next.or((!tcp.rst() && !payload.is_empty()).then_some(seq)) else { return None };
+        let next = self.next.or((!tcp.rst() && !payload.is_empty()).then_some(seq))?;
         self.next = Some(next);
         let ahead = i64::from(seq.wrapping_sub(next).cast_signed());
         if tcp.rst() {

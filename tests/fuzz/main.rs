@@ -52,6 +52,11 @@ fn decode() {
 }
 
 #[test]
+fn stream() {
+    fuzz("stream", 1500, targets::fuzz_stream);
+}
+
+#[test]
 fn link() {
     fuzz("link", 2000, targets::fuzz_link);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::Arc;
 
 use tidegate::control::replay::capture::Capture;
 use tidegate::control::replay::conntrack::DestroyedEntry;
@@ -11,7 +12,9 @@ use tidegate::packet::decode::anomaly::Anomalies;
 use tidegate::packet::decode::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, LinkType};
 use tidegate::packet::decode::{Headers, LAYER_COUNT_MAX, Transport, checksum, decode, icmp};
 use tidegate::packet::ingress::{Ingress, Timestamp};
+use tidegate::packet::stream::{Segment, StreamConfig, StreamPool, Streams};
 use tidegate::packet::verdict::{Action, Reason};
+use tidegate::rules::plan::Toward;
 
 /// An IP packet: every slice of every layer lies within it.
 pub fn fuzz_decode(data: &[u8]) {
@@ -123,4 +126,46 @@ impl ReplaySink for Ledger {
     fn destroyed(&mut self, destroyed: &DestroyedEntry) {
         assert!(self.alive.remove(&destroyed.entry.id.0).is_some());
     }
+}
+
+/// Segments of one connection, nine bytes of header each (way and verdict, flags, urgent pointer, sequence number,
+/// acknowledgement, length), under small caps: they hold, what is shown is a stretch of the stream, nothing stays behind.
+pub fn fuzz_stream(data: &[u8]) {
+    let pool = Arc::new(StreamPool::new(3000));
+    let config = StreamConfig { depth_bytes: 8000, window_bytes: 64, held_bytes_max: 1500, ..StreamConfig::default() };
+    let mut streams = Streams::new(Arc::clone(&pool));
+    let mut rest = data;
+    while let Some((header, behind)) = rest.split_first_chunk::<9>() {
+        let [way, flags, urgent, seq_high, seq_low, ack_high, ack_low, len_high, len_low] = *header;
+        let len = usize::from(u16::from_be_bytes([len_high & 3, len_low])).min(behind.len());
+        let (payload, behind) = behind.split_at(len);
+        rest = behind;
+        // Around the place where sequence numbers wrap.
+        let number = |high, low| u32::MAX.wrapping_sub(30_000).wrapping_add(u32::from(u16::from_be_bytes([high, low])));
+        let segment = Segment {
+            toward: if way & 1 == 0 { Toward::Server } else { Toward::Client },
+            seq: number(seq_high, seq_low),
+            ack: number(ack_high, ack_low),
+            flags,
+            urgent: u16::from(urgent),
+            payload,
+        };
+        let before = streams.position(segment.toward);
+        let mut arrival = streams.arrive(&segment, &config);
+        if let Some(view) = streams.view(&segment, &arrival) {
+            assert!(view.fresh_from <= config.window_bytes && view.fresh_from < view.window.len());
+            assert!(streams.fresh(&segment, &mut arrival).len() <= view.window.len() - view.fresh_from);
+        }
+        let accepted = way & 2 == 0;
+        streams.settle(&segment, &mut arrival, accepted, &config);
+        let after = streams.position(segment.toward);
+        assert!(after >= before && (accepted || after == before || arrival.gap.is_some()));
+        assert!(pool.bytes() <= pool.bytes_max());
+        assert!(streams.heap_bytes() <= 16 << 10, "{}", streams.heap_bytes());
+        if way & 4 != 0 {
+            streams.forget_window(segment.toward, &config);
+        }
+    }
+    drop(streams);
+    assert_eq!(pool.bytes(), 0);
 }

@@ -76,6 +76,10 @@ impl<T> Transactions<T> {
         }
         let id = self.next_id;
         self.next_id += 1;
+        if self.slots.is_empty() {
+            // The room for four that would be made otherwise is mostly never used.
+            self.slots.reserve_exact(1);
+        }
         let slot = Slot { id, data, to_server: Side::default(), to_client: Side::default() };
         self.slots.push_back_mut(slot)
     }
@@ -161,6 +165,10 @@ impl<T: Transaction> TxList for Transactions<T> {
             }
         }
         self.slots.retain(|slot| !(slot.data.is_done(Toward::Server) && slot.data.is_done(Toward::Client)));
+        if self.slots.is_empty() {
+            // Connections that wait for their next request are many; what they hold counts.
+            self.slots = VecDeque::new();
+        }
     }
 
     fn evicted(&self) -> u64 {
