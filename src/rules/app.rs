@@ -174,6 +174,10 @@ pub enum Field {
     DnsRcode,
     DnsRrtype,
     SmbVersion,
+    KrbMessageType,
+    KrbErrorCode,
+    SnmpVersion,
+    SnmpPduType,
 }
 
 /// A question about a transaction that is no match in a buffer.
@@ -186,6 +190,10 @@ pub enum AppTest {
     /// `app-layer-event`: the full name, such as `http.gzip_decompression_failed`.
     Event(&'static str),
     DceInterface(DceInterface),
+    /// `krb5.weak_encryption`
+    KrbWeakEncryption,
+    /// `krb5.ticket_encryption`: one of these; `None`: any weak one.
+    KrbTicketEncryption(Option<Vec<i32>>),
     /// `dcerpc.opnum`: one of these.
     DceOpnum(Vec<RangeInclusive<u16>>),
     /// All that the rule asks of one file.
@@ -196,6 +204,35 @@ pub enum AppTest {
         negated: bool,
     },
 }
+
+/// Encryption types of Kerberos, by number, as EVE and rules name them.
+pub const KRB_ENCRYPTIONS: &[(i32, &str)] = &[
+    (1, "des-cbc-crc"),
+    (2, "des-cbc-md4"),
+    (3, "des-cbc-md5"),
+    (5, "des3-cbc-md5"),
+    (7, "des3-cbc-sha1"),
+    (9, "dsaWithSHA1-CmsOID"),
+    (10, "md5WithRSAEncryption-CmsOID"),
+    (11, "sha1WithRSAEncryption-CmsOID"),
+    (12, "rc2CBC-EnvOID"),
+    (13, "rsaEncryption-EnvOID"),
+    (14, "rsaES-OAEP-ENV-OID"),
+    (15, "des-ede3-cbc-Env-OID"),
+    (16, "des3-cbc-sha1-kd"),
+    (17, "aes128-cts-hmac-sha1-96"),
+    (18, "aes256-cts-hmac-sha1-96"),
+    (19, "aes128-cts-hmac-sha256-128"),
+    (20, "aes256-cts-hmac-sha384-192"),
+    (23, "rc4-hmac"),
+    (24, "rc4-hmac-exp"),
+    (25, "camellia128-cts-cmac"),
+    (26, "camellia256-cts-cmac"),
+    (65, "subkey-keymaterial"),
+    (-128, "rc4-md4"),
+    (-133, "rc4-hmac-old"),
+    (-135, "rc4-hmac-old-exp"),
+];
 
 /// `dcerpc.iface`: the interface that a call is made on.
 #[derive(Clone, Debug, PartialEq)]

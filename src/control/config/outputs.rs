@@ -307,7 +307,7 @@ const APP_OPTIONS: [&str; 9] =
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 39] = [
+const SURICATA_TYPES: [&str; 36] = [
     "arp",
     "bittorrent-dht",
     "dhcp",
@@ -323,7 +323,6 @@ const SURICATA_TYPES: [&str; 39] = [
     "http2",
     "ike",
     "imap",
-    "krb5",
     "ldap",
     "llmnr",
     "mdns",
@@ -338,8 +337,6 @@ const SURICATA_TYPES: [&str; 39] = [
     "quic",
     "rdp",
     "rfb",
-    "sip",
-    "snmp",
     "ssh",
     "telnet",
     "template",

@@ -9,8 +9,11 @@ use super::dns::DnsObject;
 use super::envelope::Envelope;
 use super::fileinfo::FileObject;
 use super::http::HttpObject;
+use super::krb5::KrbObject;
+use super::sip::SipObject;
 use super::smb::SmbObject;
 use super::smtp::{EmailObject, SmtpObject};
+use super::snmp::SnmpObject;
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
 use crate::packet::event::AppEvent;
@@ -23,7 +26,10 @@ pub enum AppObject {
     Dns(Box<DnsObject>),
     FileInfo(FileObject),
     Http(Box<HttpObject>),
+    Krb5(Box<KrbObject>),
+    Sip(SipObject),
     Smb(Box<SmbObject>),
+    Snmp(SnmpObject),
     Smtp(SmtpObject),
 }
 
@@ -31,6 +37,9 @@ impl AppObject {
     pub fn of(record: &AppRecord, tx_id: u64, _context: &mut Context) -> AppObject {
         match record {
             AppRecord::Dcerpc(record) => AppObject::Dcerpc(DcerpcObject::of(record)),
+            AppRecord::Krb5(record) => AppObject::Krb5(Box::new(KrbObject::of(record))),
+            AppRecord::Sip(record) => AppObject::Sip(SipObject::of(record)),
+            AppRecord::Snmp(record) => AppObject::Snmp(SnmpObject::of(record)),
             AppRecord::Smb(record) => AppObject::Smb(Box::new(SmbObject::of(record))),
             AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
             AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),

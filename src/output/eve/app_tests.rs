@@ -8,9 +8,12 @@ use crate::packet::app::protocols::dcerpc::record::{
 use crate::packet::app::protocols::dns::message::Message;
 use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
 use crate::packet::app::protocols::http1::record::HttpRecord;
+use crate::packet::app::protocols::krb5::record::{KrbAccount, KrbRecord};
+use crate::packet::app::protocols::sip::record::SipRecord;
 use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
 use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
+use crate::packet::app::protocols::snmp::record::{SnmpPduRecord, SnmpRecord, SnmpTrap};
 use crate::packet::app::record::FileAccount;
 use crate::packet::app::{AppRecord, File, Hashes};
 use crate::rules::plan::Toward;
@@ -21,6 +24,7 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
     dns.into_iter()
         .chain(dcerpc())
         .chain(smb())
+        .chain(small())
         .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http())])
         .collect()
 }
@@ -213,5 +217,56 @@ fn smb() -> Vec<(&'static str, AppRecord)> {
         ("smb-ioctl", record("SMB2_COMMAND_IOCTL", ioctl)),
         ("smb-pipe-bind", record("SMB2_COMMAND_WRITE", SmbDetail::Dcerpc(call(None)))),
         ("smb-pipe-request", record("SMB2_COMMAND_IOCTL", SmbDetail::Dcerpc(call(Some(15))))),
+    ]
+}
+
+fn small() -> Vec<(&'static str, AppRecord)> {
+    let text = |text: &str| text.as_bytes().to_vec();
+    let version = || text("SIP/2.0");
+    let request = SipRecord::Request {
+        method: text("BYE"),
+        uri: text("sip:a"),
+        version: version(),
+        line: text("BYE sip:a SIP/2.0"),
+    };
+    let response =
+        SipRecord::Response { version: version(), code: text("200"), reason: text("OK"), line: text("SIP/2.0 200 OK") };
+    let reply = KrbRecord {
+        msg_type: "KRB_TGS_REP".to_owned(),
+        account: KrbAccount::Success,
+        cname: Some("ann".to_owned()),
+        realm: Some("EXAMPLE".to_owned()),
+        sname: Some("ldap/dc".to_owned()),
+        encryption: Some(("aes256-cts-hmac-sha1-96".to_owned(), false)),
+        ticket_encryption: Some(("rc4-hmac".to_owned(), true)),
+    };
+    let error = KrbRecord {
+        msg_type: "KRB_ERROR".to_owned(),
+        account: KrbAccount::Failure {
+            request: Some("KRB_AS_REQ".to_owned()),
+            error_code: "KDC_ERR_PREAUTH_REQUIRED".to_owned(),
+        },
+        cname: None,
+        encryption: None,
+        ticket_encryption: None,
+        ..reply.clone()
+    };
+    let trap = SnmpTrap { kind: "ColdStart".to_owned(), oid: "1.3.6".to_owned(), address: [192, 0, 2, 1].into() };
+    let pdu = SnmpPduRecord {
+        kind: "trap_v1".to_owned(),
+        error: Some("TooBig".to_owned()),
+        trap: Some(trap),
+        variables: vec!["1.3.6.1".to_owned()],
+    };
+    let community = Some("public".to_owned());
+    let plain = SnmpRecord { version: 1, community, usm: None, pdu: Some(pdu), encrypted: false };
+    let secret = SnmpRecord { version: 3, community: None, usm: Some("ann".to_owned()), pdu: None, encrypted: true };
+    vec![
+        ("sip-request", AppRecord::Sip(Box::new(request))),
+        ("sip-response", AppRecord::Sip(Box::new(response))),
+        ("krb5-reply", AppRecord::Krb5(Box::new(reply))),
+        ("krb5-error", AppRecord::Krb5(Box::new(error))),
+        ("snmp-trap", AppRecord::Snmp(Box::new(plain))),
+        ("snmp-encrypted", AppRecord::Snmp(Box::new(secret))),
     ]
 }

@@ -17,8 +17,11 @@ mod envelope;
 mod fileinfo;
 mod flow;
 mod http;
+mod krb5;
+mod sip;
 mod smb;
 mod smtp;
+mod snmp;
 pub mod stats;
 mod tagged;
 #[cfg(test)]

@@ -372,8 +372,8 @@ fn allowed(object: &str) -> &'static str {
         "" => {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
-             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp dcerpc dns \
-             smb smtp email fileinfo http \
+             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
+             dcerpc dns krb5 sip smb smtp email snmp fileinfo http \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -419,6 +419,12 @@ fn allowed(object: &str) -> &'static str {
              disposition access created accessed modified changed size client_dialects client_guid server_guid \
              max_read_size max_write_size named_pipe share service share_type set_info rename fuid dcerpc function"
         }
+        "krb5" => {
+            "msg_type failed_request error_code cname realm sname encryption weak_encryption ticket_encryption \
+             ticket_weak_encryption"
+        }
+        "sip" => "method uri version request_line code reason response_line",
+        "snmp" => "version pdu_type error trap_type trap_oid trap_address vars community usm",
         "smb.ntlmssp" => "domain user host version",
         "smb.request" | "smb.response" => "native_os native_lm",
         "smb.service" => "request response",

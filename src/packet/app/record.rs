@@ -4,8 +4,11 @@ use super::file::FileRecord;
 use super::protocols::dcerpc::record::DcerpcFlowRecord;
 use super::protocols::dns::record::DnsRecord;
 use super::protocols::http1::record::HttpRecord;
+use super::protocols::krb5::record::KrbRecord;
+use super::protocols::sip::record::SipRecord;
 use super::protocols::smb::record::SmbRecord;
 use super::protocols::smtp::record::SmtpRecord;
+use super::protocols::snmp::record::SnmpRecord;
 use crate::rules::plan::Toward;
 
 /// One protocol's account of a transaction. `output::eve` gives it its form.
@@ -15,7 +18,10 @@ pub enum AppRecord {
     Dns(Box<DnsRecord>),
     File(Box<FileAccount>),
     Http(Box<HttpRecord>),
+    Krb5(Box<KrbRecord>),
+    Sip(Box<SipRecord>),
     Smb(Box<SmbRecord>),
+    Snmp(Box<SnmpRecord>),
     Smtp(Box<SmtpRecord>),
 }
 
@@ -28,7 +34,10 @@ impl AppRecord {
             AppRecord::Dns(_) => "dns",
             AppRecord::File(_) => "fileinfo",
             AppRecord::Http(_) => "http",
+            AppRecord::Krb5(_) => "krb5",
+            AppRecord::Sip(_) => "sip",
             AppRecord::Smb(_) => "smb",
+            AppRecord::Snmp(_) => "snmp",
             AppRecord::Smtp(_) => "smtp",
         }
     }
@@ -44,4 +53,4 @@ pub struct FileAccount {
 }
 
 /// Every `event_type` that a record may have, in alphabetical order.
-pub const EVENT_TYPES: &[&str] = &["dcerpc", "dns", "fileinfo", "http", "smb", "smtp"];
+pub const EVENT_TYPES: &[&str] = &["dcerpc", "dns", "fileinfo", "http", "krb5", "sip", "smb", "smtp", "snmp"];

@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, HTTP, SMB, SMTP];
+pub static EVENTS: &[&[&str]] = &[DNS, HTTP, KRB5, SMB, SMTP, SNMP];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -31,6 +31,10 @@ const DNS: &[&str] = &[
     "dns.invalid_authorities",
     "dns.invalid_additionals",
 ];
+
+const KRB5: &[&str] = &["krb5.malformed_data", "krb5.weak_encryption"];
+
+const SNMP: &[&str] = &["snmp.malformed_data", "snmp.unknown_security_model"];
 
 const SMB: &[&str] = &[
     "smb.malformed_data",

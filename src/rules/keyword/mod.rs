@@ -16,6 +16,7 @@ mod events;
 mod file;
 mod flow;
 mod header;
+mod krb5;
 mod lists;
 mod meta;
 mod number;
@@ -23,6 +24,7 @@ mod pcre;
 mod refused;
 mod shape;
 mod smb;
+mod snmp;
 mod state;
 mod threshold;
 mod transform;
@@ -265,7 +267,9 @@ fn build_table() -> Table {
         transform::KEYWORDS,
         dcerpc::KEYWORDS,
         dns::KEYWORDS,
+        krb5::KEYWORDS,
         smb::KEYWORDS,
+        snmp::KEYWORDS,
         events::KEYWORDS,
         file::KEYWORDS,
         refused::KEYWORDS,

@@ -3,8 +3,11 @@
 pub mod dcerpc;
 pub mod dns;
 pub mod http1;
+pub mod krb5;
+pub mod sip;
 pub mod smb;
 pub mod smtp;
+pub mod snmp;
 
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
@@ -43,8 +46,20 @@ impl std::fmt::Debug for ProtocolInfo {
 }
 
 /// All protocols with a parser, surest first.
-pub static REGISTRY: &[&ProtocolInfo] =
-    &[&http1::INFO, &smb::SMB, &dcerpc::CONNECTION, &dns::UDP, &dns::TCP, &smtp::INFO, &dcerpc::DATAGRAMS];
+pub static REGISTRY: &[&ProtocolInfo] = &[
+    &http1::INFO,
+    &smb::SMB,
+    &dcerpc::CONNECTION,
+    &dns::UDP,
+    &dns::TCP,
+    &krb5::UDP,
+    &krb5::TCP,
+    &snmp::UDP,
+    &sip::UDP,
+    &sip::TCP,
+    &smtp::INFO,
+    &dcerpc::DATAGRAMS,
+];
 
 /// The protocols that have a parser.
 #[must_use]
