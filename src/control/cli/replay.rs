@@ -10,11 +10,13 @@ use clap::ValueEnum;
 
 use super::common::{ConfigArgs, LogArgs, RuleArgs, print, start_logging};
 use crate::control::config::Config;
+use crate::control::config::Outputs;
 use crate::control::gate;
 use crate::control::reload::Reloader;
 use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink};
 use crate::control::stats;
 use crate::output::sink::{Sink, SinkOptions, WhenFull};
+use crate::output::spec::DropFlows;
 use crate::packet::detect::SharedDetectState;
 use crate::packet::event::{Events, FlowEnd};
 use crate::packet::flow::shards::FlowShards;
@@ -41,7 +43,8 @@ pub struct Args {
     /// Packets with bad checksums: `all` takes them for INVALID as the kernel does, `none` ignores checksums.
     #[arg(short = 'k', value_name = "all|none", value_enum, default_value = "all")]
     checksums: Checksums,
-    /// Act as the gate would: drops are drops, and what a dropped packet would have caused does not happen.
+    /// Judge as the gate would: drops are drops, and the rest of a dropped connection is dropped. The packets themselves
+    /// went on when they were captured, so what follows builds on them.
     #[arg(long, visible_alias = "simulate-ips")]
     ips: bool,
 }
@@ -54,7 +57,8 @@ enum Checksums {
 
 pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     start_logging(verbose);
-    let config = args.config.load_logging_to(&args.log)?;
+    let mut config = args.config.load_logging_to(&args.log)?;
+    tell_each_drop(&mut config.outputs);
     let mut reloader = Reloader::new(args.rules.files(&config), &config);
     let fresh = reloader.compile()?;
     tracing::info!("{}", fresh.summary());
@@ -101,6 +105,16 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
         summary.packets, summary.frames, counters.alerts, counters.dropped
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the user has not said which drops to tell: a capture is looked at packet by packet, and its size bounds the log.
+fn tell_each_drop(outputs: &mut Outputs) {
+    if *outputs != Outputs::in_dir(outputs.default_log_dir.clone()) {
+        return;
+    }
+    for drop in outputs.eve.iter_mut().filter_map(|log| log.types.drop.as_mut()) {
+        drop.flows = DropFlows::All;
+    }
 }
 
 fn policy(config: &Config, ips: bool) -> Policy {
