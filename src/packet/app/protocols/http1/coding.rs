@@ -1,10 +1,14 @@
-//! Content codings undone as a body arrives: gzip, deflate and brotli, several on top of each other.
+//! Content codings undone as a body arrives: gzip, deflate, brotli and lzma, several on top of each other.
 //!
 //! Servers lie about what they send, and browsers put up with it; so a coding that fails before it gave a byte is tried
 //! as its relatives, and in the end the body is taken as it is.
 
+use std::io::Write as _;
+
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
+
+use lzma_rs::decompress::{Options, Stream};
 
 use super::events;
 
@@ -12,6 +16,10 @@ use super::events;
 const STEP_BYTES: usize = 16 << 10;
 /// What comes before the first output is kept to try another form: longer headers of gzip are not believed.
 const HEAD_BYTES_MAX: usize = 4096;
+/// Window of LZMA; Suricata's `lzma-memlimit`.
+const LZMA_BYTES_MAX: usize = 1 << 20;
+/// Compressed bytes at once: even the best ratio gives less than half a megabyte for them.
+const LZMA_STEP_BYTES: usize = 64;
 /// So much of a guessed coding's output must be free of errors.
 const GUESS_BYTES_MAX: usize = 16 << 10;
 /// A body that grows beyond its cap may still be honest; one that grows this often is not.
@@ -22,6 +30,7 @@ pub(super) enum Coding {
     Gzip,
     Deflate,
     Brotli,
+    Lzma,
 }
 
 /// The codings of a body, the one that was applied last first.
@@ -51,6 +60,7 @@ pub(super) fn codings(value: &[u8], layer_count_max: usize, mut odd: impl FnMut(
             b"gzip" | b"x-gzip" => (Some(Coding::Gzip), true),
             b"deflate" | b"x-deflate" => (Some(Coding::Deflate), true),
             b"br" => (Some(Coding::Brotli), true),
+            b"lzma" => (Some(Coding::Lzma), true),
             b"identity" | b"none" | b"inflate" => (None, true),
             _ if names(b"gzip") => (Some(Coding::Gzip), false),
             _ if names(b"deflate") => (Some(Coding::Deflate), false),
@@ -112,15 +122,23 @@ impl Decoder {
         }
     }
 
-    /// What gave nothing although all of it is there: it was not compressed at all.
+    /// What is left at the end: the last bytes of an engine that looks ahead, or all of what gave nothing, which then was
+    /// not compressed at all.
     pub(super) fn leftover(&mut self) -> Vec<u8> {
-        let untouched = self.layers.first_mut().filter(|layer| !layer.has_output);
-        untouched.map(|layer| std::mem::take(&mut layer.head)).unwrap_or_default()
+        let [layer] = self.layers.as_mut_slice() else { return Vec::new() };
+        if let Engine::Lzma(stream) = std::mem::replace(&mut layer.engine, Engine::Over)
+            && let Ok(last) = stream.finish()
+            && (layer.has_output || !last.is_empty())
+        {
+            return last;
+        }
+        if layer.has_output { Vec::new() } else { std::mem::take(&mut layer.head) }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        // A window of 32 KiB with its tables, roughly, for each layer.
-        self.layers.len() * (48 << 10)
+        // A window of 32 KiB with its tables, roughly, for each layer; LZMA has a larger one.
+        let lzma = self.layers.iter().filter(|layer| matches!(layer.engine, Engine::Lzma(_))).count();
+        self.layers.len() * (48 << 10) + lzma * LZMA_BYTES_MAX
     }
 }
 
@@ -166,6 +184,7 @@ enum Attempt {
     Zlib,
     Raw,
     Brotli,
+    Lzma,
 }
 
 enum Engine {
@@ -173,6 +192,7 @@ enum Engine {
     Header,
     Inflate(Box<Decompress>),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
+    Lzma(Box<Stream<Vec<u8>>>),
     /// Nothing fits: the bytes are what they are.
     Plain,
     /// The compressed stream has ended, or broke after it had given something.
@@ -185,6 +205,7 @@ impl std::fmt::Debug for Engine {
             Engine::Header => "Header",
             Engine::Inflate(_) => "Inflate",
             Engine::Brotli(_) => "Brotli",
+            Engine::Lzma(_) => "Lzma",
             Engine::Plain => "Plain",
             Engine::Over => "Over",
         })
@@ -206,6 +227,7 @@ impl Layer {
             Coding::Gzip => &[Attempt::Gzip, Attempt::Zlib, Attempt::Raw],
             Coding::Deflate => &[Attempt::Raw, Attempt::Zlib, Attempt::Gzip],
             Coding::Brotli => &[Attempt::Brotli],
+            Coding::Lzma => &[Attempt::Lzma],
         };
         let mut layer = Layer { attempts, engine: Engine::Plain, guess: false, head: Vec::new(), has_output: false };
         layer.try_next();
@@ -229,6 +251,10 @@ impl Layer {
                 StandardAlloc::default(),
                 StandardAlloc::default(),
             ))),
+            Attempt::Lzma => {
+                let options = Options { memlimit: Some(LZMA_BYTES_MAX), allow_incomplete: true, ..Options::default() };
+                Engine::Lzma(Box::new(Stream::new_with_options(&options, Vec::new())))
+            }
         };
     }
 
@@ -341,6 +367,7 @@ impl Engine {
         match self {
             Engine::Inflate(inflate) => run_inflate(inflate, bytes, scratch, out),
             Engine::Brotli(state) => run_brotli(state, bytes, scratch, out),
+            Engine::Lzma(stream) => run_lzma(stream, bytes, out),
             Engine::Header | Engine::Plain | Engine::Over => Outcome::More,
         }
     }
@@ -401,6 +428,20 @@ fn run_brotli(
             BrotliResult::NeedsMoreOutput => {}
         }
     }
+}
+
+fn run_lzma(stream: &mut Stream<Vec<u8>>, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> bool) -> Outcome {
+    for piece in bytes.chunks(LZMA_STEP_BYTES) {
+        let written = stream.write_all(piece);
+        let given = stream.get_output_mut().map(std::mem::take).unwrap_or_default();
+        if !given.is_empty() && !out(&given) {
+            return Outcome::Refused;
+        }
+        if written.is_err() {
+            return Outcome::End { broken: true };
+        }
+    }
+    Outcome::More
 }
 
 enum Header {

@@ -38,7 +38,8 @@ pub(super) struct StatusLine {
 }
 
 impl RequestLine {
-    /// The method is the first word, the protocol the last, and what lies between is the URI, blanks included.
+    /// The method is the first word, the URI the second, and the rest is the protocol. Other white space than a space only
+    /// counts where there is no space.
     pub(super) fn of(head: &Head) -> RequestLine {
         let line = head.line();
         let start = count(line, 0, is_space);
@@ -58,18 +59,17 @@ impl RequestLine {
         }
         let rest = line.get(uri_start..end).unwrap_or_default();
         parts.odd_uri_delimiter = rest.iter().any(|byte| is_space(*byte) && *byte != b' ');
-        let split = rest.iter().rposition(|byte| *byte == b' ');
-        let split = split.or_else(|| rest.iter().rposition(|byte| is_space(*byte)));
+        let split = memchr::memchr(b' ', rest);
+        let split = split.or_else(|| rest.iter().position(|byte| is_space(*byte)));
         let Some(split) = split else {
             parts.uri = Some(head.place_in_line(uri_start, end));
             parts.version = Version::V0_9;
             return parts;
         };
-        let uri = rest.get(..split).unwrap_or_default();
-        let uri_end = uri_start + uri.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
-        parts.uri = Some(head.place_in_line(uri_start, uri_end));
-        parts.protocol = Some(head.place_in_line(uri_start + split + 1, end));
-        parts.version = version(rest.get(split + 1..).unwrap_or_default());
+        parts.uri = Some(head.place_in_line(uri_start, uri_start + split));
+        let protocol = split + count(rest, split, is_space);
+        parts.protocol = Some(head.place_in_line(uri_start + protocol, end));
+        parts.version = version(rest.get(protocol..).unwrap_or_default());
         parts
     }
 }

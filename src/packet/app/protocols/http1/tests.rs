@@ -161,6 +161,8 @@ fn a_body_is_found_in_every_disguise() {
     let named = deflated(b"EICAR", Some(b"\x1f\x8b\x08\x1a\0\0\0\0\0\x03name\0comment\0cc"));
     let raw = deflated(b"EICAR", None);
     let brotli = b"\x0b\x02\x80EICAR\x03".to_vec();
+    let mut lzma = Vec::new();
+    lzma_rs::lzma_compress(&mut &b"EICAR"[..], &mut lzma).unwrap();
     let with = |head: &str, body: &[u8]| [b"HTTP/1.1 200 ok\r\n", head.as_bytes(), b"\r\n\r\n", body].concat();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("length", with("Content-Length: 5", b"EICAR")),
@@ -183,6 +185,7 @@ fn a_body_is_found_in_every_disguise() {
                 &deflated(&gzip, Some(b"\x1f\x8b\x08\0\0\0\0\0\0\x03")),
             ),
         ),
+        ("lzma", with("Content-Encoding: lzma", &lzma)),
         ("brotli", with("Content-Encoding: br", &brotli)),
         ("a line that ends in CR", b"HTTP/1.1 200 ok\rContent-Length: 5\r\n\r\nEICAR".to_vec()),
         ("lines that end in LF", b"HTTP/1.1 200 ok\nContent-Length: 5\n\nEICAR".to_vec()),
