@@ -84,7 +84,7 @@ impl Reloader {
             id: 0,
             rules_loaded: compiled.loaded() as u64,
             rules_failed: compiled.rejected.len() as u64,
-            rules_skipped: compiled.replaced as u64,
+            rules_skipped: (compiled.replaced + compiled.left_out) as u64,
         };
         Ok(Fresh { set: compiled.set, engine, took, generation: self.generation })
     }

@@ -74,6 +74,8 @@ pub struct Compiled {
     pub rejected: Vec<Rejected>,
     /// Rules that gave way to another one with the same sid.
     pub replaced: usize,
+    /// Rules that require what is not here.
+    pub left_out: usize,
 }
 
 impl Compiled {
@@ -101,6 +103,7 @@ struct Compiler<'c> {
     loaded: Vec<Option<Loaded>>,
     by_sid: HashMap<(u32, u32), usize>,
     replaced: usize,
+    left_out: usize,
     bits_set: HashMap<NameId, ()>,
     bits_tested: HashMap<NameId, Diagnostic>,
 }
@@ -118,6 +121,7 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
         loaded: Vec::new(),
         by_sid: HashMap::new(),
         replaced: 0,
+        left_out: 0,
         bits_set: HashMap::new(),
         bits_tested: HashMap::new(),
     };
@@ -143,6 +147,12 @@ impl Compiler<'_> {
         let mut draft = Draft::new(self.pcre_limits, around);
         let made = self.read(&text.text, &mut draft, &mut mistakes);
         let sid = draft.sid;
+        if let Some((what, span)) = draft.unmet.take() {
+            let mistake = Mistake::new(Code::LeftOut, span, format!("it requires `{what}`"));
+            self.diagnostics.push(text.locate(mistake, &source.name, &source.text, sid));
+            self.left_out += 1;
+            return;
+        }
         // What is wrong comes before what is only not honoured yet, and that before what is only told.
         let kind = |code: Code| match (code.severity(), code) {
             (Severity::Warning, _) => 2,
@@ -380,6 +390,7 @@ impl Compiler<'_> {
             rules,
             rejected: self.rejected,
             replaced: self.replaced,
+            left_out: self.left_out,
         }
     }
 }
@@ -426,7 +437,7 @@ fn unknown_keyword(name: &str, span: Span) -> Mistake {
     }
 }
 
-const PROTOCOLS: [(&str, HeaderProtocol); 18] = [
+const PROTOCOLS: [(&str, HeaderProtocol); 19] = [
     ("ip", HeaderProtocol::Ip),
     ("ipv4", HeaderProtocol::Ipv4),
     ("ip4", HeaderProtocol::Ipv4),
@@ -442,6 +453,7 @@ const PROTOCOLS: [(&str, HeaderProtocol); 18] = [
     ("icmpv6", HeaderProtocol::Icmpv6),
     ("icmp6", HeaderProtocol::Icmpv6),
     ("sctp", HeaderProtocol::Sctp),
+    ("igmp", HeaderProtocol::Igmp),
     ("pkthdr", HeaderProtocol::PktHdr),
     ("any", HeaderProtocol::Ip),
     ("ip-any", HeaderProtocol::Ip),

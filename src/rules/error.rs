@@ -103,6 +103,7 @@ codes! {
     Classtype = "W002", Warning, "unknown classtype";
     FlowbitUnset = "W003", Warning, "the flowbit is never set";
     ReferenceType = "W004", Warning, "unknown reference type";
+    LeftOut = "W006", Warning, "the rule is left out";
     NeverMatches = "W005", Warning, "the rule can never match";
 }
 

@@ -111,6 +111,7 @@ pub enum HeaderProtocol {
     Icmpv4,
     Icmpv6,
     Sctp,
+    Igmp,
     /// Any packet whose headers were understood; the rule may only ask about headers.
     PktHdr,
 }
@@ -240,6 +241,11 @@ pub enum PacketTest {
     IpProto(IpProtoTest),
     SameIp,
     IpVersion(u8),
+    VlanId {
+        test: NumberTest,
+        layers: VlanLayers,
+    },
+    VlanCount(NumberTest),
     /// Whether it is one part of a larger packet.
     Fragment(bool),
     Reputation {
@@ -259,6 +265,15 @@ pub enum PacketTest {
         of: ChecksumOf,
         valid: bool,
     },
+}
+
+/// Which of a packet's VLAN tags `vlan.id` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanLayers {
+    Any,
+    All,
+    /// From 0, the outermost; below 0 counted from the innermost.
+    At(i8),
 }
 
 /// Whose address `iprep` is about.
@@ -525,7 +540,11 @@ pub enum Transform {
     ToLowercase,
     ToUppercase,
     UrlDecode,
-    Xor(Box<[u8]>),
+    /// From this byte on; what stands before is left alone.
+    Xor {
+        key: XorKey,
+        from: u32,
+    },
     /// The first group of the first match; without a match there is no buffer.
     Capture(Arc<pcre2::bytes::Regex>),
     Md5,
@@ -535,6 +554,17 @@ pub enum Transform {
     HeaderLowercase,
     /// Lines that begin with `:` are taken out.
     StripPseudoHeaders,
+}
+
+/// The key of [`Transform::Xor`], repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XorKey {
+    Fixed(Box<[u8]>),
+    /// So many bytes of the buffer itself.
+    InBuffer {
+        count: u8,
+        at: u16,
+    },
 }
 
 /// Tests that share a position: each is relative to where the one before it ended, or begins anew. A chain matches if

@@ -297,6 +297,7 @@ impl HeaderProtocol {
             HeaderProtocol::Icmpv4 => class == Class::Icmpv4,
             HeaderProtocol::Icmpv6 => class == Class::Icmpv6,
             HeaderProtocol::Sctp => class == Class::Sctp,
+            HeaderProtocol::Igmp => class == Class::Other,
         }
     }
 }

@@ -18,7 +18,7 @@ pub fn fuzz_rules(data: &[u8]) {
     let source = Source::from_bytes("fuzz.rules", data.to_vec());
     let lines = source.text.lines().count().max(1);
     let compiled = compile(&[source], &context(), &Options::default());
-    assert_eq!(compiled.rules, compiled.loaded() + compiled.rejected.len() + compiled.replaced);
+    assert_eq!(compiled.rules, compiled.loaded() + compiled.rejected.len() + compiled.replaced + compiled.left_out);
     for rejected in &compiled.rejected {
         assert!((1..=lines).contains(&(rejected.line as usize)), "a place outside of the file");
     }

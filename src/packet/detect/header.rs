@@ -5,7 +5,9 @@ use crate::packet::decode::checksum::{self, Checksum};
 use crate::packet::decode::{Tcp, Transport};
 use crate::packet::ingress::ChecksumStatus;
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::{ChecksumOf, Header, IpOption, IpProtoTest, PacketTest, ReputationSide, ReputationTest};
+use crate::rules::plan::{
+    ChecksumOf, Header, IpOption, IpProtoTest, NumberTest, PacketTest, ReputationSide, ReputationTest, VlanLayers,
+};
 
 impl<'p> Buffers<'p> {
     /// The bytes of a buffer; `None` if this packet has no such buffer, and then nothing in it can match.
@@ -63,6 +65,8 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
             IpProtoTest::Greater(protocol) => ip.protocol > protocol,
         },
         PacketTest::SameIp => ip.src == ip.dst,
+        PacketTest::VlanId { test, layers } => vlan_accepts(test, layers, buffers),
+        PacketTest::VlanCount(test) => test.accepts(buffers.vlan.iter().flatten().count() as u64),
         PacketTest::IpVersion(version) => ip.version == version,
         PacketTest::Fragment(wanted) => ip.is_fragment() == wanted,
         PacketTest::Reputation { side, category, test } => reputed(side, category, test, buffers),
@@ -94,6 +98,20 @@ fn is_rpc_call(headers: &Headers<'_>, program: u32, version: Option<u32>, proced
         && word(3) == Some(program)
         && version.is_none_or(|version| word(4) == Some(version))
         && word(5).is_some_and(|found| procedure.is_none_or(|procedure| procedure == found))
+}
+
+fn vlan_accepts(test: NumberTest, layers: VlanLayers, buffers: &Buffers<'_>) -> bool {
+    let mut ids = buffers.vlan.iter().flatten().map(|tag| u64::from(tag.id()));
+    let count = ids.clone().count();
+    match layers {
+        VlanLayers::Any => ids.any(|id| test.accepts(id)),
+        VlanLayers::All => count > 0 && ids.all(|id| test.accepts(id)),
+        VlanLayers::At(at) => {
+            let at = i64::from(at);
+            let at = if at < 0 { at.saturating_add(i64::try_from(count).unwrap_or(0)) } else { at };
+            usize::try_from(at).ok().and_then(|at| ids.nth(at)).is_some_and(|id| test.accepts(id))
+        }
+    }
 }
 
 fn reputed(side: ReputationSide, category: u8, test: ReputationTest, buffers: &Buffers<'_>) -> bool {

@@ -36,7 +36,7 @@ use super::conntrack::Direction;
 use super::decode::{Headers, Transport};
 use super::event::Variable;
 use super::flow::measure::Measured;
-use super::ingress::{ChecksumStatus, Ingress, Timestamp};
+use super::ingress::{ChecksumStatus, Ingress, Timestamp, VlanTag};
 use super::stream::StreamView;
 use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
@@ -252,6 +252,7 @@ struct Buffers<'p> {
     headers: &'p Headers<'p>,
     events: PacketEvents,
     checksum: ChecksumStatus,
+    vlan: [Option<VlanTag>; 2],
     reputation: &'p Reputation,
 }
 
@@ -285,6 +286,7 @@ impl DetectThread {
             headers,
             events,
             checksum: ingress.checksum,
+            vlan: ingress.vlan,
             reputation: rules.reputation(),
         };
         self.candidates.clear();
@@ -534,6 +536,7 @@ fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>, flow: Option<&
     let narrower = match protocol {
         HeaderProtocol::Ipv4 => buffers.headers.ip.version == 4,
         HeaderProtocol::Ipv6 => buffers.headers.ip.version == 6,
+        HeaderProtocol::Igmp => buffers.headers.ip.protocol == 2,
         // A segment without data is no part of the stream.
         HeaderProtocol::TcpStream => !buffers.payload.is_empty() || flow.is_some_and(|flow| flow.stream.is_some()),
         _ => true,

@@ -9,7 +9,7 @@ use crate::rules::keyword::BufferDraft;
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::{
     Amount, Base64, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Content, JumpFrom,
-    MathOperator, Number, NumberForm, Pcre, Transform, VARIABLE_COUNT_MAX,
+    MathOperator, Number, NumberForm, Pcre, Transform, VARIABLE_COUNT_MAX, XorKey,
 };
 
 type Variables = [u64; VARIABLE_COUNT_MAX];
@@ -35,7 +35,9 @@ fn transformed(transform: &Transform, bytes: &[u8]) -> Vec<u8> {
             .collect(),
         Transform::ToLowercase => bytes.to_ascii_lowercase(),
         Transform::ToUppercase => bytes.to_ascii_uppercase(),
-        Transform::Xor(key) => (0..bytes.len()).map(|at| bytes[at] ^ key[at % key.len()]).collect(),
+        Transform::Xor { key: XorKey::Fixed(key), from: 0 } => {
+            (0..bytes.len()).map(|at| bytes[at] ^ key[at % key.len()]).collect()
+        }
         Transform::UrlDecode => {
             let mut decoded = Vec::new();
             let mut at = 0;

@@ -848,3 +848,37 @@ fn rpc_calls_are_known_by_their_numbers() {
     table("tcp", &tcp(&[&[0x80, 0, 0, 24], &call[..]].concat()), &cases);
     table("udp", &udp(&call[..20]), &[("rpc:100000;", false)]);
 }
+
+#[test]
+fn vlan_tags_and_igmp_are_known() {
+    let mut bench = Bench::whole(
+        "alert ip any any -> any any (vlan.id:200; sid:1;)\nalert ip any any -> any any (vlan.id:200,0; sid:2;)\n\
+         alert ip any any -> any any (vlan.id:>100,all; sid:3;)\nalert ip any any -> any any (vlan.id:300,-1; sid:4;)\n\
+         alert ip any any -> any any (vlan.layers:2; sid:5;)\nalert igmp any any -> any any (sid:6;)",
+    );
+    let mut found = |ids: &[u16], headers: &Headers<'_>| {
+        let tag = |at: usize| ids.get(at).map(|id| VlanTag { protocol: 0x8100, tci: 0x2000 | id });
+        let ingress = Ingress { vlan: [tag(0), tag(1)], ..Ingress::bare(&[], 0x0800) };
+        let outcome = bench.thread.inspect(&bench.set, &ingress, headers, None, &bench.shared, bench.now);
+        let mut sids: Vec<u32> = outcome.matches().map(|found| found.rule.sid).collect();
+        sids.sort_unstable();
+        sids
+    };
+    assert_eq!(found(&[200, 300], &tcp(b"x")), [1, 2, 3, 4, 5]);
+    assert_eq!(found(&[300, 200], &tcp(b"x")), [1, 3, 5]);
+    assert!(found(&[], &tcp(b"x")).is_empty());
+    let igmp = Headers { ip: ip("192.168.1.5", "224.0.0.1", 2), transport: Transport::Other, payload: b"x" };
+    assert_eq!(found(&[], &igmp), [6]);
+}
+
+#[test]
+fn a_key_may_stand_in_the_buffer() {
+    let coded: Vec<u8> = [0x42].into_iter().chain(b"hello".iter().map(|byte| byte ^ 0x42)).collect();
+    let cases = [
+        ("pkt_data; xor:offset 1,extract 1 0; content:\"hello\";", true),
+        ("pkt_data; xor:offset 1,\"42\"; content:\"Bhello\";", true),
+        ("pkt_data; xor:extract 1 0; content:\"|00|hello\";", true),
+        ("pkt_data; xor:extract 1 9; content:!\"x\";", false),
+    ];
+    table("tcp", &tcp(&coded), &cases);
+}

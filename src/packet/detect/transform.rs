@@ -2,7 +2,7 @@
 
 use md5::Digest;
 
-use crate::rules::plan::Transform;
+use crate::rules::plan::{Transform, XorKey};
 
 /// Where transformed buffers stand; both grow to their working size and stay.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) -> Option<()> {
         Transform::ToLowercase => into.extend(from.iter().map(u8::to_ascii_lowercase)),
         Transform::ToUppercase => into.extend(from.iter().map(u8::to_ascii_uppercase)),
         Transform::UrlDecode => url_decode(from, into),
-        Transform::Xor(key) => into.extend(from.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key)),
+        Transform::Xor { key, from: start } => xor(key, usize::try_from(*start).unwrap_or(usize::MAX), from, into)?,
         Transform::Capture(regex) => {
             let found = regex.captures(from).ok().flatten()?;
             into.extend_from_slice(found.get(1)?.as_bytes());
@@ -65,6 +65,18 @@ fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) -> Option<()> {
             into.extend(lines.filter(|line| !line.starts_with(b":")).flatten());
         }
     }
+    Some(())
+}
+
+/// Where the buffer is too short for the key or for the start, there is nothing to decode.
+fn xor(key: &XorKey, start: usize, from: &[u8], into: &mut Vec<u8>) -> Option<()> {
+    let key = match key {
+        XorKey::Fixed(key) => key,
+        XorKey::InBuffer { count, at } => from.get(usize::from(*at)..)?.get(..usize::from(*count))?,
+    };
+    let (plain, coded) = from.split_at_checked(start)?;
+    into.extend_from_slice(plain);
+    into.extend(coded.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     Some(())
 }
 

@@ -1,9 +1,9 @@
 //! Questions about the headers of IP, TCP and ICMP, and about sizes.
 
-use super::number::{comparison, unsigned};
+use super::number::{comparison, integer, unsigned};
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span, nearest};
-use crate::rules::plan::{BitsMode, BitsTest, ChecksumOf, IpOption, IpProtoTest, PacketTest};
+use crate::rules::plan::{BitsMode, BitsTest, ChecksumOf, IpOption, IpProtoTest, PacketTest, VlanLayers};
 
 const CHECKSUM: &str = "Whether the checksum is right; what the kernel has checked, or will complete, counts as right.";
 
@@ -16,6 +16,8 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("fragbits", "ip", "[!|+|*]M|D|R...", "The fragmentation bits: more, don't fragment, reserved.", fragbits),
     option("fragoffset", "ip", "[!|<|>]number", "The fragment offset in units of 8 bytes.", fragoffset),
     option("ip_proto", "ip", "[!|<|>]number or name", "The protocol of the transport header.", ip_proto),
+    option("vlan.id", "vlan", "[op]number[,any|all|layer]", "The id of a VLAN tag; layer 0 is the outermost.", vlan_id),
+    option("vlan.layers", "vlan", "[op]number", "How many VLAN tags the packet has.", vlan_layers),
     option("rpc", "payload", "program[,version|*[,procedure|*]]", "The packet is this SunRPC call.", rpc),
     option("l3_proto", "ip", "ipv4|ipv6", "The version of IP; better written as the rule's protocol.", l3_proto),
     option("ipv4-csum", "ip", "valid|invalid", CHECKSUM, ipv4_csum),
@@ -255,6 +257,27 @@ fn ip_proto(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         _ => IpProtoTest::Equal(number),
     };
     push(draft, PacketTest::IpProto(test), arg)
+}
+
+fn vlan_id(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let parts = super::super::lex::split(arg.rule, arg.unquoted(), b',');
+    let (number, layers) = match parts.as_slice() {
+        [number] => (*number, VlanLayers::Any),
+        [number, layer] => {
+            let layers = match arg.at(*layer) {
+                "any" => VlanLayers::Any,
+                "all" => VlanLayers::All,
+                text => VlanLayers::At(i8::try_from(integer(text, *layer, -3, 2)?).unwrap_or(0)),
+            };
+            (*number, layers)
+        }
+        _ => return Err(arg.wrong("a number, and a layer at most")),
+    };
+    push(draft, PacketTest::VlanId { test: comparison(arg.rule, number, 4_095)?, layers }, arg)
+}
+
+fn vlan_layers(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    push(draft, PacketTest::VlanCount(comparison(arg.rule, arg.unquoted(), 3)?), arg)
 }
 
 fn rpc(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

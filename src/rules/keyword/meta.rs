@@ -16,6 +16,13 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("reference", FAMILY, "type,value", "Where to read more; may be repeated.", reference),
     option("metadata", FAMILY, "key value[, key value...]", "Any further facts; may be repeated.", metadata),
     option("priority", FAMILY, "1 to 255", "Overrides the priority of the classtype; 1 is worst.", priority),
+    option(
+        "requires",
+        FAMILY,
+        "feature name, version >= 7.0.3 [< 8], keyword name",
+        "Without these the rule is left out; the version is that of Suricata whose language this is.",
+        requires,
+    ),
     option("target", FAMILY, "src_ip | dest_ip", "Which side of a match is the target of the attack.", target),
 ];
 
@@ -104,4 +111,77 @@ fn target(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         _ => return Err(arg.wrong("neither `src_ip` nor `dest_ip`")),
     });
     Ok(())
+}
+
+/// The Suricata whose rules mean the same here.
+const VERSION: [u32; 3] = [7, 0, 10];
+const FEATURES: [&str; 2] = ["ja3", "ja4"];
+
+fn requires(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    for part in arg.parts() {
+        let text = arg.at(part);
+        let (word, value) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+        let met = match (word, value.trim()) {
+            ("feature", name) => FEATURES.contains(&name),
+            ("keyword", name) => super::table().find(name).is_some_and(|keyword| keyword.need.is_none()),
+            ("version", versions) => is_version(versions)
+                .ok_or_else(|| Mistake::new(Code::Value, part, "versions are compared as `>= 7.0.3` or `< 8`"))?,
+            // What a newer Suricata may ask for is not here.
+            _ => false,
+        };
+        if !met {
+            draft.unmet = Some((text.to_owned(), part));
+        }
+    }
+    Ok(())
+}
+
+/// `>= 7.0.3 < 8`, alternatives after `|`; `None` if it is not understood.
+fn is_version(text: &str) -> Option<bool> {
+    let mut any = false;
+    for alternative in text.split('|') {
+        let mut words = alternative.split_whitespace();
+        let mut all = true;
+        while let Some(word) = words.next() {
+            let (operator, version) = match word.trim_start_matches(['<', '>', '=']) {
+                "" => (word, words.next()?),
+                version => (word.get(..word.len() - version.len())?, version),
+            };
+            let mut wanted = [0u32; 3];
+            for (slot, digits) in wanted.iter_mut().zip(version.split('.')) {
+                *slot = digits.parse().ok()?;
+            }
+            all &= match operator {
+                ">=" => VERSION >= wanted,
+                ">" => VERSION > wanted,
+                "<=" => VERSION <= wanted,
+                "<" => VERSION < wanted,
+                _ => return None,
+            };
+        }
+        any |= all;
+    }
+    Some(any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_number_by_number() {
+        let cases = [
+            (">= 7.0.3", Some(true)),
+            (">= 7.0.3 < 8", Some(true)),
+            (">= 7.0.11", Some(false)),
+            ("< 7", Some(false)),
+            (">= 9 | <8.0.0", Some(true)),
+            ("7", None),
+            (">= seven", None),
+            (">=", None),
+        ];
+        for (text, met) in cases {
+            assert_eq!(is_version(text), met, "{text}");
+        }
+    }
 }

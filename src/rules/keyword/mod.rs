@@ -404,6 +404,8 @@ pub struct Draft<'t> {
     pub around: Option<Around<'t>>,
     /// Why the rule must be refused although it is well-formed.
     pub needs: Vec<(Need, Span)>,
+    /// What the rule requires and is not here: it is left out.
+    pub unmet: Option<(String, Span)>,
     /// What is worth telling of a rule that loads.
     pub warnings: Vec<Mistake>,
     /// Flowbits with the place of their name.

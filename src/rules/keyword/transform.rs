@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use pcre2::bytes::RegexBuilder;
 
+use super::number::unsigned;
 use super::{Arg, Draft, Keyword, option};
-use crate::rules::error::{Code, Mistake};
-use crate::rules::plan::Transform;
+use crate::rules::error::{Code, Mistake, Span};
+use crate::rules::lex::trim;
+use crate::rules::plan::{Transform, XorKey};
 
 const FAMILY: &str = "transform";
 
@@ -29,7 +31,13 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("to_lowercase", FAMILY, "", "ASCII letters become lower case.", to_lowercase),
     option("to_uppercase", FAMILY, "", "ASCII letters become upper case.", to_uppercase),
     option("url_decode", FAMILY, "", "Decodes `%41` and `+`; what is no escape stays.", url_decode),
-    option("xor", FAMILY, "\"key in hex\"", "XOR with the key, repeated.", xor),
+    option(
+        "xor",
+        FAMILY,
+        "[offset n,]\"key in hex\" | [offset n,]extract count at",
+        "XOR with the key, repeated.",
+        xor,
+    ),
     option("to_md5", FAMILY, "", "The MD5 of the buffer, as 16 bytes.", to_md5),
     option("to_sha1", FAMILY, "", "The SHA-1 of the buffer, as 20 bytes.", to_sha1),
     option("to_sha256", FAMILY, "", "The SHA-256 of the buffer, as 32 bytes.", to_sha256),
@@ -82,16 +90,45 @@ fn strip_pseudo_headers(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mist
     draft.transform(Transform::StripPseudoHeaders, arg)
 }
 
+/// `"key"`, `offset n,"key"`, and with `extract count at` instead of the key one that stands in the buffer.
 fn xor(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    let span = arg.unquoted();
-    let digits = arg.at(span).as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let key: Option<Box<[u8]>> = digits.chunks(2).map(|pair| byte(pair).filter(|_| pair.len() == 2)).collect();
-    match key.filter(|key| !key.is_empty()) {
-        Some(key) => draft.transform(Transform::Xor(key), arg),
-        None => Err(Mistake::new(Code::Value, span, "the key is hexadecimal, two digits a byte")
-            .help("for example `xor:\"0d0ac8ff\";`")),
+    let parts = arg.parts();
+    let (from, key) = match parts.as_slice() {
+        [key] => (0, *key),
+        [offset, key] if arg.at(*offset).starts_with("offset ") => {
+            let number = trim(arg.rule, Span::new(offset.start + "offset".len(), offset.end));
+            (unsigned(arg.at(number), number, u32::MAX)?, *key)
+        }
+        _ => return Err(arg.wrong("a key, and `offset n` before it at most")),
+    };
+    let key = match arg.at(key).split_once(' ') {
+        Some(("extract" | "var", place)) => key_in_buffer(arg, key, place)?,
+        _ => XorKey::Fixed(fixed_key(arg, key)?),
+    };
+    draft.transform(Transform::Xor { key, from }, arg)
+}
+
+fn key_in_buffer(arg: &Arg<'_>, span: Span, place: &str) -> Result<XorKey, Mistake> {
+    let whole = Span::new(span.end - place.len(), span.end);
+    let words = super::super::lex::split(arg.rule, whole, b' ');
+    let [count, at] = words.as_slice() else {
+        return Err(Mistake::new(Code::Value, span, "how many bytes, and where they begin").help("`extract 4 0`"));
+    };
+    match unsigned(arg.at(*count), *count, 255)? {
+        0 => Err(Mistake::new(Code::Value, *count, "a key has at least one byte")),
+        count => Ok(XorKey::InBuffer { count, at: unsigned(arg.at(*at), *at, 65_535)? }),
     }
+}
+
+fn fixed_key(arg: &Arg<'_>, span: Span) -> Result<Box<[u8]>, Mistake> {
+    let span = Arg { span, ..*arg }.unquoted();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let digits = arg.at(span).as_bytes();
+    let key: Option<Box<[u8]>> = digits.chunks(2).map(|pair| byte(pair).filter(|_| pair.len() == 2)).collect();
+    key.filter(|key| !key.is_empty()).ok_or_else(|| {
+        Mistake::new(Code::Value, span, "the key is hexadecimal, two digits a byte")
+            .help("for example `xor:\"0d0ac8ff\";`")
+    })
 }
 
 fn pcrexform(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
