@@ -162,6 +162,9 @@ impl SmbFlow {
             && transfer.overlaps(offset)
         {
             slot.data.raise("smb.file_overlap");
+            // Events are both sides' concern.
+            slot.touch(Toward::Server);
+            slot.touch(Toward::Client);
         }
         self.more_file_data(place, data, context)
     }

@@ -23,17 +23,20 @@ mod command {
     pub const RENAME: u8 = 0x07;
     pub const WRITE: u8 = 0x0b;
     pub const TRANS: u8 = 0x25;
+    pub const TRANS_SECONDARY: u8 = 0x26;
     pub const WRITE_AND_CLOSE: u8 = 0x2c;
     pub const OPEN_ANDX: u8 = 0x2d;
     pub const READ_ANDX: u8 = 0x2e;
     pub const WRITE_ANDX: u8 = 0x2f;
     pub const TRANS2: u8 = 0x32;
+    pub const TRANS2_SECONDARY: u8 = 0x33;
     pub const LOCKING_ANDX: u8 = 0x24;
     pub const TREE_DISCONNECT: u8 = 0x71;
     pub const NEGOTIATE: u8 = 0x72;
     pub const SESSION_SETUP: u8 = 0x73;
     pub const LOGOFF_ANDX: u8 = 0x74;
     pub const TREE_CONNECT: u8 = 0x75;
+    pub const NT_TRANS_SECONDARY: u8 = 0xa1;
     pub const NT_CREATE: u8 = 0xa2;
     pub const NT_CANCEL: u8 = 0xa4;
     pub const NONE: u8 = 0xff;
@@ -269,7 +272,10 @@ impl Request<'_> {
                 None => None,
             },
             command::TRANS => self.trans(),
-            command::TRANS2 => Some(()),
+            // Those that go on with another are never answered.
+            command::TRANS2 | command::TRANS_SECONDARY | command::TRANS2_SECONDARY | command::NT_TRANS_SECONDARY => {
+                Some(())
+            }
             _ => self.plain(),
         };
         if read.is_none() {
