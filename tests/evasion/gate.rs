@@ -20,6 +20,11 @@ use tidegate::rules::{Context, Options, Source, Vars, compile};
 
 const RULES: &str = r#"drop ip any any -> any any (msg:"passwords"; content:"/etc/passwd"; nocase; sid:1;)"#;
 
+const HTTP_RULES: &str = r#"
+drop http any any -> any any (msg:"in the path"; http.uri; content:"/etc/passwd"; nocase; sid:2;)
+drop http any any -> any any (msg:"in the body"; http.request_body; content:"/etc/passwd"; nocase; sid:3;)
+"#;
+
 pub struct Gate {
     feeder: Option<Feeder>,
     plane: Plane,
@@ -40,6 +45,11 @@ impl Gate {
     /// As it is configured without a file.
     pub fn new() -> Gate {
         Gate::with(RULES, Policy { stream_overlap: OnTrouble::Drop, ..Policy::default() })
+    }
+
+    /// With rules about requests instead of bytes.
+    pub fn of_http() -> Gate {
+        Gate::with(HTTP_RULES, Policy { stream_overlap: OnTrouble::Drop, ..Policy::default() })
     }
 
     /// Stops nothing.

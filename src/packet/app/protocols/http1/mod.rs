@@ -126,8 +126,18 @@ impl Parser for Http1 {
     }
 }
 
+/// Bytes of empty lines in front of a first request.
+const EMPTY_BYTES_MAX: usize = 64;
+
+/// Servers skip empty lines in front of a request (RFC 9112, 2.2).
+fn behind_empty_lines(bytes: &[u8]) -> &[u8] {
+    let empty = bytes.iter().take(EMPTY_BYTES_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    bytes.get(empty..).unwrap_or_default()
+}
+
 /// A known method and a blank, or the version of a response, in any case.
 fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess {
+    let bytes = if toward == Toward::Server { behind_empty_lines(bytes) } else { bytes };
     match toward {
         Toward::Server => METHODS.iter().fold(Guess::No, |guess, method| {
             let is_blank = bytes.get(method.len()).map(|byte| matches!(byte, b' ' | b'\t'));
