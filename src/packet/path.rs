@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::app::{AppConfig, AppCounters, ParseContext};
+use super::app::{AppConfig, AppCounters, AppLayer, ParseContext};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::{self, Headers, Tcp, Transport, protocol};
@@ -182,7 +182,7 @@ impl Path {
         events: &mut Events,
     ) -> Verdict {
         let mut followed = self.follow(flow, tracked, moment);
-        self.advance_app(flow, tracked, moment, followed.as_mut());
+        self.advance_app(world, flow, tracked, moment, followed.as_mut());
         let by_rules = self.apply_rules(world, moment, Some((flow, tracked)), followed.as_ref(), events);
         let verdict = match &mut followed {
             Some(followed) => self.settle_stream(by_rules, flow, tracked, moment, followed, events),
@@ -255,6 +255,7 @@ impl Path {
     /// Gives the application layer what this packet adds.
     fn advance_app(
         &mut self,
+        world: World<'_>,
         flow: &mut Flow,
         tracked: Tracked<'_>,
         moment: Moment<'_, '_>,
@@ -268,6 +269,7 @@ impl Path {
         let orig = flow.key.orig;
         let context = ParseContext {
             now: moment.now,
+            client: orig.src,
             client_port: orig.src_port,
             server_port: orig.dst_port,
             limits: &self.app.limits,
@@ -276,7 +278,16 @@ impl Path {
         match (moment.headers.transport, followed) {
             (Transport::Tcp(_), Some(followed)) => {
                 let Some(streams) = &flow.stream else { return };
+                if flow.app.is_none()
+                    && !payload.is_empty()
+                    && let Some(transfer) = world.flows.expected().claim(tracked.entry, moment.now)
+                {
+                    flow.app = Some(Box::new(AppLayer::of_transfer(transfer, &mut self.app_counters)));
+                }
                 followed.feed(streams, &mut flow.app, &context, self.app.enabled, &mut self.app_counters);
+                for announced in flow.app.iter_mut().flat_map(|app| app.take_announced()) {
+                    world.flows.expected().announce(&flow.key, &flow.reply, announced, moment.now);
+                }
             }
             (Transport::Udp(_), _) => {
                 let app = flow.app.get_or_insert_default();

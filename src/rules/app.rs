@@ -178,6 +178,7 @@ pub enum Field {
     KrbErrorCode,
     SnmpVersion,
     SnmpPduType,
+    FtpDynamicPort,
 }
 
 /// A question about a transaction that is no match in a buffer.
@@ -189,6 +190,18 @@ pub enum AppTest {
     },
     /// `app-layer-event`: the full name, such as `http.gzip_decompression_failed`.
     Event(&'static str),
+    /// `ftpbounce`: a data connection is to go to somebody else.
+    FtpBounce,
+    /// `ftpdata_command`: `RETR` or `STOR`.
+    FtpData {
+        command: &'static str,
+    },
+    FtpMode {
+        passive: bool,
+    },
+    FtpReplied {
+        received: bool,
+    },
     DceInterface(DceInterface),
     /// `krb5.weak_encryption`
     KrbWeakEncryption,

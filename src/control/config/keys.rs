@@ -76,6 +76,8 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.dcerpc.enabled", "yes", "DCERPC calls over TCP and UDP"),
     key("outputs.eve-log.types.dns.enabled", "yes", "DNS queries and answers"),
     key("outputs.eve-log.types.fileinfo.enabled", "yes", "Files: bodies of HTTP, attachments and others"),
+    key("outputs.eve-log.types.ftp.enabled", "yes", "FTP commands with their replies"),
+    key("outputs.eve-log.types.ftp_data.enabled", "yes", "Data connections of FTP"),
     key("outputs.eve-log.types.http.enabled", "yes", "HTTP requests with their responses"),
     key("outputs.eve-log.types.krb5.enabled", "yes", "Kerberos answers and errors"),
     key("outputs.eve-log.types.sip.enabled", "yes", "SIP messages"),

@@ -307,7 +307,7 @@ const APP_OPTIONS: [&str; 9] =
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 36] = [
+const SURICATA_TYPES: [&str; 34] = [
     "arp",
     "bittorrent-dht",
     "dhcp",
@@ -317,8 +317,6 @@ const SURICATA_TYPES: [&str; 36] = [
     "enip",
     "files",
     "frame",
-    "ftp",
-    "ftp_data",
     "http",
     "http2",
     "ike",

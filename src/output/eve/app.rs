@@ -8,6 +8,7 @@ use super::dcerpc::DcerpcObject;
 use super::dns::DnsObject;
 use super::envelope::Envelope;
 use super::fileinfo::FileObject;
+use super::ftp::{FtpDataObject, FtpObject};
 use super::http::HttpObject;
 use super::krb5::KrbObject;
 use super::sip::SipObject;
@@ -31,6 +32,9 @@ pub enum AppObject {
     Smb(Box<SmbObject>),
     Snmp(SnmpObject),
     Smtp(SmtpObject),
+    Ftp(Box<FtpObject>),
+    #[serde(rename = "ftp_data")]
+    FtpData(FtpDataObject),
 }
 
 impl AppObject {
@@ -44,6 +48,8 @@ impl AppObject {
             AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
             AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),
             AppRecord::Http(record) => AppObject::Http(Box::new(HttpObject::of(record))),
+            AppRecord::Ftp(record) => AppObject::Ftp(Box::new(FtpObject::of(record))),
+            AppRecord::FtpData(record) => AppObject::FtpData(FtpDataObject::of(record)),
             AppRecord::Smtp(record) => AppObject::Smtp(SmtpObject::of(record)),
         }
     }

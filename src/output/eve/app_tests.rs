@@ -7,6 +7,8 @@ use crate::packet::app::protocols::dcerpc::record::{
 };
 use crate::packet::app::protocols::dns::message::Message;
 use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
+use crate::packet::app::protocols::ftp::Mode;
+use crate::packet::app::protocols::ftp::record::{FtpDataRecord, FtpRecord};
 use crate::packet::app::protocols::http1::record::HttpRecord;
 use crate::packet::app::protocols::krb5::record::{KrbAccount, KrbRecord};
 use crate::packet::app::protocols::sip::record::SipRecord;
@@ -26,6 +28,7 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
         .chain(smb())
         .chain(small())
         .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http())])
+        .chain(ftp())
         .collect()
 }
 
@@ -69,6 +72,20 @@ fn file() -> AppRecord {
 
 fn dns(form: Form, bytes: &[u8]) -> AppRecord {
     AppRecord::Dns(Box::new(DnsRecord { tx_id: 2, message: Arc::new(Message::read(bytes).unwrap()), form }))
+}
+
+fn ftp() -> [(&'static str, AppRecord); 2] {
+    let control = FtpRecord {
+        command: Some(b"PASV".to_vec()),
+        command_data: Some(b"x\xff".to_vec()),
+        completion_codes: vec![b"227".to_vec()],
+        replies: vec![b"Entering Passive Mode".to_vec()],
+        dynamic_port: Some(5000),
+        mode: Some(Mode::Passive),
+        reply_received: true,
+    };
+    let data = FtpDataRecord { file_name: b"a.exe".to_vec(), command: "RETR" };
+    [("ftp", AppRecord::Ftp(Box::new(control))), ("ftp_data", AppRecord::FtpData(Box::new(data)))]
 }
 
 fn smtp() -> AppRecord {

@@ -16,6 +16,7 @@ mod drop;
 mod envelope;
 mod fileinfo;
 mod flow;
+mod ftp;
 mod http;
 mod krb5;
 mod sip;

@@ -373,7 +373,7 @@ fn allowed(object: &str) -> &'static str {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
-             dcerpc dns krb5 sip smb smtp email snmp fileinfo http \
+             dcerpc dns krb5 sip smb smtp email snmp fileinfo http ftp ftp_data \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -394,6 +394,8 @@ fn allowed(object: &str) -> &'static str {
             "version type id tx_id flags qr aa tc rd ra z opcode rcode rrname rrtype queries answers grouped \
              authorities query answer"
         }
+        "ftp" => "command command_data completion_code reply dynamic_port mode reply_received",
+        "ftp_data" => "filename command",
         "smtp" => "helo mail_from rcpt_to",
         "email" => "status from to cc subject date message_id x_mailer received attachment url",
         "dns.queries" => "rrname rrtype",

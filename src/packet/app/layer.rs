@@ -1,5 +1,7 @@
 //! One flow's application layer: first unknown, then in the hands of one parser, or given up.
 
+use super::expected::{Announcement, Transfer};
+use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo};
 use super::record::AppRecord;
 use super::transactions::{TxList, TxView};
@@ -100,6 +102,24 @@ impl AppView<'_> {
 }
 
 impl AppLayer {
+    /// The layer of a connection that another one has announced.
+    #[must_use]
+    pub fn of_transfer(transfer: Transfer, counters: &mut AppCounters) -> AppLayer {
+        if let Some(count) = counters.flows.get_mut(AppProto::FtpData as usize) {
+            *count += 1;
+        }
+        let parser = Box::new(FtpData::of(transfer));
+        AppLayer { state: State::Known { protocol: AppProto::FtpData, parser }, ..AppLayer::default() }
+    }
+
+    /// Connections that this one has announced since the last call.
+    pub fn take_announced(&mut self) -> Vec<Announcement> {
+        match &mut self.state {
+            State::Known { parser, .. } => parser.take_announced(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The protocol, once it is recognised.
     #[must_use]
     pub fn protocol(&self) -> Option<AppProto> {

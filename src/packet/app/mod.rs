@@ -11,6 +11,7 @@
 //! [`AppLayer`] hangs on the flow and drives this. A [`Parser`] knows one protocol: it takes bytes in order, keeps a
 //! [`Transactions`] list, and answers for its [`Transaction`]s' buffers. It never sees packets and never judges.
 
+pub mod expected;
 pub mod file;
 mod layer;
 pub mod mime;
@@ -22,11 +23,13 @@ pub mod testing;
 mod transactions;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::packet::ingress::Timestamp;
 use crate::rules::app::{AppProto, AppProtoSet, AppTest};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
+use expected::Announcement;
 use protocols::http1::HttpLimits;
 
 pub use file::{File, FileRecord, FileState, Hashes};
@@ -38,6 +41,8 @@ pub use transactions::{Inspection, Slot, Transactions, TxList, TxView};
 #[derive(Clone, Copy, Debug)]
 pub struct ParseContext<'c> {
     pub now: Timestamp,
+    /// The address of the flow's opener.
+    pub client: IpAddr,
     /// The flow's ports as its opener used them.
     pub client_port: u16,
     pub server_port: u16,
@@ -121,6 +126,11 @@ pub trait Parser: fmt::Debug + Send {
 
     /// This direction has ended (FIN, RST, or the flow is over).
     fn close(&mut self, _toward: Toward, _context: &ParseContext<'_>) {}
+
+    /// Connections to come, since the last call.
+    fn take_announced(&mut self) -> Vec<Announcement> {
+        Vec::new()
+    }
 
     fn transactions(&mut self) -> &mut dyn TxList;
 

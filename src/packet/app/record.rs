@@ -3,6 +3,7 @@
 use super::file::FileRecord;
 use super::protocols::dcerpc::record::DcerpcFlowRecord;
 use super::protocols::dns::record::DnsRecord;
+use super::protocols::ftp::record::{FtpDataRecord, FtpRecord};
 use super::protocols::http1::record::HttpRecord;
 use super::protocols::krb5::record::KrbRecord;
 use super::protocols::sip::record::SipRecord;
@@ -23,6 +24,8 @@ pub enum AppRecord {
     Smb(Box<SmbRecord>),
     Snmp(Box<SnmpRecord>),
     Smtp(Box<SmtpRecord>),
+    Ftp(Box<FtpRecord>),
+    FtpData(Box<FtpDataRecord>),
 }
 
 impl AppRecord {
@@ -39,6 +42,8 @@ impl AppRecord {
             AppRecord::Smb(_) => "smb",
             AppRecord::Snmp(_) => "snmp",
             AppRecord::Smtp(_) => "smtp",
+            AppRecord::Ftp(_) => "ftp",
+            AppRecord::FtpData(_) => "ftp_data",
         }
     }
 }
@@ -53,4 +58,5 @@ pub struct FileAccount {
 }
 
 /// Every `event_type` that a record may have, in alphabetical order.
-pub const EVENT_TYPES: &[&str] = &["dcerpc", "dns", "fileinfo", "http", "krb5", "sip", "smb", "smtp", "snmp"];
+pub const EVENT_TYPES: &[&str] =
+    &["dcerpc", "dns", "fileinfo", "ftp", "ftp_data", "http", "krb5", "sip", "smb", "smtp", "snmp"];

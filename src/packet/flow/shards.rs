@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Flow;
 use super::table::FlowTable;
+use crate::packet::app::expected::Expected;
 use crate::packet::conntrack::FlowKey;
 use crate::packet::ingress::Timestamp;
 
@@ -20,6 +21,7 @@ const SHARD_COUNT: usize = 64;
 pub struct FlowShards {
     shards: Box<[Mutex<FlowTable>; SHARD_COUNT]>,
     hash: foldhash::fast::RandomState,
+    expected: Expected,
 }
 
 impl FlowShards {
@@ -30,7 +32,14 @@ impl FlowShards {
         FlowShards {
             shards: Box::new(std::array::from_fn(|_| Mutex::new(FlowTable::new(per_shard)))),
             hash: foldhash::fast::RandomState::default(),
+            expected: Expected::default(),
         }
+    }
+
+    /// The connections that others have announced.
+    #[must_use]
+    pub fn expected(&self) -> &Expected {
+        &self.expected
     }
 
     /// The shard that holds `key`, for as long as the guard lives.

@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, HTTP, KRB5, SMB, SMTP, SNMP];
+pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, SMB, SMTP, SNMP];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -134,6 +134,8 @@ const HTTP: &[&str] = &[
     "http.unknown_error",
     "http.uri_delim_non_compliant",
 ];
+
+const FTP: &[&str] = &["ftp.request_command_too_long", "ftp.response_command_too_long", "ftp.too_many_transactions"];
 
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let name = arg.text().to_ascii_lowercase();

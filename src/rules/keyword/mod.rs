@@ -15,6 +15,7 @@ mod event;
 mod events;
 mod file;
 mod flow;
+mod ftp;
 mod header;
 mod krb5;
 mod lists;
@@ -268,6 +269,7 @@ fn build_table() -> Table {
         dcerpc::KEYWORDS,
         dns::KEYWORDS,
         krb5::KEYWORDS,
+        ftp::KEYWORDS,
         smb::KEYWORDS,
         snmp::KEYWORDS,
         events::KEYWORDS,

@@ -2,6 +2,7 @@
 
 pub mod dcerpc;
 pub mod dns;
+pub mod ftp;
 pub mod http1;
 pub mod krb5;
 pub mod sip;
@@ -58,6 +59,7 @@ pub static REGISTRY: &[&ProtocolInfo] = &[
     &sip::UDP,
     &sip::TCP,
     &smtp::INFO,
+    &ftp::INFO,
     &dcerpc::DATAGRAMS,
 ];
 
