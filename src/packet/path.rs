@@ -198,7 +198,8 @@ impl Path {
     /// Puts a TCP segment in its place in the connection's streams.
     fn follow<'p>(&mut self, flow: &mut Flow, tracked: Tracked<'_>, moment: Moment<'_, 'p>) -> Option<Followed<'p>> {
         let tcp = moment.headers.tcp()?;
-        if flow.midstream && !self.stream.midstream {
+        let begins = flow.stream.is_some() || tcp.has(Tcp::SYN);
+        if !self.stream.midstream && (flow.midstream || !begins) {
             return None;
         }
         if flow.stream.is_none() {
@@ -211,6 +212,11 @@ impl Path {
         self.detect.note(detect::events::of_stream(arrival.events));
         let by_stream = self.policy.stream(&arrival);
         Some(Followed { segment, arrival, by_stream })
+    }
+
+    /// Where connections are not picked up in their middle, the handshake of such a one was not seen, either.
+    fn may_be_established(&self, flow: &Flow) -> bool {
+        self.stream.midstream || flow.stream.is_some() || flow.key.orig.protocol != protocol::TCP
     }
 
     /// The rules have judged: what the stream itself asks for, and what is true from now on.
@@ -424,7 +430,7 @@ impl Path {
         let view = match (&mut flow, tracked) {
             (Some(flow), Some(tracked)) => Some(FlowView {
                 direction: tracked.info.direction(),
-                established: flow.is_established(tracked),
+                established: flow.is_established(tracked) && self.may_be_established(flow),
                 measured: flow.measured(tracked.entry, now),
                 app_failed: flow.app.as_ref().is_some_and(|app| app.has_failed()),
                 app: flow.app.as_mut().and_then(|app| app.view()),

@@ -59,6 +59,8 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     start_logging(verbose);
     let mut config = args.config.load_logging_to(&args.log)?;
     tell_each_drop(&mut config.outputs);
+    // A capture has no conntrack table to say what was there before it: what begins in the middle is a piece of something.
+    config.stream.config.midstream &= config.stream.midstream_is_said;
     let mut reloader = Reloader::new(args.rules.files(&config), &config);
     let fresh = reloader.compile()?;
     tracing::info!("{}", fresh.summary());

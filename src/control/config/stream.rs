@@ -9,6 +9,8 @@ use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     pub config: StreamConfig,
+    /// The configuration says whether to follow connections from their middle.
+    pub midstream_is_said: bool,
     /// What all streams may hold together, in bytes.
     pub memcap_bytes: usize,
     /// A segment contradicts bytes that were forwarded before.
@@ -23,6 +25,7 @@ impl Default for Stream {
     fn default() -> Self {
         Stream {
             config: StreamConfig::default(),
+            midstream_is_said: false,
             memcap_bytes: usize::try_from(StreamPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
             overlap: OnTrouble::Drop,
             memcap_policy: OnTrouble::Pass,
@@ -62,6 +65,7 @@ impl Stream {
     pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Stream {
         let mut stream = Stream::default();
         let config = &mut stream.config;
+        stream.midstream_is_said = section.find("midstream").is_some();
         section.read_bool("midstream", &mut config.midstream, report);
         section.read_bool("bypass", &mut config.bypass, report);
         section.read_choice("overlap", &mut stream.overlap, report);
