@@ -12,6 +12,8 @@ pub struct Followed<'p> {
     pub arrival: Arrival,
     /// What policy says of its place, whatever the rules say.
     pub by_stream: Verdict,
+    /// The connection was encrypted before it came.
+    pub hidden: bool,
 }
 
 impl Followed<'_> {
@@ -23,6 +25,7 @@ impl Followed<'_> {
     #[must_use]
     pub fn payload_place(&self) -> PayloadPlace {
         match self.arrival.data {
+            _ if self.hidden => PayloadPlace::Hidden,
             _ if self.arrival.look_at_packet() => PayloadPlace::Alone,
             _ if self.arrival.shows_payload() => PayloadPlace::Shown,
             Data::Old => PayloadPlace::Repeated,
@@ -39,7 +42,7 @@ impl Followed<'_> {
         enabled: AppProtoSet,
         counters: &mut AppCounters,
     ) {
-        let Followed { segment, arrival, by_stream } = self;
+        let Followed { segment, arrival, by_stream, .. } = self;
         if by_stream.action != Action::Accept {
             return;
         }

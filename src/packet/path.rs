@@ -192,7 +192,7 @@ impl Path {
             tell::due_records(app, flow.id, tracked, moment, events);
         }
         self.forget_what_is_over(flow);
-        verdict
+        self.clear_if_opaque(flow, verdict)
     }
 
     /// Puts a TCP segment in its place in the connection's streams.
@@ -211,7 +211,8 @@ impl Path {
         let arrival = streams.arrive(&segment, &self.stream);
         self.detect.note(detect::events::of_stream(arrival.events));
         let by_stream = self.policy.stream(&arrival);
-        Some(Followed { segment, arrival, by_stream })
+        let hidden = flow.app.as_ref().is_some_and(|app| app.is_encrypted());
+        Some(Followed { segment, arrival, by_stream, hidden })
     }
 
     /// Where connections are not picked up in their middle, the handshake of such a one was not seen, either.
@@ -242,10 +243,20 @@ impl Path {
         let beyond = streams.is_beyond_depth();
         tell::stream_events(news, flow, tracked, moment, events);
         if beyond && self.stream.bypass && verdict == Verdict::ACCEPT {
-            verdict = self.policy.beyond_depth();
+            verdict = self.policy.beyond_inspection();
             flow.fate = verdict.fate.unwrap_or(flow.fate);
         }
         verdict
+    }
+
+    /// A connection whose parser has nothing more to read, because it is encrypted and the user wants such cleared.
+    fn clear_if_opaque(&self, flow: &mut Flow, verdict: Verdict) -> Verdict {
+        if verdict != Verdict::ACCEPT || !flow.app.as_ref().is_some_and(|app| app.is_opaque()) {
+            return verdict;
+        }
+        let cleared = self.policy.beyond_inspection();
+        flow.fate = cleared.fate.unwrap_or(flow.fate);
+        cleared
     }
 
     /// Between two transactions no rule waits for the rest of anything.
@@ -435,7 +446,10 @@ impl Path {
                 app_failed: flow.app.as_ref().is_some_and(|app| app.has_failed()),
                 app: flow.app.as_mut().and_then(|app| app.view()),
                 state: &mut flow.detect,
-                stream: followed.zip(flow.stream.as_deref()).and_then(|(followed, streams)| followed.view(streams)),
+                stream: followed
+                    .filter(|followed| !followed.hidden)
+                    .zip(flow.stream.as_deref())
+                    .and_then(|(followed, streams)| followed.view(streams)),
                 payload: followed.map_or(PayloadPlace::Alone, Followed::payload_place),
             }),
             _ => None,

@@ -217,8 +217,8 @@ impl Policy {
         met.map_or(Verdict::ACCEPT, |(_, choice, reason)| on_trouble(choice, reason))
     }
 
-    /// The connection's streams are not followed any further.
-    pub fn beyond_depth(&self) -> Verdict {
+    /// The connection's streams are not followed any further, or what follows is encrypted.
+    pub fn beyond_inspection(&self) -> Verdict {
         if self.passive { Verdict::ACCEPT } else { Verdict::PASS }
     }
 

@@ -179,6 +179,10 @@ pub enum Field {
     SnmpVersion,
     SnmpPduType,
     FtpDynamicPort,
+    /// Seconds since 1970, UTC.
+    TlsNotBefore,
+    TlsNotAfter,
+    TlsChainLength,
 }
 
 /// A question about a transaction that is no match in a buffer.
@@ -216,6 +220,48 @@ pub enum AppTest {
         protocol: Option<AppProtoSet>,
         negated: bool,
     },
+    Tls(TlsTest),
+}
+
+/// Messages of a TLS handshake, for `ssl_state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsMessage(u8);
+
+impl TlsMessage {
+    pub const CLIENT_HELLO: TlsMessage = TlsMessage(1);
+    pub const SERVER_HELLO: TlsMessage = TlsMessage(2);
+    pub const CLIENT_KEY_EXCHANGE: TlsMessage = TlsMessage(4);
+    pub const SERVER_KEY_EXCHANGE: TlsMessage = TlsMessage(8);
+
+    #[must_use]
+    pub fn or(self, other: TlsMessage) -> TlsMessage {
+        TlsMessage(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub fn has(self, other: TlsMessage) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[must_use]
+    pub fn overlaps(self, other: TlsMessage) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// A question about a TLS handshake that is no number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsTest {
+    /// `tls.version`. Unless `exact`, the drafts of TLS 1.3 count as TLS 1.3.
+    Version { version: u16, exact: bool },
+    /// `ssl_version`.
+    Versions { any: Box<[u16]>, negated: bool },
+    /// `ssl_state`: what this packet has said.
+    Said { any: TlsMessage, negated: bool },
+    /// `tls_cert_expired`
+    Expired,
+    /// `tls_cert_valid`
+    Valid,
 }
 
 /// Encryption types of Kerberos, by number, as EVE and rules name them.

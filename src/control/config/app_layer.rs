@@ -2,8 +2,8 @@
 
 use super::report::{Report, is_switched_off};
 use super::section::{Choice, Section, boolean};
-use crate::packet::app::AppConfig;
 use crate::packet::app::protocols::http1::HttpLimits;
+use crate::packet::app::{AppConfig, EncryptionHandling, TlsSettings};
 use crate::rules::app::{AppProto, AppProtoSet};
 
 /// Suricata's 0, no limit at all, becomes this.
@@ -35,6 +35,7 @@ pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> AppConfig {
     libhtp.finish(report);
     http.not_honoured(&["memcap", "byterange", "request-body-limit", "response-body-limit"], report);
     http.finish(report);
+    read_tls(protocols.section("tls", report), &mut config.limits.tls, report);
     // The other protocols have no settings of ours yet but this one.
     for entry in protocols.entries() {
         let protocol = AppProto::ALL.into_iter().find(|protocol| protocol.name() == entry.key);
@@ -65,6 +66,33 @@ fn read_http(mut section: Section<'_>, http: &mut HttpLimits, report: &mut Repor
     section.read_bool("uri-include-all", &mut http.uri_form.include_all, report);
     section.not_honoured(&SURICATA, report);
     section.finish(report);
+}
+
+impl Choice for EncryptionHandling {
+    const WORDS: &'static [(&'static str, EncryptionHandling)] = &[
+        ("track-only", EncryptionHandling::TrackOnly),
+        // Its name before Suricata 8.
+        ("default", EncryptionHandling::TrackOnly),
+        ("bypass", EncryptionHandling::Bypass),
+        ("full", EncryptionHandling::Full),
+    ];
+}
+
+/// `enabled` is read with that of the other protocols. TLS is recognised on any port, so there are none to choose.
+fn read_tls(mut section: Section<'_>, tls: &mut TlsSettings, report: &mut Report) {
+    section.read_choice("encryption-handling", &mut tls.encryption, report);
+    section.read("ja3-fingerprints", "auto, yes or no", &mut tls.ja3, report, automatic);
+    section.read("ja4-fingerprints", "auto, yes or no", &mut tls.ja4, report, automatic);
+    for key in ["enabled", "detection-ports"] {
+        let _ = section.find(key);
+    }
+    section.not_honoured(&["no-reassemble"], report);
+    section.finish(report);
+}
+
+/// Fingerprints cost little: where Suricata makes them when a rule asks, we always make them.
+fn automatic(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("auto") { Some(true) } else { boolean(text) }
 }
 
 fn is_enabled(text: &str) -> Option<bool> {

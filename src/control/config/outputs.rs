@@ -307,7 +307,7 @@ const APP_OPTIONS: [&str; 9] =
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 34] = [
+const SURICATA_TYPES: [&str; 33] = [
     "arp",
     "bittorrent-dht",
     "dhcp",
@@ -339,7 +339,6 @@ const SURICATA_TYPES: [&str; 34] = [
     "telnet",
     "template",
     "tftp",
-    "tls",
     "websocket",
     "ikev2",
 ];

@@ -15,6 +15,7 @@ use super::sip::SipObject;
 use super::smb::SmbObject;
 use super::smtp::{EmailObject, SmtpObject};
 use super::snmp::SnmpObject;
+use super::tls::TlsObject;
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
 use crate::packet::event::AppEvent;
@@ -35,6 +36,7 @@ pub enum AppObject {
     Ftp(Box<FtpObject>),
     #[serde(rename = "ftp_data")]
     FtpData(FtpDataObject),
+    Tls(Box<TlsObject>),
 }
 
 impl AppObject {
@@ -51,6 +53,7 @@ impl AppObject {
             AppRecord::Ftp(record) => AppObject::Ftp(Box::new(FtpObject::of(record))),
             AppRecord::FtpData(record) => AppObject::FtpData(FtpDataObject::of(record)),
             AppRecord::Smtp(record) => AppObject::Smtp(SmtpObject::of(record)),
+            AppRecord::Tls(record) => AppObject::Tls(Box::new(TlsObject::of(record))),
         }
     }
 }

@@ -16,6 +16,10 @@ use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
 use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
 use crate::packet::app::protocols::snmp::record::{SnmpPduRecord, SnmpRecord, SnmpTrap};
+use crate::packet::app::protocols::tls::certificate::Certificate;
+use crate::packet::app::protocols::tls::fingerprint::Fingerprint;
+use crate::packet::app::protocols::tls::record::TlsRecord;
+use crate::packet::app::protocols::tls::samples;
 use crate::packet::app::record::FileAccount;
 use crate::packet::app::{AppRecord, File, Hashes};
 use crate::rules::plan::Toward;
@@ -27,9 +31,26 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
         .chain(dcerpc())
         .chain(smb())
         .chain(small())
-        .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http())])
         .chain(ftp())
+        .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http()), ("tls", tls())])
         .collect()
+}
+
+fn tls() -> AppRecord {
+    let certificate = Arc::new(Certificate::read(&samples::certificate()).unwrap());
+    let fingerprint = |string: &str| Some(Fingerprint { string: string.to_owned(), hash: "0".repeat(32) });
+    AppRecord::Tls(Box::new(TlsRecord {
+        version: 0x0303,
+        sni: Some((*b"www.example.com").into()),
+        session_resumed: true,
+        certificate: Some(Arc::clone(&certificate)),
+        client_certificate: Some(certificate),
+        ja3: fingerprint("771,4865,0,29,0"),
+        ja3s: fingerprint("771,4865,43"),
+        ja4: Some("t12d0205h2_ea129fb87d9d_1d10bf7dccb0".to_owned()),
+        client_alpns: vec![(*b"h2").into()],
+        server_alpns: vec![(*b"h2").into()],
+    }))
 }
 
 /// What stands beside an alert.

@@ -27,6 +27,7 @@ pub mod stats;
 mod tagged;
 #[cfg(test)]
 pub mod tests;
+mod tls;
 mod variables;
 
 use std::collections::HashMap;

@@ -373,11 +373,17 @@ fn allowed(object: &str) -> &'static str {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
-             dcerpc dns krb5 sip smb smtp email snmp fileinfo http ftp ftp_data \
+             dcerpc dns krb5 sip smb smtp email snmp fileinfo http ftp ftp_data tls \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
         "metadata" => "flowvars pktvars",
+        "tls" => {
+            "subject issuerdn session_resumed serial fingerprint sni version notbefore notafter subjectaltname ja3 ja3s \
+             ja4 client_alpns server_alpns client"
+        }
+        "tls.client" => "subject issuerdn fingerprint serial notbefore notafter subjectaltname",
+        "tls.ja3" | "tls.ja3s" => "hash string",
         "alert.source" | "alert.target" => "ip port",
         "verdict" => "action reject_target reject",
         "packet_info" => "linktype",

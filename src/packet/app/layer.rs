@@ -153,6 +153,16 @@ impl AppLayer {
         matches!(self.state, State::Finished { opaque: true, .. })
     }
 
+    /// The handshake is over, and the payload tells rules nothing.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        match &self.state {
+            State::Known { parser, .. } => parser.is_encrypted(),
+            State::Finished { parser, opaque, .. } => *opaque || parser.is_encrypted(),
+            State::Unknown | State::Failed => false,
+        }
+    }
+
     pub fn view(&mut self) -> Option<AppView<'_>> {
         let former = self.former.as_mut().map(|(protocol, parser)| (*protocol, parser.transactions()));
         match &mut self.state {

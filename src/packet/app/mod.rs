@@ -51,7 +51,7 @@ pub struct ParseContext<'c> {
     pub hashes: Hashes,
 }
 
-/// Caps that hold for every parser. Each parser has its own beside these.
+/// Caps that hold for every parser, and what can be chosen for single ones. Each parser has caps of its own beside these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppLimits {
     /// Bytes of a body or file that rules may look into, and that are kept for it; Suricata's `request-body-limit` and
@@ -62,6 +62,33 @@ pub struct AppLimits {
     /// Unfinished transactions of one flow; the oldest gives way.
     pub transaction_count_max: usize,
     pub http: HttpLimits,
+    pub tls: TlsSettings,
+}
+
+/// What becomes of a connection once both sides have begun to encrypt: Suricata's `encryption-handling`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncryptionHandling {
+    /// Its payload is no longer looked into; the lengths and types of records still are.
+    #[default]
+    TrackOnly,
+    /// The rest of it passes uninspected.
+    Bypass,
+    /// It is looked into as before.
+    Full,
+}
+
+/// `app-layer.protocols.tls` and `quic`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    pub encryption: EncryptionHandling,
+    pub ja3: bool,
+    pub ja4: bool,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        TlsSettings { encryption: EncryptionHandling::default(), ja3: true, ja4: true }
+    }
 }
 
 /// Which protocols are read, and how far.
@@ -86,6 +113,7 @@ impl Default for AppLimits {
             inflated_bytes_max: 1 << 20,
             transaction_count_max: 256,
             http: HttpLimits::default(),
+            tls: TlsSettings::default(),
         }
     }
 }
@@ -137,6 +165,11 @@ pub trait Parser: fmt::Debug + Send {
     /// Both sides have said all of what they began: not a byte of another message has come. Rules about the raw stream
     /// then let go of what came before.
     fn is_between_messages(&self) -> bool {
+        false
+    }
+
+    /// What follows is encrypted, although it is still read as far as that goes.
+    fn is_encrypted(&self) -> bool {
         false
     }
 

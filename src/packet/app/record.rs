@@ -10,6 +10,7 @@ use super::protocols::sip::record::SipRecord;
 use super::protocols::smb::record::SmbRecord;
 use super::protocols::smtp::record::SmtpRecord;
 use super::protocols::snmp::record::SnmpRecord;
+use super::protocols::tls::record::TlsRecord;
 use crate::rules::plan::Toward;
 
 /// One protocol's account of a transaction. `output::eve` gives it its form.
@@ -26,6 +27,7 @@ pub enum AppRecord {
     Smtp(Box<SmtpRecord>),
     Ftp(Box<FtpRecord>),
     FtpData(Box<FtpDataRecord>),
+    Tls(Box<TlsRecord>),
 }
 
 impl AppRecord {
@@ -44,6 +46,7 @@ impl AppRecord {
             AppRecord::Smtp(_) => "smtp",
             AppRecord::Ftp(_) => "ftp",
             AppRecord::FtpData(_) => "ftp_data",
+            AppRecord::Tls(_) => "tls",
         }
     }
 }
@@ -59,4 +62,4 @@ pub struct FileAccount {
 
 /// Every `event_type` that a record may have, in alphabetical order.
 pub const EVENT_TYPES: &[&str] =
-    &["dcerpc", "dns", "fileinfo", "ftp", "ftp_data", "http", "krb5", "sip", "smb", "smtp", "snmp"];
+    &["dcerpc", "dns", "fileinfo", "ftp", "ftp_data", "http", "krb5", "sip", "smb", "smtp", "snmp", "tls"];

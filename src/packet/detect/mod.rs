@@ -281,8 +281,9 @@ impl DetectThread {
         self.hits.clear();
         self.variables.clear();
         let events = std::mem::take(&mut self.noted);
+        let hidden = flow.as_ref().is_some_and(|flow| flow.payload == PayloadPlace::Hidden);
         let buffers = Buffers {
-            payload: headers.payload,
+            payload: if hidden { &[] } else { headers.payload },
             headers,
             events,
             checksum: ingress.checksum,

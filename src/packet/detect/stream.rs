@@ -29,6 +29,8 @@ pub enum PayloadPlace {
     InStream,
     /// It repeats what rules have judged.
     Repeated,
+    /// It is encrypted: nobody looks at it.
+    Hidden,
 }
 
 /// Rules of one flow whose literal was seen.
@@ -135,7 +137,7 @@ impl DetectThread {
             self.unfinished = shown && may_continue(rule);
         }
         let packet_too = match flow.payload {
-            PayloadPlace::Alone => true,
+            PayloadPlace::Alone | PayloadPlace::Hidden => true,
             // As in Suricata, places count from the beginning of each packet, too.
             PayloadPlace::Shown | PayloadPlace::InStream => placed.unwrap_or_else(|| asks_for_places(rule)),
             PayloadPlace::Repeated => false,

@@ -78,6 +78,24 @@ fn uricontent(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// An old keyword that is a content in `buffer`.
+pub(super) fn within_buffer(draft: &mut Draft<'_>, arg: &Arg<'_>, buffer: Buffer) -> Result<(), Mistake> {
+    let content = read_content(arg)?;
+    draft.push_into(buffer, content, arg);
+    Ok(())
+}
+
+/// An old keyword whose content must be all that is in `buffer`.
+pub(super) fn whole_buffer(draft: &mut Draft<'_>, arg: &Arg<'_>, buffer: Buffer) -> Result<(), Mistake> {
+    let mut test = read_content(arg)?;
+    if let BufferTest::Content(content) = &mut test {
+        content.startswith = true;
+        content.endswith = true;
+    }
+    draft.push_into(buffer, test, arg);
+    Ok(())
+}
+
 /// A size of http.uri, or of http.uri.raw.
 fn urilen(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let parts = super::super::lex::split(arg.rule, arg.unquoted(), b',');

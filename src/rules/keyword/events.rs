@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, SMB, SMTP, SNMP];
+pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, SMB, SMTP, SNMP, TLS];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -136,6 +136,41 @@ const HTTP: &[&str] = &[
 ];
 
 const FTP: &[&str] = &["ftp.request_command_too_long", "ftp.response_command_too_long", "ftp.too_many_transactions"];
+
+/// Suricata 7's names. Of these `heartbeat_message`, `invalid_tls_header`, `invalid_record_version`,
+/// `too_many_records_in_packet` and three about certificates are never raised: here nothing is wrong with such traffic,
+/// or another name says it.
+const TLS: &[&str] = &[
+    "tls.invalid_sslv2_header",
+    "tls.invalid_tls_header",
+    "tls.invalid_record_version",
+    "tls.invalid_record_type",
+    "tls.invalid_record_length",
+    "tls.invalid_handshake_message",
+    "tls.heartbeat_message",
+    "tls.invalid_heartbeat_message",
+    "tls.overflow_heartbeat_message",
+    "tls.dataleak_heartbeat_mismatch",
+    "tls.handshake_invalid_length",
+    "tls.multiple_sni_extensions",
+    "tls.invalid_sni_type",
+    "tls.invalid_sni_length",
+    "tls.too_many_records_in_packet",
+    "tls.invalid_certificate",
+    "tls.certificate_invalid_length",
+    "tls.certificate_invalid_version",
+    "tls.certificate_invalid_serial",
+    "tls.certificate_invalid_algorithmidentifier",
+    "tls.certificate_invalid_x509name",
+    "tls.certificate_invalid_date",
+    "tls.certificate_invalid_extensions",
+    "tls.certificate_invalid_der",
+    "tls.certificate_invalid_subject",
+    "tls.certificate_invalid_issuer",
+    "tls.certificate_invalid_validity",
+    "tls.error_message_encountered",
+    "tls.invalid_ssl_record",
+];
 
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let name = arg.text().to_ascii_lowercase();

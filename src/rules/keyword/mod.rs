@@ -28,6 +28,7 @@ mod smb;
 mod snmp;
 mod state;
 mod threshold;
+mod tls;
 mod transform;
 
 use std::collections::HashMap;
@@ -274,6 +275,7 @@ fn build_table() -> Table {
         snmp::KEYWORDS,
         events::KEYWORDS,
         file::KEYWORDS,
+        tls::KEYWORDS,
         refused::KEYWORDS,
     ];
     let mut keywords: Vec<Keyword> = families.into_iter().flatten().copied().collect();

@@ -9,6 +9,7 @@ pub mod sip;
 pub mod smb;
 pub mod smtp;
 pub mod snmp;
+pub mod tls;
 
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
@@ -48,6 +49,7 @@ impl std::fmt::Debug for ProtocolInfo {
 
 /// All protocols with a parser, surest first.
 pub static REGISTRY: &[&ProtocolInfo] = &[
+    &tls::TLS,
     &http1::INFO,
     &smb::SMB,
     &dcerpc::CONNECTION,
