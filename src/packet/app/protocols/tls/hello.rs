@@ -1,7 +1,7 @@
 //! ClientHello and ServerHello, with all that rules and fingerprints ask of them.
 //!
 //! They are read as far as they can be read: what is wrong with the rest has a name, and what came before it counts.
-//! Why not a library's reader: see `docs/decisions/0010-own-hello-reader.md`.
+//! Why not a library's reader: see `docs/decisions/0011-own-hello-reader.md`.
 
 use super::version;
 use super::wire::{byte, number16, numbers16, vector8, vector16};
