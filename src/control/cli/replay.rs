@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use super::common::{ConfigArgs, LogArgs, RuleArgs, print, start_logging};
 use crate::control::config::Config;
-use crate::control::config::Outputs;
+use crate::control::config::{Midstream, Outputs};
 use crate::control::gate;
 use crate::control::reload::Reloader;
 use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink};
@@ -59,8 +59,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     start_logging(verbose);
     let mut config = args.config.load_logging_to(&args.log)?;
     tell_each_drop(&mut config.outputs);
-    // A capture has no conntrack table to say what was there before it: what begins in the middle is a piece of something.
-    config.stream.config.midstream &= config.stream.midstream_is_said;
+    config.stream.config.midstream = config.stream.midstream == Midstream::Yes;
     let mut reloader = Reloader::new(args.rules.files(&config), &config);
     let fresh = reloader.compile()?;
     tracing::info!("{}", fresh.summary());

@@ -142,8 +142,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "stream.midstream",
-        "yes",
-        "Follow connections that are older than we are, from the first data that we see. `no`: rules judge their packets one by one",
+        "auto",
+        "Follow connections that are older than we are, from the first data that we see: `yes`, `no` (rules judge their packets one by one), or `auto`, which is `yes` behind a queue and `no` in `replay`",
     ),
     key(
         "stream.bypass",

@@ -9,8 +9,7 @@ use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     pub config: StreamConfig,
-    /// The configuration says whether to follow connections from their middle.
-    pub midstream_is_said: bool,
+    pub midstream: Midstream,
     /// What all streams may hold together, in bytes.
     pub memcap_bytes: usize,
     /// A segment contradicts bytes that were forwarded before.
@@ -25,13 +24,34 @@ impl Default for Stream {
     fn default() -> Self {
         Stream {
             config: StreamConfig::default(),
-            midstream_is_said: false,
+            midstream: Midstream::Auto,
             memcap_bytes: usize::try_from(StreamPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
             overlap: OnTrouble::Drop,
             memcap_policy: OnTrouble::Pass,
             urgent: OnTrouble::Pass,
         }
     }
+}
+
+/// Whether to follow connections from their middle. Behind a queue conntrack knows them, and `auto` does; a capture has no
+/// conntrack table to say what was there before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Midstream {
+    Auto,
+    Yes,
+    No,
+}
+
+impl Choice for Midstream {
+    const WORDS: &'static [(&'static str, Midstream)] = &[
+        ("auto", Midstream::Auto),
+        ("yes", Midstream::Yes),
+        ("no", Midstream::No),
+        ("true", Midstream::Yes),
+        ("false", Midstream::No),
+        ("on", Midstream::Yes),
+        ("off", Midstream::No),
+    ];
 }
 
 /// `stream.reassembly.urgent.policy`.
@@ -65,8 +85,8 @@ impl Stream {
     pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Stream {
         let mut stream = Stream::default();
         let config = &mut stream.config;
-        stream.midstream_is_said = section.find("midstream").is_some();
-        section.read_bool("midstream", &mut config.midstream, report);
+        section.read_choice("midstream", &mut stream.midstream, report);
+        config.midstream = stream.midstream != Midstream::No;
         section.read_bool("bypass", &mut config.bypass, report);
         section.read_choice("overlap", &mut stream.overlap, report);
         let mut reassembly = section.section("reassembly", report);
