@@ -473,6 +473,15 @@ const fn word(name: &'static str, under: HeaderProtocol, protocols: &[AppProto],
     AppWord { name, under, protocols: AppProtoSet::of(protocols), need }
 }
 
+/// What an application protocol's word stands for, and what has to be there before it can be recognised.
+pub(super) fn app_word(name: &str) -> Option<(AppProtoSet, Option<Need>)> {
+    APP_PROTOCOLS.iter().find(|app| app.name == name).map(|app| (app.protocols, app.need))
+}
+
+pub(super) fn app_words() -> impl Iterator<Item = &'static str> {
+    APP_PROTOCOLS.iter().map(|app| app.name)
+}
+
 const APP_PROTOCOLS: &[AppWord] = &[
     word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2], None),
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
@@ -482,7 +491,7 @@ const APP_PROTOCOLS: &[AppWord] = &[
     word("tls", HeaderProtocol::Tcp, &[AppProto::Tls], None),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], None),
     word("quic", HeaderProtocol::Udp, &[AppProto::Quic], Some(Need::Quic)),
-    word("ssh", HeaderProtocol::Tcp, &[AppProto::Ssh], Some(Need::Ssh)),
+    word("ssh", HeaderProtocol::Tcp, &[AppProto::Ssh], None),
     word("smtp", HeaderProtocol::Tcp, &[AppProto::Smtp], None),
     word("ftp", HeaderProtocol::Tcp, &[AppProto::Ftp], None),
     word("ftp-data", HeaderProtocol::Tcp, &[AppProto::FtpData], None),

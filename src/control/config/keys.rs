@@ -84,6 +84,7 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.smb.enabled", "yes", "SMB requests with their answers, files, and calls in named pipes"),
     key("outputs.eve-log.types.smtp.enabled", "yes", "Mails and their envelopes"),
     key("outputs.eve-log.types.snmp.enabled", "yes", "SNMP messages"),
+    key("outputs.eve-log.types.ssh.enabled", "yes", "SSH banners and algorithms"),
     key("outputs.eve-log.types.tls.enabled", "yes", "TLS handshakes, with certificates and fingerprints"),
     key("stats.enabled", "yes", "Whether counters are written at all"),
     key("stats.interval", "8", "Seconds; also `30s`, `5m`"),

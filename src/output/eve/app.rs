@@ -15,6 +15,7 @@ use super::sip::SipObject;
 use super::smb::SmbObject;
 use super::smtp::{EmailObject, SmtpObject};
 use super::snmp::SnmpObject;
+use super::ssh::SshObject;
 use super::tls::TlsObject;
 use crate::output::spec::EveLog;
 use crate::packet::app::AppRecord;
@@ -32,6 +33,7 @@ pub enum AppObject {
     Sip(SipObject),
     Smb(Box<SmbObject>),
     Snmp(SnmpObject),
+    Ssh(SshObject),
     Smtp(SmtpObject),
     Ftp(Box<FtpObject>),
     #[serde(rename = "ftp_data")]
@@ -46,6 +48,7 @@ impl AppObject {
             AppRecord::Krb5(record) => AppObject::Krb5(Box::new(KrbObject::of(record))),
             AppRecord::Sip(record) => AppObject::Sip(SipObject::of(record)),
             AppRecord::Snmp(record) => AppObject::Snmp(SnmpObject::of(record)),
+            AppRecord::Ssh(record) => AppObject::Ssh(SshObject::of(record)),
             AppRecord::Smb(record) => AppObject::Smb(Box::new(SmbObject::of(record))),
             AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
             AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),

@@ -16,6 +16,7 @@ use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
 use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
 use crate::packet::app::protocols::snmp::record::{SnmpPduRecord, SnmpRecord, SnmpTrap};
+use crate::packet::app::protocols::ssh::record::{SshRecord, SshSide};
 use crate::packet::app::protocols::tls::certificate::Certificate;
 use crate::packet::app::protocols::tls::fingerprint::Fingerprint;
 use crate::packet::app::protocols::tls::record::TlsRecord;
@@ -306,5 +307,19 @@ fn small() -> Vec<(&'static str, AppRecord)> {
         ("krb5-error", AppRecord::Krb5(Box::new(error))),
         ("snmp-trap", AppRecord::Snmp(Box::new(plain))),
         ("snmp-encrypted", AppRecord::Snmp(Box::new(secret))),
+        ("ssh", AppRecord::Ssh(Box::new(ssh()))),
     ]
+}
+
+fn ssh() -> SshRecord {
+    let side = |software: &str, hash: &str| SshSide {
+        proto: (*b"2.0").into(),
+        software: software.as_bytes().into(),
+        hassh_string: (*b"curve25519-sha256;aes128-ctr;hmac-sha2-256;none").into(),
+        hassh: hash.to_owned(),
+    };
+    SshRecord {
+        client: side("OpenSSH_9.2p1", "ec7378c1a92f5a8dde7e8b7a1ddf33d1"),
+        server: side("OpenSSH_9.6", "b12d2871a1189eff20364cf5333619ee"),
+    }
 }

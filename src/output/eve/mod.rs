@@ -23,6 +23,7 @@ mod sip;
 mod smb;
 mod smtp;
 mod snmp;
+mod ssh;
 pub mod stats;
 mod tagged;
 #[cfg(test)]

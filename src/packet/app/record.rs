@@ -10,6 +10,7 @@ use super::protocols::sip::record::SipRecord;
 use super::protocols::smb::record::SmbRecord;
 use super::protocols::smtp::record::SmtpRecord;
 use super::protocols::snmp::record::SnmpRecord;
+use super::protocols::ssh::record::SshRecord;
 use super::protocols::tls::record::TlsRecord;
 use crate::rules::plan::Toward;
 
@@ -27,6 +28,7 @@ pub enum AppRecord {
     Smtp(Box<SmtpRecord>),
     Ftp(Box<FtpRecord>),
     FtpData(Box<FtpDataRecord>),
+    Ssh(Box<SshRecord>),
     Tls(Box<TlsRecord>),
 }
 
@@ -46,6 +48,7 @@ impl AppRecord {
             AppRecord::Smtp(_) => "smtp",
             AppRecord::Ftp(_) => "ftp",
             AppRecord::FtpData(_) => "ftp_data",
+            AppRecord::Ssh(_) => "ssh",
             AppRecord::Tls(_) => "tls",
         }
     }
@@ -62,4 +65,4 @@ pub struct FileAccount {
 
 /// Every `event_type` that a record may have, in alphabetical order.
 pub const EVENT_TYPES: &[&str] =
-    &["dcerpc", "dns", "fileinfo", "ftp", "ftp_data", "http", "krb5", "sip", "smb", "smtp", "snmp", "tls"];
+    &["dcerpc", "dns", "fileinfo", "ftp", "ftp_data", "http", "krb5", "sip", "smb", "smtp", "snmp", "ssh", "tls"];

@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, SMB, SMTP, SNMP, TLS];
+pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, SMB, SMTP, SNMP, SSH, TLS];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -171,6 +171,8 @@ const TLS: &[&str] = &[
     "tls.error_message_encountered",
     "tls.invalid_ssl_record",
 ];
+
+const SSH: &[&str] = &["ssh.invalid_banner", "ssh.long_banner", "ssh.invalid_record", "ssh.long_kex_record"];
 
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let name = arg.text().to_ascii_lowercase();

@@ -6,6 +6,7 @@
 
 pub mod buffers;
 
+mod app_layer;
 mod bytes;
 mod content;
 mod dcerpc;
@@ -55,7 +56,6 @@ pub enum Need {
     Dns,
     Tls,
     Quic,
-    Ssh,
     Smtp,
     Ftp,
     Tftp,
@@ -101,7 +101,6 @@ impl fmt::Display for Need {
             Need::Dns => "DNS",
             Need::Tls => "TLS",
             Need::Quic => "QUIC",
-            Need::Ssh => "SSH",
             Need::Smtp => "SMTP",
             Need::Ftp => "FTP",
             Need::Tftp => "TFTP",
@@ -255,6 +254,7 @@ pub fn table() -> &'static Table {
 
 fn build_table() -> Table {
     let families = [
+        app_layer::KEYWORDS,
         meta::KEYWORDS,
         content::KEYWORDS,
         bytes::KEYWORDS,

@@ -28,6 +28,9 @@ fn prefilter(_: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// What stands in place of an old keyword.
+const SSH_WORDS: Need = Need::Never("ask `ssh.proto` with a content");
+
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("prefilter", "prefilter", "", "Accepted: the prefilter is chosen without it.", prefilter),
     refused(
@@ -48,14 +51,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         "side,country",
         Need::Never("there is no country database"),
         "The country of an address.",
-    ),
-    refused(
-        "app-layer-protocol",
-        "app-layer",
-        Value::Required,
-        "[!]name",
-        Need::AppLayer,
-        "The application protocol that was recognised.",
     ),
     refused(
         "app-layer-state",
@@ -87,8 +82,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         Need::Never("certificates are not written to files; EVE `tls` tells what they say"),
         "Stores the certificate.",
     ),
-    refused("ssh.protoversion", "ssh", Value::Required, "version", Need::Ssh, "The protocol version."),
-    refused("ssh.softwareversion", "ssh", Value::Required, "text", Need::Ssh, "The software."),
+    refused("ssh.protoversion", "ssh", Value::Required, "version", SSH_WORDS, "The protocol version."),
     refused("smb.ntlmssp", "smb", Value::None, "", Need::Smb, "NTLM authentication."),
     refused("modbus", "modbus", Value::Required, "options", Need::Modbus, "A Modbus message."),
     refused("dnp3_func", "dnp3", Value::Required, "function", Need::Dnp3, "The function of a message."),

@@ -9,6 +9,7 @@ pub mod sip;
 pub mod smb;
 pub mod smtp;
 pub mod snmp;
+pub mod ssh;
 pub mod tls;
 
 use super::layer::Recognised;
@@ -60,6 +61,7 @@ pub static REGISTRY: &[&ProtocolInfo] = &[
     &snmp::UDP,
     &sip::UDP,
     &sip::TCP,
+    &ssh::SSH,
     &smtp::INFO,
     &ftp::INFO,
     &dcerpc::DATAGRAMS,
