@@ -6,121 +6,63 @@ use std::sync::Arc;
 
 use super::plan::NumberTest;
 
-/// A protocol that a flow can turn out to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum AppProto {
-    Http1,
-    Http2,
-    Dns,
-    Tls,
-    Quic,
-    Ssh,
-    Smtp,
-    Ftp,
-    FtpData,
-    Tftp,
-    Smb,
-    Nfs,
-    Dcerpc,
-    Krb5,
-    Sip,
-    Rdp,
-    Rfb,
-    Snmp,
-    Mqtt,
-    Ike,
-    Dhcp,
-    Ntp,
-    Modbus,
-    Dnp3,
-    Enip,
-    BittorrentDht,
-    Pgsql,
-    Imap,
-    Pop3,
-    Telnet,
-    Irc,
-    Websocket,
+/// The table of protocols: each with the word that EVE `app_proto` has for it, as Suricata writes it.
+macro_rules! protocols {
+    ($($protocol:ident => $name:literal,)*) => {
+        /// A protocol that a flow can turn out to speak.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum AppProto {
+            $($protocol,)*
+        }
+
+        impl AppProto {
+            pub const ALL: [AppProto; [$($name,)*].len()] = [$(AppProto::$protocol,)*];
+
+            /// EVE `app_proto`, as Suricata writes it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(AppProto::$protocol => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl AppProto {
-    pub const ALL: [AppProto; 32] = {
-        use AppProto::*;
-        [
-            Http1,
-            Http2,
-            Dns,
-            Tls,
-            Quic,
-            Ssh,
-            Smtp,
-            Ftp,
-            FtpData,
-            Tftp,
-            Smb,
-            Nfs,
-            Dcerpc,
-            Krb5,
-            Sip,
-            Rdp,
-            Rfb,
-            Snmp,
-            Mqtt,
-            Ike,
-            Dhcp,
-            Ntp,
-            Modbus,
-            Dnp3,
-            Enip,
-            BittorrentDht,
-            Pgsql,
-            Imap,
-            Pop3,
-            Telnet,
-            Irc,
-            Websocket,
-        ]
-    };
-
-    /// EVE `app_proto`, as Suricata writes it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            AppProto::Http1 => "http",
-            AppProto::Http2 => "http2",
-            AppProto::Dns => "dns",
-            AppProto::Tls => "tls",
-            AppProto::Quic => "quic",
-            AppProto::Ssh => "ssh",
-            AppProto::Smtp => "smtp",
-            AppProto::Ftp => "ftp",
-            AppProto::FtpData => "ftp-data",
-            AppProto::Tftp => "tftp",
-            AppProto::Smb => "smb",
-            AppProto::Nfs => "nfs",
-            AppProto::Dcerpc => "dcerpc",
-            AppProto::Krb5 => "krb5",
-            AppProto::Sip => "sip",
-            AppProto::Rdp => "rdp",
-            AppProto::Rfb => "rfb",
-            AppProto::Snmp => "snmp",
-            AppProto::Mqtt => "mqtt",
-            AppProto::Ike => "ike",
-            AppProto::Dhcp => "dhcp",
-            AppProto::Ntp => "ntp",
-            AppProto::Modbus => "modbus",
-            AppProto::Dnp3 => "dnp3",
-            AppProto::Enip => "enip",
-            AppProto::BittorrentDht => "bittorrent-dht",
-            AppProto::Pgsql => "pgsql",
-            AppProto::Imap => "imap",
-            AppProto::Pop3 => "pop3",
-            AppProto::Telnet => "telnet",
-            AppProto::Irc => "irc",
-            AppProto::Websocket => "websocket",
-        }
-    }
+protocols! {
+    Http1 => "http",
+    Http2 => "http2",
+    Dns => "dns",
+    Tls => "tls",
+    Quic => "quic",
+    Ssh => "ssh",
+    Smtp => "smtp",
+    Ftp => "ftp",
+    FtpData => "ftp-data",
+    Tftp => "tftp",
+    Smb => "smb",
+    Nfs => "nfs",
+    Dcerpc => "dcerpc",
+    Krb5 => "krb5",
+    Sip => "sip",
+    Rdp => "rdp",
+    Rfb => "rfb",
+    Snmp => "snmp",
+    Mqtt => "mqtt",
+    Ike => "ike",
+    Dhcp => "dhcp",
+    Ntp => "ntp",
+    Modbus => "modbus",
+    Dnp3 => "dnp3",
+    Enip => "enip",
+    BittorrentDht => "bittorrent-dht",
+    Pgsql => "pgsql",
+    Imap => "imap",
+    Pop3 => "pop3",
+    Telnet => "telnet",
+    Irc => "irc",
+    Websocket => "websocket",
 }
 
 /// A set of protocols: what one word of a rule header may mean.
