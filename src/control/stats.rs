@@ -10,10 +10,11 @@ use super::worker::{Published, WorkerCounters, now};
 use crate::kernel::nft;
 use crate::kernel::queue::proc::{self, KernelCounters};
 use crate::output::eve::stats::{
-    CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, LedgerStats, QueueStats,
-    StatsSnapshot, StreamStats, TcpStats, UninspectedStats,
+    AppStats, CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, LedgerStats,
+    QueueStats, StatsSnapshot, StreamStats, TcpStats, UninspectedStats,
 };
 use crate::output::sink::Sink;
+use crate::packet::app::AppCounters;
 use crate::packet::counters::PathCounters;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::stream::{StreamCounters, StreamPool};
@@ -53,6 +54,7 @@ impl Statistics {
             let counters = watch.published.read();
             sum.path.add(&counters.path);
             sum.stream.add(&counters.stream);
+            sum.app.add(&counters.app);
             sum.queue.packets = sum.queue.packets.saturating_add(counters.queue.packets);
             sum.queue.overruns = sum.queue.overruns.saturating_add(counters.queue.overruns);
             sum.panics = sum.panics.saturating_add(counters.panics);
@@ -69,6 +71,7 @@ impl Statistics {
             errors: sum.queue.overruns.saturating_add(sum.panics),
         };
         add_streams(&mut stats, &sum.stream, &self.streams);
+        add_app(&mut stats, &sum.app);
         stats.flow.active = self.flows.count() as u64;
         if let Some(counters) = counters {
             stats.flow_bypassed.pkts = counters.fate_passed.packets;
@@ -158,6 +161,16 @@ pub fn add_streams(stats: &mut StatsSnapshot, stream: &StreamCounters, pool: &St
         insert_data_normal_fail: stream.insert_data_normal_fail,
         urgent_oob_data: stream.urgent_oob_data,
         reassembly_memuse: pool.bytes(),
+    };
+}
+
+/// What parsers have read, and what they let go by.
+pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters) {
+    stats.app = AppStats {
+        recognised: app.flows.iter().copied().fold(0, u64::saturating_add),
+        unrecognised: app.flows_failed,
+        parser_errors: app.parser_errors,
+        transactions_evicted: app.transactions_evicted,
     };
 }
 

@@ -11,6 +11,7 @@ use super::answer::AnswerMaker;
 use super::tracking::Tracking;
 use crate::kernel::queue::{Answer, Packet, Queue, QueueCounters, QueueError};
 use crate::output::sink::Sink;
+use crate::packet::app::AppCounters;
 use crate::packet::counters::PathCounters;
 use crate::packet::detect::SharedDetectState;
 use crate::packet::event::Events;
@@ -60,6 +61,7 @@ pub struct Shared {
 pub struct WorkerCounters {
     pub path: PathCounters,
     pub stream: StreamCounters,
+    pub app: AppCounters,
     pub queue: QueueCounters,
     /// Batches that ended in a bug of ours; their packets were accepted.
     pub panics: u64,
@@ -149,8 +151,8 @@ impl Worker {
     }
 
     fn publish(&self) {
-        let (path, stream) = (*self.path.counters(), *self.path.stream_counters());
-        self.published.write(WorkerCounters { path, stream, queue: *self.queue.counters(), panics: self.panics });
+        let (path, stream, app) = (*self.path.counters(), *self.path.stream_counters(), *self.path.app_counters());
+        self.published.write(WorkerCounters { path, stream, app, queue: *self.queue.counters(), panics: self.panics });
     }
 }
 

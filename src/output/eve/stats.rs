@@ -31,6 +31,7 @@ pub struct StatsSnapshot {
     pub decoder: DecoderStats,
     pub tcp: TcpStats,
     pub streams: StreamStats,
+    pub app: AppStats,
     pub flow: FlowStats,
     pub flow_bypassed: BypassStats,
     pub detect: DetectStats,
@@ -104,6 +105,18 @@ pub struct StreamStats {
     pub out_of_order: u64,
     /// Repeated bytes that nothing was left to compare with.
     pub overlap_unverified: u64,
+}
+
+/// Application protocols, in flows unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AppStats {
+    pub recognised: u64,
+    /// They speak no protocol that we know: rules look at their streams and packets only.
+    pub unrecognised: u64,
+    /// A parser gave up: the rest goes by without it.
+    pub parser_errors: u64,
+    /// Transactions that gave way to newer ones before they were done.
+    pub transactions_evicted: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

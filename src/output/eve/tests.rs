@@ -450,7 +450,9 @@ fn allowed(object: &str) -> &'static str {
         "http.content_range" => "raw start end size",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
-        "stats" => "uptime capture decoder tcp streams flow flow_bypassed detect ips ledger conntrack output queues",
+        "stats" => {
+            "uptime capture decoder tcp streams app flow flow_bypassed detect ips ledger conntrack output queues"
+        }
         "stats.capture" => "kernel_packets kernel_drops errors",
         "stats.decoder" => {
             "pkts bytes invalid ipv4 ipv6 tcp udp sctp icmpv4 icmpv6 gre ipv4_in_ipv6 ipv6_in_ipv6 avg_pkt_size \
@@ -476,6 +478,7 @@ fn allowed(object: &str) -> &'static str {
             "src_ip src_port dest_ip dest_port icmp_id icmp_type icmp_code proto"
         }
         "tidegate" => "generation fate counted_by count",
+        "stats.app" => "recognised unrecognised parser_errors transactions_evicted",
         "stats.streams" => "out_of_order overlap_unverified",
         "stats.ledger" => "offered received judged uninspected kernel_drops",
         "stats.ledger.uninspected" => "fail_open bypass overrun",

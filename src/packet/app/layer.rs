@@ -101,6 +101,19 @@ impl AppView<'_> {
     }
 }
 
+impl AppCounters {
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &AppCounters) {
+        let AppCounters { flows, flows_failed, parser_errors, transactions_evicted } = other;
+        for (sum, count) in self.flows.iter_mut().zip(flows) {
+            *sum = sum.saturating_add(*count);
+        }
+        self.flows_failed = self.flows_failed.saturating_add(*flows_failed);
+        self.parser_errors = self.parser_errors.saturating_add(*parser_errors);
+        self.transactions_evicted = self.transactions_evicted.saturating_add(*transactions_evicted);
+    }
+}
+
 impl AppLayer {
     /// The layer of a connection that another one has announced.
     #[must_use]
@@ -248,7 +261,7 @@ impl AppLayer {
         }
         if let State::Known { parser, .. } = &mut self.state {
             // A datagram that cannot be read says nothing of the next.
-            let step = parser.parse(toward, bytes, context);
+            let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, context));
             if step == Step::Opaque {
                 self.finish(true);
             }
@@ -378,7 +391,8 @@ impl AppLayer {
     ) {
         let State::Known { parser, protocol } = &mut self.state else { return };
         let protocol = *protocol;
-        match parser.parse(toward, bytes, context) {
+        let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, context));
+        match step {
             Step::Taken { consumed, wanted } => {
                 let rest = bytes.get(consumed..).unwrap_or_default();
                 if rest.len() > PENDING_BYTES_MAX || wanted > PENDING_BYTES_MAX {
@@ -437,6 +451,15 @@ impl AppLayer {
     }
 }
 
+/// One call of a parser, and the transactions that gave way in it.
+fn counted(parser: &mut dyn Parser, counters: &mut AppCounters, call: impl FnOnce(&mut dyn Parser) -> Step) -> Step {
+    let before = parser.transactions().evicted();
+    let step = call(parser);
+    let evicted = parser.transactions().evicted().saturating_sub(before);
+    counters.transactions_evicted = counters.transactions_evicted.saturating_add(evicted);
+    step
+}
+
 /// What the first bytes of a side say.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Recognised {
@@ -444,4 +467,22 @@ pub(super) enum Recognised {
     /// More bytes may tell.
     NotYet,
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::packet::app::testing::Conversation;
+    use crate::rules::plan::Toward;
+
+    /// What gives way goes by uninspected, so somebody must be told.
+    #[test]
+    fn transactions_that_give_way_are_counted() {
+        let mut talk = Conversation::with(80);
+        talk.limits.transaction_count_max = 2;
+        for _ in 0..5 {
+            talk.stream(Toward::Server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        assert_eq!(talk.counters.transactions_evicted, 3);
+        assert_eq!(talk.counters.parser_errors, 0);
+    }
 }
