@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::plan::NumberTest;
 
-/// The table of protocols: each with the word that EVE `app_proto` has for it, as Suricata writes it.
+/// The table of protocols: each with the word that EVE `app_proto` has for it, as Suricata writes it, which is also its
+/// word in rule headers.
 macro_rules! protocols {
-    ($($protocol:ident => $name:literal,)*) => {
+    ($($protocol:ident => $name:literal over $transport:ident,)*) => {
         /// A protocol that a flow can turn out to speak.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -26,43 +27,60 @@ macro_rules! protocols {
                     $(AppProto::$protocol => $name,)*
                 }
             }
+
+            /// What it rests on.
+            #[must_use]
+            pub fn transport(self) -> AppTransport {
+                match self {
+                    $(AppProto::$protocol => AppTransport::$transport,)*
+                }
+            }
         }
     };
 }
 
 protocols! {
-    Http1 => "http",
-    Http2 => "http2",
-    Dns => "dns",
-    Tls => "tls",
-    Quic => "quic",
-    Ssh => "ssh",
-    Smtp => "smtp",
-    Ftp => "ftp",
-    FtpData => "ftp-data",
-    Tftp => "tftp",
-    Smb => "smb",
-    Nfs => "nfs",
-    Dcerpc => "dcerpc",
-    Krb5 => "krb5",
-    Sip => "sip",
-    Rdp => "rdp",
-    Rfb => "rfb",
-    Snmp => "snmp",
-    Mqtt => "mqtt",
-    Ike => "ike",
-    Dhcp => "dhcp",
-    Ntp => "ntp",
-    Modbus => "modbus",
-    Dnp3 => "dnp3",
-    Enip => "enip",
-    BittorrentDht => "bittorrent-dht",
-    Pgsql => "pgsql",
-    Imap => "imap",
-    Pop3 => "pop3",
-    Telnet => "telnet",
-    Irc => "irc",
-    Websocket => "websocket",
+    Http1 => "http" over Tcp,
+    Http2 => "http2" over Tcp,
+    Dns => "dns" over Both,
+    Tls => "tls" over Tcp,
+    Quic => "quic" over Udp,
+    Ssh => "ssh" over Tcp,
+    Smtp => "smtp" over Tcp,
+    Ftp => "ftp" over Tcp,
+    FtpData => "ftp-data" over Tcp,
+    Tftp => "tftp" over Udp,
+    Smb => "smb" over Tcp,
+    Nfs => "nfs" over Both,
+    Dcerpc => "dcerpc" over Both,
+    Krb5 => "krb5" over Both,
+    Sip => "sip" over Both,
+    Rdp => "rdp" over Tcp,
+    Rfb => "rfb" over Tcp,
+    Snmp => "snmp" over Udp,
+    Mqtt => "mqtt" over Tcp,
+    Ike => "ike" over Udp,
+    Dhcp => "dhcp" over Udp,
+    Ntp => "ntp" over Udp,
+    Modbus => "modbus" over Tcp,
+    Dnp3 => "dnp3" over Tcp,
+    Enip => "enip" over Both,
+    BittorrentDht => "bittorrent-dht" over Udp,
+    Pgsql => "pgsql" over Tcp,
+    Imap => "imap" over Tcp,
+    Ldap => "ldap" over Both,
+    Pop3 => "pop3" over Tcp,
+    Telnet => "telnet" over Tcp,
+    Irc => "irc" over Tcp,
+    Websocket => "websocket" over Tcp,
+}
+
+/// What a protocol rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppTransport {
+    Tcp,
+    Udp,
+    Both,
 }
 
 /// A set of protocols: what one word of a rule header may mean.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::app::{AppProto, AppProtoSet, AppTest};
+use super::app::{AppProto, AppProtoSet, AppTest, AppTransport};
 use super::config::{Classifications, References, Source};
 use super::dataset::DataSets;
 use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
@@ -460,6 +460,7 @@ const PROTOCOLS: [(&str, HeaderProtocol); 19] = [
 ];
 
 /// An application protocol's word in a rule header.
+#[derive(Clone, Copy)]
 struct AppWord {
     name: &'static str,
     /// What it rests on.
@@ -474,73 +475,61 @@ const fn word(name: &'static str, under: HeaderProtocol, protocols: &[AppProto],
 }
 
 /// What an application protocol's word stands for, and what has to be there before it can be recognised.
+fn app(name: &str) -> Option<AppWord> {
+    if let Some(word) = OTHER_WORDS.iter().find(|word| word.name == name) {
+        return Some(*word);
+    }
+    let protocol = AppProto::ALL.into_iter().find(|protocol| protocol.name() == name)?;
+    let need = UNREAD.iter().find(|(unread, _)| *unread == protocol).map(|(_, need)| *need);
+    let under = match protocol.transport() {
+        AppTransport::Tcp => HeaderProtocol::Tcp,
+        AppTransport::Udp => HeaderProtocol::Udp,
+        AppTransport::Both => HeaderProtocol::Ip,
+    };
+    Some(AppWord { name: protocol.name(), under, protocols: AppProtoSet::of(&[protocol]), need })
+}
+
 pub(super) fn app_word(name: &str) -> Option<(AppProtoSet, Option<Need>)> {
-    APP_PROTOCOLS.iter().find(|app| app.name == name).map(|app| (app.protocols, app.need))
+    app(name).map(|word| (word.protocols, word.need))
 }
 
 pub(super) fn app_words() -> impl Iterator<Item = &'static str> {
-    APP_PROTOCOLS.iter().map(|app| app.name)
+    OTHER_WORDS.iter().map(|word| word.name).chain(AppProto::ALL.into_iter().map(AppProto::name))
 }
 
-const APP_PROTOCOLS: &[AppWord] = &[
+/// Words that mean something else than the protocol of that name, which every protocol has without a line here.
+const OTHER_WORDS: &[AppWord] = &[
     word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2], None),
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
-    word("http2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
     word("doh2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
-    word("dns", HeaderProtocol::Ip, &[AppProto::Dns], None),
-    word("tls", HeaderProtocol::Tcp, &[AppProto::Tls], None),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], None),
-    word("quic", HeaderProtocol::Udp, &[AppProto::Quic], Some(Need::Quic)),
-    word("ssh", HeaderProtocol::Tcp, &[AppProto::Ssh], None),
-    word("smtp", HeaderProtocol::Tcp, &[AppProto::Smtp], None),
-    word("ftp", HeaderProtocol::Tcp, &[AppProto::Ftp], None),
-    word("ftp-data", HeaderProtocol::Tcp, &[AppProto::FtpData], None),
-    word("tftp", HeaderProtocol::Udp, &[AppProto::Tftp], Some(Need::Tftp)),
-    word("smb", HeaderProtocol::Tcp, &[AppProto::Smb], None),
-    word("nfs", HeaderProtocol::Ip, &[AppProto::Nfs], Some(Need::Nfs)),
     word("dcerpc", HeaderProtocol::Ip, &[AppProto::Dcerpc, AppProto::Smb], None),
-    word("krb5", HeaderProtocol::Ip, &[AppProto::Krb5], None),
-    word("sip", HeaderProtocol::Ip, &[AppProto::Sip], None),
-    word("rdp", HeaderProtocol::Tcp, &[AppProto::Rdp], Some(Need::Rdp)),
-    word("rfb", HeaderProtocol::Tcp, &[AppProto::Rfb], Some(Need::Rfb)),
-    word("snmp", HeaderProtocol::Udp, &[AppProto::Snmp], None),
-    word("mqtt", HeaderProtocol::Tcp, &[AppProto::Mqtt], Some(Need::Mqtt)),
-    word("ike", HeaderProtocol::Udp, &[AppProto::Ike], Some(Need::Ike)),
     word("ikev2", HeaderProtocol::Udp, &[AppProto::Ike], Some(Need::Ike)),
-    word("dhcp", HeaderProtocol::Udp, &[AppProto::Dhcp], Some(Need::Dhcp)),
-    word("ntp", HeaderProtocol::Udp, &[AppProto::Ntp], Some(Need::Ntp)),
-    word("modbus", HeaderProtocol::Tcp, &[AppProto::Modbus], Some(Need::Modbus)),
-    word("dnp3", HeaderProtocol::Tcp, &[AppProto::Dnp3], Some(Need::Dnp3)),
-    word("enip", HeaderProtocol::Ip, &[AppProto::Enip], Some(Need::Enip)),
-    word("bittorrent-dht", HeaderProtocol::Udp, &[AppProto::BittorrentDht], Some(Need::Bittorrent)),
-    word("pgsql", HeaderProtocol::Tcp, &[AppProto::Pgsql], Some(Need::Pgsql)),
     word("template", HeaderProtocol::Tcp, &[], Some(Need::Template)),
-    word(
-        "imap",
-        HeaderProtocol::Tcp,
-        &[AppProto::Imap],
-        Some(Need::Never("IMAP is not parsed; use `tcp` with the port")),
-    ),
-    word(
-        "pop3",
-        HeaderProtocol::Tcp,
-        &[AppProto::Pop3],
-        Some(Need::Never("POP3 is not parsed; use `tcp` with the port")),
-    ),
-    word(
-        "telnet",
-        HeaderProtocol::Tcp,
-        &[AppProto::Telnet],
-        Some(Need::Never("Telnet is not parsed; use `tcp` with the port")),
-    ),
     word("msn", HeaderProtocol::Tcp, &[], Some(Need::Never("MSN is not parsed; use `tcp` with the port"))),
-    word("irc", HeaderProtocol::Tcp, &[AppProto::Irc], Some(Need::Never("IRC is not parsed; use `tcp` with the port"))),
-    word(
-        "websocket",
-        HeaderProtocol::Tcp,
-        &[AppProto::Websocket],
-        Some(Need::Never("WebSocket is not parsed; use `tcp` with the port")),
-    ),
+];
+
+/// Protocols without a parser.
+const UNREAD: &[(AppProto, Need)] = &[
+    (AppProto::Http2, Need::Http2),
+    (AppProto::Quic, Need::Quic),
+    (AppProto::Nfs, Need::Nfs),
+    (AppProto::Rdp, Need::Rdp),
+    (AppProto::Rfb, Need::Rfb),
+    (AppProto::Mqtt, Need::Mqtt),
+    (AppProto::Ike, Need::Ike),
+    (AppProto::Dhcp, Need::Dhcp),
+    (AppProto::Ntp, Need::Ntp),
+    (AppProto::Modbus, Need::Modbus),
+    (AppProto::Dnp3, Need::Dnp3),
+    (AppProto::Enip, Need::Enip),
+    (AppProto::BittorrentDht, Need::Bittorrent),
+    (AppProto::Pgsql, Need::Pgsql),
+    (AppProto::Imap, Need::Never("IMAP is not parsed; use `tcp` with the port")),
+    (AppProto::Pop3, Need::Never("POP3 is not parsed; use `tcp` with the port")),
+    (AppProto::Telnet, Need::Never("Telnet is not parsed; use `tcp` with the port")),
+    (AppProto::Irc, Need::Never("IRC is not parsed; use `tcp` with the port")),
+    (AppProto::Websocket, Need::Never("WebSocket is not parsed; use `tcp` with the port")),
 ];
 
 fn protocol(
@@ -553,13 +542,13 @@ fn protocol(
     if let Some((_, protocol)) = PROTOCOLS.iter().find(|(name, _)| *name == word) {
         return Some((*protocol, AppProtoSet::EMPTY));
     }
-    if let Some(app) = APP_PROTOCOLS.iter().find(|app| app.name == word) {
+    if let Some(app) = app(&word) {
         if let Some(need) = app.need {
             draft.needs.insert(0, (need, span));
         }
         return Some((app.under, app.protocols));
     }
-    let names = PROTOCOLS.iter().map(|(name, _)| *name).chain(APP_PROTOCOLS.iter().map(|app| app.name));
+    let names = PROTOCOLS.iter().map(|(name, _)| *name).chain(app_words());
     let mistake = Mistake::new(Code::Protocol, span, format!("`{word}` is not known"));
     mistakes.push(match nearest(&word, names) {
         Some(near) => mistake.help(format!("did you mean `{near}`?")),

@@ -1,6 +1,8 @@
 //! Every key, once. `docs/configuration.md` is written from this table; tests compare the table with what the reader
 //! asks for, and its defaults with [`super::Config::default`].
 
+use crate::packet::app::record::with_records;
+
 /// A key by its path, list indices left out.
 pub struct Key {
     pub path: &'static str,
@@ -13,7 +15,29 @@ const fn key(path: &'static str, default: &'static str, meaning: &'static str) -
     Key { path, default, meaning }
 }
 
-pub const KEYS: &[Key] = &[
+/// All keys, section by section.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    let before_records = KEYS.iter().position(|key| key.path == FILE_RECORDS).map_or(0, |at| at + 1);
+    let (head, tail) = KEYS.split_at_checked(before_records).unwrap_or((KEYS, &[]));
+    head.iter().chain(RECORD_KEYS).chain(tail)
+}
+
+macro_rules! record_keys {
+    (shaped { $($name:ident $event:literal $folder:ident::$record:ident, $doc:literal;)* }
+     plain { $($plain:ident $plain_event:literal $plain_folder:ident::$plain_record:ident, $plain_doc:literal;)* }) => {
+        /// Whether records of a protocol are written.
+        const RECORD_KEYS: &[Key] = &[
+            $(key(concat!("outputs.eve-log.types.", $event, ".enabled"), "yes", $doc),)*
+            $(key(concat!("outputs.eve-log.types.", $plain_event, ".enabled"), "yes", $plain_doc),)*
+        ];
+    };
+}
+with_records!(record_keys);
+
+/// The key after which those of protocols stand.
+const FILE_RECORDS: &str = "outputs.eve-log.types.fileinfo.enabled";
+
+const KEYS: &[Key] = &[
     key(
         "vars.address-groups",
         "Suricata's",
@@ -73,19 +97,7 @@ pub const KEYS: &[Key] = &[
     key("outputs.eve-log.types.flow.enabled", "yes", "A connection ended: the kernel's account of it"),
     key("outputs.eve-log.types.anomaly.enabled", "yes", "Oddities in traffic, and of the gate itself"),
     key("outputs.eve-log.types.stats.enabled", "yes", "Counters, every `stats.interval`"),
-    key("outputs.eve-log.types.dcerpc.enabled", "yes", "DCERPC calls over TCP and UDP"),
-    key("outputs.eve-log.types.dns.enabled", "yes", "DNS queries and answers"),
     key("outputs.eve-log.types.fileinfo.enabled", "yes", "Files: bodies of HTTP, attachments and others"),
-    key("outputs.eve-log.types.ftp.enabled", "yes", "FTP commands with their replies"),
-    key("outputs.eve-log.types.ftp_data.enabled", "yes", "Data connections of FTP"),
-    key("outputs.eve-log.types.http.enabled", "yes", "HTTP requests with their responses"),
-    key("outputs.eve-log.types.krb5.enabled", "yes", "Kerberos answers and errors"),
-    key("outputs.eve-log.types.sip.enabled", "yes", "SIP messages"),
-    key("outputs.eve-log.types.smb.enabled", "yes", "SMB requests with their answers, files, and calls in named pipes"),
-    key("outputs.eve-log.types.smtp.enabled", "yes", "Mails and their envelopes"),
-    key("outputs.eve-log.types.snmp.enabled", "yes", "SNMP messages"),
-    key("outputs.eve-log.types.ssh.enabled", "yes", "SSH banners and algorithms"),
-    key("outputs.eve-log.types.tls.enabled", "yes", "TLS handshakes, with certificates and fingerprints"),
     key("stats.enabled", "yes", "Whether counters are written at all"),
     key("stats.interval", "8", "Seconds; also `30s`, `5m`"),
     key("queue.numbers", "7400-7403", "NFQUEUE numbers, one thread each. `-q` sets it; `0:3` is understood too"),

@@ -4,62 +4,45 @@ use serde::Serialize;
 
 use super::Context;
 use super::conntrack::ConntrackObject;
-use super::dcerpc::DcerpcObject;
-use super::dns::DnsObject;
 use super::envelope::Envelope;
 use super::fileinfo::FileObject;
-use super::ftp::{FtpDataObject, FtpObject};
-use super::http::HttpObject;
-use super::krb5::KrbObject;
-use super::sip::SipObject;
-use super::smb::SmbObject;
-use super::smtp::{EmailObject, SmtpObject};
-use super::snmp::SnmpObject;
-use super::ssh::SshObject;
-use super::tls::TlsObject;
+use super::smtp::EmailObject;
 use crate::output::spec::EveLog;
-use crate::packet::app::AppRecord;
+use crate::packet::app::record::{PlainRecord, with_records};
+use crate::packet::app::{AppRecord, protocols};
 use crate::packet::event::AppEvent;
 
-/// The object of one protocol. Its field name is the record's `event_type`.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AppObject {
-    Dcerpc(DcerpcObject),
-    Dns(Box<DnsObject>),
-    FileInfo(FileObject),
-    Http(Box<HttpObject>),
-    Krb5(Box<KrbObject>),
-    Sip(SipObject),
-    Smb(Box<SmbObject>),
-    Snmp(SnmpObject),
-    Ssh(SshObject),
-    Smtp(SmtpObject),
-    Ftp(Box<FtpObject>),
-    #[serde(rename = "ftp_data")]
-    FtpData(FtpDataObject),
-    Tls(Box<TlsObject>),
+/// The form that EVE gives to a protocol's record.
+pub trait EveObject {
+    type Object: Serialize;
+
+    fn object(record: &Self) -> Self::Object;
 }
 
-impl AppObject {
-    pub fn of(record: &AppRecord, tx_id: u64, _context: &mut Context) -> AppObject {
-        match record {
-            AppRecord::Dcerpc(record) => AppObject::Dcerpc(DcerpcObject::of(record)),
-            AppRecord::Krb5(record) => AppObject::Krb5(Box::new(KrbObject::of(record))),
-            AppRecord::Sip(record) => AppObject::Sip(SipObject::of(record)),
-            AppRecord::Snmp(record) => AppObject::Snmp(SnmpObject::of(record)),
-            AppRecord::Ssh(record) => AppObject::Ssh(SshObject::of(record)),
-            AppRecord::Smb(record) => AppObject::Smb(Box::new(SmbObject::of(record))),
-            AppRecord::Dns(record) => AppObject::Dns(Box::new(DnsObject::of(record))),
-            AppRecord::File(account) => AppObject::FileInfo(FileObject::of(&account.file, tx_id)),
-            AppRecord::Http(record) => AppObject::Http(Box::new(HttpObject::of(record))),
-            AppRecord::Ftp(record) => AppObject::Ftp(Box::new(FtpObject::of(record))),
-            AppRecord::FtpData(record) => AppObject::FtpData(FtpDataObject::of(record)),
-            AppRecord::Smtp(record) => AppObject::Smtp(SmtpObject::of(record)),
-            AppRecord::Tls(record) => AppObject::Tls(Box::new(TlsObject::of(record))),
+macro_rules! define {
+    (shaped { $($name:ident $event:literal $folder:ident::$record:ident, $doc:literal;)* } plain { $($plain:tt)* }) => {
+        /// The object of one protocol. Its field name is the record's `event_type`.
+        #[derive(Serialize)]
+        pub enum AppObject {
+            #[serde(rename = "fileinfo")]
+            File(FileObject),
+            $(#[serde(rename = $event)] $name(Box<<protocols::$folder::record::$record as EveObject>::Object>),)*
+            #[serde(untagged)]
+            Plain(Box<PlainRecord>),
         }
-    }
+
+        impl AppObject {
+            pub fn of(record: &AppRecord, tx_id: u64, _context: &mut Context) -> AppObject {
+                match record {
+                    AppRecord::File(account) => AppObject::File(FileObject::of(&account.file, tx_id)),
+                    AppRecord::Plain(record) => AppObject::Plain(record.clone()),
+                    $(AppRecord::$name(record) => AppObject::$name(Box::new(EveObject::object(&**record))),)*
+                }
+            }
+        }
+    };
 }
+with_records!(define);
 
 /// The object `email`, which stands beside `smtp`.
 pub fn email(record: &AppRecord) -> Option<EmailObject> {

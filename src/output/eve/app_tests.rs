@@ -17,6 +17,7 @@ use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord}
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
 use crate::packet::app::protocols::snmp::record::{SnmpPduRecord, SnmpRecord, SnmpTrap};
 use crate::packet::app::protocols::ssh::record::{SshRecord, SshSide};
+use crate::packet::app::protocols::tftp::record::TftpRecord;
 use crate::packet::app::protocols::tls::certificate::Certificate;
 use crate::packet::app::protocols::tls::fingerprint::Fingerprint;
 use crate::packet::app::protocols::tls::record::TlsRecord;
@@ -32,9 +33,16 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
         .chain(dcerpc())
         .chain(smb())
         .chain(small())
+        .chain(plain())
         .chain(ftp())
         .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http()), ("tls", tls())])
         .collect()
+}
+
+/// Records whose structs are the schema.
+fn plain() -> Vec<(&'static str, AppRecord)> {
+    let text = |text: &str| text.to_owned();
+    vec![("tftp", TftpRecord { packet: "read", file: text("rfc1350.txt"), mode: text("octet") }.into())]
 }
 
 fn tls() -> AppRecord {

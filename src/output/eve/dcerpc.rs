@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::packet::app::protocols::dcerpc::record::{
     DcerpcFlowRecord, DcerpcHalf, DcerpcRecord, DcerpcTransport, InterfaceRecord,
 };
@@ -81,8 +82,10 @@ fn uuid(bytes: &[u8; 16]) -> String {
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
-impl DcerpcObject {
-    pub fn of(record: &DcerpcFlowRecord) -> DcerpcObject {
+impl EveObject for DcerpcFlowRecord {
+    type Object = DcerpcObject;
+
+    fn object(record: &DcerpcFlowRecord) -> DcerpcObject {
         let call = &record.call;
         let (call_id, activityuuid, seqnum, rpc_version) = match record.transport {
             DcerpcTransport::Connection { minor } => (Some(call.call_id), None, None, format!("5.{minor}")),

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+
+use super::app::EveObject;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::output::text::{Address, Bytes};
@@ -118,8 +120,10 @@ struct SshfpObject {
 #[derive(Default)]
 struct Grouped(Vec<(Cow<'static, str>, Vec<DataObject>)>);
 
-impl DnsObject {
-    pub fn of(record: &DnsRecord) -> DnsObject {
+impl EveObject for DnsRecord {
+    type Object = DnsObject;
+
+    fn object(record: &DnsRecord) -> DnsObject {
         let message = &*record.message;
         match record.form {
             Form::Query(at) => query(record, message.queries.get(at)),

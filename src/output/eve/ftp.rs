@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::output::text::Bytes;
 use crate::packet::app::protocols::ftp::Mode;
 use crate::packet::app::protocols::ftp::record::{FtpDataRecord, FtpRecord};
@@ -23,8 +24,10 @@ pub struct FtpObject {
     reply_received: &'static str,
 }
 
-impl FtpObject {
-    pub fn of(record: &FtpRecord) -> FtpObject {
+impl EveObject for FtpRecord {
+    type Object = FtpObject;
+
+    fn object(record: &FtpRecord) -> FtpObject {
         let texts = |list: &[Vec<u8>]| list.iter().map(|bytes| Bytes::of(bytes)).collect();
         FtpObject {
             command: record.command.as_deref().map(Bytes::of),
@@ -47,8 +50,10 @@ pub struct FtpDataObject {
     command: &'static str,
 }
 
-impl FtpDataObject {
-    pub fn of(record: &FtpDataRecord) -> FtpDataObject {
+impl EveObject for FtpDataRecord {
+    type Object = FtpDataObject;
+
+    fn object(record: &FtpDataRecord) -> FtpDataObject {
         FtpDataObject { filename: Bytes::of(&record.file_name), command: record.command }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::output::text::bytes_text;
 use crate::packet::app::protocols::http1::record::HttpRecord;
 
@@ -41,8 +42,10 @@ struct ContentRange {
     raw: String,
 }
 
-impl HttpObject {
-    pub fn of(record: &HttpRecord) -> HttpObject {
+impl EveObject for HttpRecord {
+    type Object = HttpObject;
+
+    fn object(record: &HttpRecord) -> HttpObject {
         let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(bytes_text);
         HttpObject {
             hostname: text(&record.hostname),

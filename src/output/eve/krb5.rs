@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::packet::app::protocols::krb5::record::{KrbAccount, KrbRecord};
 
 #[derive(Serialize)]
@@ -22,8 +23,10 @@ pub struct KrbObject {
     ticket_weak_encryption: Option<bool>,
 }
 
-impl KrbObject {
-    pub fn of(record: &KrbRecord) -> KrbObject {
+impl EveObject for KrbRecord {
+    type Object = KrbObject;
+
+    fn object(record: &KrbRecord) -> KrbObject {
         let or_empty = |text: &Option<String>| text.clone().unwrap_or_else(|| "<empty>".to_owned());
         let (failed_request, error_code) = match &record.account {
             KrbAccount::Success => (None, None),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::output::text::Bytes;
 use crate::packet::app::protocols::sip::record::SipRecord;
 
@@ -12,8 +13,10 @@ pub enum SipObject {
     Response { version: Bytes, code: Bytes, reason: Bytes, response_line: Bytes },
 }
 
-impl SipObject {
-    pub fn of(record: &SipRecord) -> SipObject {
+impl EveObject for SipRecord {
+    type Object = SipObject;
+
+    fn object(record: &SipRecord) -> SipObject {
         match record {
             SipRecord::Request { method, uri, version, line } => SipObject::Request {
                 method: Bytes::of(method),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use super::dcerpc::PipeObject;
 use crate::output::text::Bytes;
 use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
@@ -117,8 +118,10 @@ struct Rename {
     to: Bytes,
 }
 
-impl SmbObject {
-    pub fn of(record: &SmbRecord) -> SmbObject {
+impl EveObject for SmbRecord {
+    type Object = SmbObject;
+
+    fn object(record: &SmbRecord) -> SmbObject {
         let (status, status_code) = record.status.clone().unzip();
         SmbObject {
             id: record.id,

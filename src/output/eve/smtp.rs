@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::output::text::Bytes;
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
 
@@ -15,8 +16,10 @@ pub struct SmtpObject {
     rcpt_to: Vec<Bytes>,
 }
 
-impl SmtpObject {
-    pub fn of(record: &SmtpRecord) -> SmtpObject {
+impl EveObject for SmtpRecord {
+    type Object = SmtpObject;
+
+    fn object(record: &SmtpRecord) -> SmtpObject {
         SmtpObject {
             helo: text(record.helo.as_deref()),
             mail_from: text(record.mail_from.as_deref()),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::packet::app::protocols::snmp::record::SnmpRecord;
 
 #[derive(Serialize)]
@@ -25,8 +26,10 @@ pub struct SnmpObject {
     usm: Option<String>,
 }
 
-impl SnmpObject {
-    pub fn of(record: &SnmpRecord) -> SnmpObject {
+impl EveObject for SnmpRecord {
+    type Object = SnmpObject;
+
+    fn object(record: &SnmpRecord) -> SnmpObject {
         let pdu = record.pdu.as_ref();
         let trap = pdu.and_then(|pdu| pdu.trap.as_ref());
         let encrypted = record.encrypted.then(|| "encrypted".to_owned());

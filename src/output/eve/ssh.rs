@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::packet::app::protocols::ssh::record::{SshRecord, SshSide};
 
 #[derive(Serialize)]
@@ -27,8 +28,10 @@ struct Hassh {
     string: String,
 }
 
-impl SshObject {
-    pub fn of(record: &SshRecord) -> SshObject {
+impl EveObject for SshRecord {
+    type Object = SshObject;
+
+    fn object(record: &SshRecord) -> SshObject {
         SshObject { client: side(&record.client), server: side(&record.server) }
     }
 }

@@ -373,7 +373,7 @@ fn allowed(object: &str) -> &'static str {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
-             dcerpc dns krb5 sip smb smtp email snmp fileinfo http ftp ftp_data ssh tls \
+             dcerpc dns krb5 sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -433,6 +433,7 @@ fn allowed(object: &str) -> &'static str {
         }
         "sip" => "method uri version request_line code reason response_line",
         "ssh" => "client server",
+        "tftp" => "packet file mode",
         "ssh.client" | "ssh.server" => "proto_version software_version hassh",
         "ssh.client.hassh" | "ssh.server.hassh" => "hash string",
         "snmp" => "version pdu_type error trap_type trap_oid trap_address vars community usm",

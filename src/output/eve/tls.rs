@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::app::EveObject;
 use crate::output::text::Bytes;
 use crate::packet::app::protocols::tls::certificate::Certificate;
 use crate::packet::app::protocols::tls::fingerprint::Fingerprint;
@@ -65,8 +66,10 @@ struct ClientObject {
     subjectaltname: Vec<String>,
 }
 
-impl TlsObject {
-    pub fn of(record: &TlsRecord) -> TlsObject {
+impl EveObject for TlsRecord {
+    type Object = TlsObject;
+
+    fn object(record: &TlsRecord) -> TlsObject {
         let certificate = record.certificate.as_deref();
         let text = |of: fn(&Certificate) -> String| certificate.map(of);
         TlsObject {

@@ -63,7 +63,7 @@ struct Kept {
 }
 
 /// What workers have counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppCounters {
     /// Flows by recognised protocol, in the order of [`AppProto::ALL`].
     pub flows: [u64; AppProto::ALL.len()],
@@ -98,6 +98,12 @@ impl AppView<'_> {
             at -= list.count();
         }
         self.current.view(at, toward).map(|tx| (self.protocol, tx))
+    }
+}
+
+impl Default for AppCounters {
+    fn default() -> Self {
+        AppCounters { flows: [0; AppProto::ALL.len()], flows_failed: 0, parser_errors: 0, transactions_evicted: 0 }
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod expected;
 pub mod file;
 mod layer;
+pub mod message;
 pub mod mime;
 pub mod protocols;
 pub mod reader;

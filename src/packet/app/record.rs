@@ -1,58 +1,88 @@
-//! What EVE tells of application protocols, as plain data: one variant a protocol, its struct in the protocol's folder.
+//! What EVE tells of application protocols, as plain data: one line a kind of record in [`with_records`], its struct in
+//! the protocol's folder.
+
+use serde::Serialize;
 
 use super::file::FileRecord;
-use super::protocols::dcerpc::record::DcerpcFlowRecord;
-use super::protocols::dns::record::DnsRecord;
-use super::protocols::ftp::record::{FtpDataRecord, FtpRecord};
-use super::protocols::http1::record::HttpRecord;
-use super::protocols::krb5::record::KrbRecord;
-use super::protocols::sip::record::SipRecord;
-use super::protocols::smb::record::SmbRecord;
-use super::protocols::smtp::record::SmtpRecord;
-use super::protocols::snmp::record::SnmpRecord;
-use super::protocols::ssh::record::SshRecord;
-use super::protocols::tls::record::TlsRecord;
+use super::protocols;
 use crate::rules::plan::Toward;
 
-/// One protocol's account of a transaction. `output::eve` gives it its form.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AppRecord {
-    Dcerpc(Box<DcerpcFlowRecord>),
-    Dns(Box<DnsRecord>),
-    File(Box<FileAccount>),
-    Http(Box<HttpRecord>),
-    Krb5(Box<KrbRecord>),
-    Sip(Box<SipRecord>),
-    Smb(Box<SmbRecord>),
-    Snmp(Box<SnmpRecord>),
-    Smtp(Box<SmtpRecord>),
-    Ftp(Box<FtpRecord>),
-    FtpData(Box<FtpDataRecord>),
-    Ssh(Box<SshRecord>),
-    Tls(Box<TlsRecord>),
-}
-
-impl AppRecord {
-    /// EVE `event_type`; the object of the record has the same name.
-    #[must_use]
-    pub fn event_type(&self) -> &'static str {
-        match self {
-            AppRecord::Dcerpc(_) => "dcerpc",
-            AppRecord::Dns(_) => "dns",
-            AppRecord::File(_) => "fileinfo",
-            AppRecord::Http(_) => "http",
-            AppRecord::Krb5(_) => "krb5",
-            AppRecord::Sip(_) => "sip",
-            AppRecord::Smb(_) => "smb",
-            AppRecord::Snmp(_) => "snmp",
-            AppRecord::Smtp(_) => "smtp",
-            AppRecord::Ftp(_) => "ftp",
-            AppRecord::FtpData(_) => "ftp_data",
-            AppRecord::Ssh(_) => "ssh",
-            AppRecord::Tls(_) => "tls",
+/// The table of records, in alphabetical order of EVE `event_type`; the object of a record has the same name. `$then` is
+/// a macro that gets it: here for the type, in `output::eve` for its form, in `control::config` for the keys.
+///
+/// `shaped` are those to which `output::eve` gives a form of its own (`EveObject`); a `plain` one is a struct whose fields
+/// are the schema.
+macro_rules! with_records {
+    ($then:ident) => {
+        $then! {
+            shaped {
+                Dcerpc "dcerpc" dcerpc::DcerpcFlowRecord, "DCERPC calls over TCP and UDP";
+                Dns "dns" dns::DnsRecord, "DNS queries and answers";
+                Ftp "ftp" ftp::FtpRecord, "FTP commands with their replies";
+                FtpData "ftp_data" ftp::FtpDataRecord, "Data connections of FTP";
+                Http "http" http1::HttpRecord, "HTTP requests with their responses";
+                Krb5 "krb5" krb5::KrbRecord, "Kerberos answers and errors";
+                Sip "sip" sip::SipRecord, "SIP messages";
+                Smb "smb" smb::SmbRecord, "SMB requests with their answers, files, and calls in named pipes";
+                Smtp "smtp" smtp::SmtpRecord, "Mails and their envelopes";
+                Snmp "snmp" snmp::SnmpRecord, "SNMP messages";
+                Ssh "ssh" ssh::SshRecord, "SSH banners and algorithms";
+                Tls "tls" tls::TlsRecord, "TLS handshakes, with certificates and fingerprints";
+            }
+            plain {
+                Tftp "tftp" tftp::TftpRecord, "TFTP requests";
+            }
         }
-    }
+    };
 }
+pub(crate) use with_records;
+
+macro_rules! define {
+    (shaped { $($name:ident $event:literal $folder:ident::$record:ident, $doc:literal;)* }
+     plain { $($plain:ident $plain_event:literal $plain_folder:ident::$plain_record:ident, $plain_doc:literal;)* }) => {
+        /// One protocol's account of a transaction. `output::eve` gives it its form.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum AppRecord {
+            File(Box<FileAccount>),
+            Plain(Box<PlainRecord>),
+            $($name(Box<protocols::$folder::record::$record>),)*
+        }
+
+        /// Records that are told as they are.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        pub enum PlainRecord {
+            $(#[serde(rename = $plain_event)] $plain(protocols::$plain_folder::record::$plain_record),)*
+        }
+
+        impl AppRecord {
+            /// EVE `event_type`.
+            #[must_use]
+            pub fn event_type(&self) -> &'static str {
+                match self {
+                    AppRecord::File(_) => FILE_EVENT_TYPE,
+                    AppRecord::Plain(record) => match **record {
+                        $(PlainRecord::$plain(_) => $plain_event,)*
+                    },
+                    $(AppRecord::$name(_) => $event,)*
+                }
+            }
+        }
+
+        $(
+            impl From<protocols::$plain_folder::record::$plain_record> for AppRecord {
+                fn from(record: protocols::$plain_folder::record::$plain_record) -> AppRecord {
+                    AppRecord::Plain(Box::new(PlainRecord::$plain(record)))
+                }
+            }
+        )*
+
+        /// Every `event_type` that a record may have.
+        pub const EVENT_TYPES: &[&str] = &[FILE_EVENT_TYPE, $($event,)* $($plain_event,)*];
+    };
+}
+with_records!(define);
+
+const FILE_EVENT_TYPE: &str = "fileinfo";
 
 /// A file, with the transaction that carried it.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +92,3 @@ pub struct FileAccount {
     pub toward: Toward,
     pub of: Option<AppRecord>,
 }
-
-/// Every `event_type` that a record may have, in alphabetical order.
-pub const EVENT_TYPES: &[&str] =
-    &["dcerpc", "dns", "fileinfo", "ftp", "ftp_data", "http", "krb5", "sip", "smb", "smtp", "snmp", "ssh", "tls"];

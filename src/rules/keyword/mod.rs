@@ -6,31 +6,8 @@
 
 pub mod buffers;
 
-mod app_layer;
-mod bytes;
-mod content;
-mod dcerpc;
-mod dns;
-mod encoded;
-mod event;
-mod events;
-mod file;
-mod flow;
-mod ftp;
-mod header;
-mod krb5;
-mod lists;
-mod meta;
 mod number;
-mod pcre;
-mod refused;
 mod shape;
-mod smb;
-mod snmp;
-mod state;
-mod threshold;
-mod tls;
-mod transform;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,6 +24,41 @@ use super::plan::{
 use super::reputation::Reputation;
 use buffers::{Buffer, BufferInfo};
 pub use pcre::PcreLimits;
+
+macro_rules! families {
+    ($($family:ident)*) => {
+        $(mod $family;)*
+
+        /// Each family's keywords.
+        static FAMILIES: &[&[Keyword]] = &[$($family::KEYWORDS,)*];
+    };
+}
+
+families! {
+    app_layer
+    bytes
+    content
+    dcerpc
+    dns
+    encoded
+    event
+    events
+    file
+    flow
+    ftp
+    header
+    krb5
+    lists
+    meta
+    pcre
+    refused
+    smb
+    snmp
+    state
+    threshold
+    tls
+    transform
+}
 
 /// What has to be built before a keyword or protocol can be honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -253,32 +265,7 @@ pub fn table() -> &'static Table {
 }
 
 fn build_table() -> Table {
-    let families = [
-        app_layer::KEYWORDS,
-        meta::KEYWORDS,
-        content::KEYWORDS,
-        bytes::KEYWORDS,
-        encoded::KEYWORDS,
-        event::KEYWORDS,
-        pcre::KEYWORDS,
-        header::KEYWORDS,
-        lists::KEYWORDS,
-        flow::KEYWORDS,
-        state::KEYWORDS,
-        threshold::KEYWORDS,
-        transform::KEYWORDS,
-        dcerpc::KEYWORDS,
-        dns::KEYWORDS,
-        krb5::KEYWORDS,
-        ftp::KEYWORDS,
-        smb::KEYWORDS,
-        snmp::KEYWORDS,
-        events::KEYWORDS,
-        file::KEYWORDS,
-        tls::KEYWORDS,
-        refused::KEYWORDS,
-    ];
-    let mut keywords: Vec<Keyword> = families.into_iter().flatten().copied().collect();
+    let mut keywords: Vec<Keyword> = FAMILIES.iter().copied().flatten().copied().collect();
     for (buffer, info) in Buffer::all() {
         keywords.push(buffer_keyword(info.name, info.aliases, Meaning::Sticky(buffer), info));
         keywords.extend(info.modifier.map(|name| buffer_keyword(name, &[], Meaning::Modifier(buffer), info)));

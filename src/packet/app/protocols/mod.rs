@@ -1,17 +1,5 @@
 //! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
 
-pub mod dcerpc;
-pub mod dns;
-pub mod ftp;
-pub mod http1;
-pub mod krb5;
-pub mod sip;
-pub mod smb;
-pub mod smtp;
-pub mod snmp;
-pub mod ssh;
-pub mod tls;
-
 use super::layer::Recognised;
 use super::{ParseContext, Parser};
 use crate::rules::app::{AppProto, AppProtoSet};
@@ -48,24 +36,36 @@ impl std::fmt::Debug for ProtocolInfo {
     }
 }
 
-/// All protocols with a parser, surest first.
-pub static REGISTRY: &[&ProtocolInfo] = &[
-    &tls::TLS,
-    &http1::INFO,
-    &smb::SMB,
-    &dcerpc::CONNECTION,
-    &dns::UDP,
-    &dns::TCP,
-    &krb5::UDP,
-    &krb5::TCP,
-    &snmp::UDP,
-    &sip::UDP,
-    &sip::TCP,
-    &ssh::SSH,
-    &smtp::INFO,
-    &ftp::INFO,
-    &dcerpc::DATAGRAMS,
-];
+macro_rules! protocols {
+    (folders { $($folder:ident)* } surest_first { $($info:path,)* }) => {
+        $(pub mod $folder;)*
+
+        /// All protocols with a parser, surest first.
+        pub static REGISTRY: &[&ProtocolInfo] = &[$(&$info,)*];
+    };
+}
+
+protocols! {
+    folders { dcerpc dns ftp http1 krb5 sip smb smtp snmp ssh tftp tls }
+    surest_first {
+        tls::TLS,
+        http1::INFO,
+        smb::SMB,
+        dcerpc::CONNECTION,
+        dns::UDP,
+        dns::TCP,
+        krb5::UDP,
+        krb5::TCP,
+        snmp::UDP,
+        sip::UDP,
+        sip::TCP,
+        ssh::SSH,
+        smtp::INFO,
+        ftp::INFO,
+        tftp::UDP,
+        dcerpc::DATAGRAMS,
+    }
+}
 
 /// The protocols that have a parser.
 #[must_use]
