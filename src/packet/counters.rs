@@ -24,6 +24,8 @@ pub struct PathCounters {
     pub other: u64,
     /// Super-packets.
     pub gso: u64,
+    /// Packets inside others.
+    pub tunnelled: u64,
     /// Of a protocol that conntrack tracks, without an entry: INVALID, or the admin said `notrack`.
     pub invalid: u64,
     /// Of a protocol that conntrack never tracks.
@@ -85,6 +87,7 @@ impl PathCounters {
             sctp,
             other: others,
             gso,
+            tunnelled,
             invalid,
             untracked,
             related,
@@ -117,6 +120,7 @@ impl PathCounters {
         self.udp += udp;
         self.icmp += icmp;
         self.icmpv6 += icmpv6;
+        self.tunnelled += tunnelled;
         self.sctp += sctp;
         self.other += others;
         self.gso += gso;

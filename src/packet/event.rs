@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::app::AppRecord;
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
 use super::ingress::{Timestamp, VlanTag};
+use super::tunnel::Carrier;
 use super::verdict::Reason;
 use crate::rules::app::AppProto;
 use crate::rules::meta::RuleMeta;
@@ -43,7 +44,9 @@ pub struct PacketFacts {
     pub protocol: u8,
     pub icmp: Option<IcmpFacts>,
     pub direction: Option<Direction>,
+    /// `None` where the kernel has no entry, such as for a packet inside another.
     pub conntrack: Option<Conntrack>,
+    pub carrier: Option<Carrier>,
     pub header: HeaderFacts,
 }
 
@@ -157,6 +160,8 @@ pub struct FlowEvent {
     pub flow_id: u64,
     pub in_ifindex: u32,
     pub entry: Conntrack,
+    /// The flow ran inside a tunnel: `entry` is ours, not the kernel's.
+    pub carrier: Option<Carrier>,
     /// Counters of the kernel, or ours where `nf_conntrack_acct` is off (`counted_by_kernel` false).
     pub summary: FlowSummary,
     pub counted_by_kernel: bool,

@@ -3,6 +3,7 @@
 use super::conntrack::{Conntrack, Direction, Tuple};
 use super::decode::{self, Headers, Transport};
 use super::event::{HeaderFacts, IcmpFacts, PacketFacts, TcpFacts};
+use super::flow::Flow;
 use super::ingress::{Ingress, Timestamp};
 
 /// Copies what an event needs out of a packet that will soon be gone.
@@ -29,20 +30,21 @@ pub fn of(
         protocol: headers.ip.protocol,
         icmp: icmp(headers),
         direction,
-        conntrack: packet.conntrack.map(|tracked| *tracked.entry),
+        conntrack: packet.conntrack.filter(|_| packet.carrier.is_none()).map(|tracked| *tracked.entry),
+        carrier: packet.carrier.copied(),
         header: header(headers),
     }
 }
 
 /// A flow whose last packet is long gone: its ends as its opener used them.
 #[must_use]
-pub fn of_flow(flow_id: u64, in_ifindex: u32, entry: &Conntrack, now: Timestamp) -> PacketFacts {
+pub fn of_flow(flow: &Flow, entry: &Conntrack, now: Timestamp) -> PacketFacts {
     let Tuple { src, dst, src_port, dst_port, protocol, .. } = entry.orig;
     let has_ports = !matches!(protocol, decode::protocol::ICMP | decode::protocol::ICMPV6);
     PacketFacts {
         timestamp: now,
-        flow_id: Some(flow_id),
-        in_ifindex,
+        flow_id: Some(flow.id),
+        in_ifindex: flow.in_ifindex,
         out_ifindex: 0,
         vlan: [None, None],
         pcap_cnt: 0,
@@ -53,7 +55,8 @@ pub fn of_flow(flow_id: u64, in_ifindex: u32, entry: &Conntrack, now: Timestamp)
         protocol,
         icmp: None,
         direction: Some(Direction::Original),
-        conntrack: Some(*entry),
+        conntrack: flow.carrier.is_none().then_some(*entry),
+        carrier: flow.carrier.as_deref().copied(),
         header: HeaderFacts::default(),
     }
 }

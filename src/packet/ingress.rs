@@ -2,6 +2,7 @@
 
 use super::conntrack::{Conntrack, CtInfo};
 use super::decode::anomaly::Anomalies;
+use super::tunnel::Carrier;
 
 /// Microseconds since the epoch. Time is an argument everywhere in the data plane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +110,8 @@ pub struct Ingress<'p> {
     pub conntrack: Option<Tracked<'p>>,
     /// What the feeder found odd on the way here: below IP, or while putting fragments together.
     pub noted: Anomalies,
+    /// The packet came inside another. Then `conntrack` is an entry of ours: the kernel has none.
+    pub carrier: Option<&'p Carrier>,
     /// Number of the packet in its capture file, from 1; 0 for live packets.
     pub pcap_cnt: u64,
 }
@@ -134,6 +137,7 @@ impl<'p> Ingress<'p> {
             full_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             conntrack: None,
             noted: Anomalies::NONE,
+            carrier: None,
             pcap_cnt: 0,
         }
     }

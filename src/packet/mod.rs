@@ -6,6 +6,10 @@ pub mod decode;
 
 pub mod conntrack;
 
+pub mod tracking;
+
+pub mod tunnel;
+
 pub mod app;
 
 pub mod detect;

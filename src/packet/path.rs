@@ -3,17 +3,20 @@
 //! Every stage is one call here. A packet is decoded, finds its flow by conntrack identity, meets the flow's fate if that
 //! is settled, is judged by the rules, and leaves as a verdict. Nothing here allocates unless something happened.
 
+mod inside;
+
 use std::sync::Arc;
 
 use super::app::{AppConfig, AppCounters, AppLayer, ParseContext};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
+use super::decode::inner::TunnelPorts;
 use super::decode::{self, Headers, Tcp, Transport, protocol};
 use super::detect::{self, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
 use super::flow::Flow;
 use super::flow::shards::FlowShards;
-use super::flow::table::Attach;
+use super::flow::table::{Attach, FlowTable};
 use super::followed::Followed;
 use super::ingress::{Ingress, Timestamp, Tracked};
 use super::stream::{Segment, StreamConfig, StreamCounters, StreamPool, Streams};
@@ -42,6 +45,14 @@ pub struct Path {
     stream: StreamConfig,
     stream_pool: Arc<StreamPool>,
     stream_counters: StreamCounters,
+    tunnels: TunnelPorts,
+}
+
+/// Where a packet's flow stands: in the kernel's world, or in that of a tunnel.
+struct Place<'t> {
+    table: &'t mut FlowTable,
+    /// The tunnel's number, 0 outside of tunnels.
+    tunnel: u64,
 }
 
 impl Path {
@@ -58,7 +69,15 @@ impl Path {
             stream: StreamConfig::default(),
             stream_pool: Arc::default(),
             stream_counters: StreamCounters::default(),
+            tunnels: TunnelPorts::STANDARD,
         }
+    }
+
+    /// Which tunnels over UDP are opened.
+    #[must_use]
+    pub fn opening(mut self, tunnels: TunnelPorts) -> Path {
+        self.tunnels = tunnels;
+        self
     }
 
     /// How streams are followed, and whose memory they take.
@@ -123,10 +142,26 @@ impl Path {
     fn judge(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
         match moment.packet.conntrack {
             None => self.judge_flowless(world, moment, events),
-            Some(tracked) if is_icmp_error(tracked, moment.headers) => {
-                self.judge_related(world, moment, tracked, events)
+            Some(tracked) => {
+                let mut table = world.flows.lock(&tracked.entry.key());
+                let mut place = Place { table: &mut table, tunnel: 0 };
+                self.judge_tracked(world, moment, tracked, &mut place, events)
             }
-            Some(tracked) => self.judge_in_flow(world, moment, tracked, events),
+        }
+    }
+
+    fn judge_tracked(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        tracked: Tracked<'_>,
+        place: &mut Place<'_>,
+        events: &mut Events,
+    ) -> Verdict {
+        if is_icmp_error(tracked, moment.headers) {
+            self.judge_related(world, moment, tracked, place, events)
+        } else {
+            self.judge_in_flow(world, moment, tracked, place, events)
         }
     }
 
@@ -136,13 +171,13 @@ impl Path {
         world: World<'_>,
         moment: Moment<'_, '_>,
         tracked: Tracked<'_>,
+        place: &mut Place<'_>,
         events: &mut Events,
     ) -> Verdict {
         let key = tracked.entry.key();
-        let mut table = world.flows.lock(&key);
+        let Place { table, tunnel } = place;
         let Attach::Flow { flow, is_new, replaced } = table.attach(tracked.entry, moment.packet.in_ifindex, moment.now)
         else {
-            drop(table);
             return self.judge_beyond_cap(world, moment, events);
         };
         if let Some(replaced) = replaced {
@@ -152,6 +187,7 @@ impl Path {
         }
         if is_new {
             self.adopt(flow, tracked, world);
+            flow.carried_by(moment.packet.carrier, *tunnel);
         }
         flow.reconsider(world.rules.generation());
         flow.count(tracked.info.direction(), moment.headers);
@@ -181,8 +217,11 @@ impl Path {
         tracked: Tracked<'_>,
         events: &mut Events,
     ) -> Verdict {
+        let inner = moment.headers.inner(&self.tunnels);
         let mut followed = self.follow(flow, tracked, moment);
-        self.advance_app(world, flow, tracked, moment, followed.as_mut());
+        if inner.is_none() {
+            self.advance_app(world, flow, tracked, moment, followed.as_mut());
+        }
         let by_rules = self.apply_rules(world, moment, Some((flow, tracked)), followed.as_ref(), events);
         let verdict = match &mut followed {
             Some(followed) => self.settle_stream(by_rules, flow, tracked, moment, followed, events),
@@ -192,7 +231,13 @@ impl Path {
             tell::due_records(app, flow.id, tracked, moment, events);
         }
         self.forget_what_is_over(flow);
-        self.clear_if_opaque(flow, verdict)
+        let verdict = self.clear_if_opaque(flow, verdict);
+        match inner {
+            Some(inner) if verdict.fate.is_none() && self.policy.goes_on(verdict) => {
+                verdict::either(verdict, self.judge_inside(world, moment, flow, inner, events))
+            }
+            _ => verdict,
+        }
     }
 
     /// Puts a TCP segment in its place in the connection's streams.
@@ -345,11 +390,11 @@ impl Path {
         world: World<'_>,
         moment: Moment<'_, '_>,
         tracked: Tracked<'_>,
+        place: &Place<'_>,
         events: &mut Events,
     ) -> Verdict {
         self.counters.related += 1;
-        let key = tracked.entry.key();
-        let known = world.flows.lock(&key).get(&key).map(|flow| flow.fate).unwrap_or_default();
+        let known = place.table.get(&tracked.entry.key()).map(|flow| flow.fate).unwrap_or_default();
         let marked = self.fate_mask.decode_for(tracked.entry.mark, world.rules.generation());
         match if known == Fate::Inspect { marked } else { known } {
             Fate::Inspect => self.apply_rules(world, moment, None, None, events),
@@ -387,6 +432,7 @@ impl Path {
         events: &mut Events,
     ) -> Verdict {
         let by_rules = self.apply_rules(world, moment, None, None, events);
+        let by_rules = self.judge_inside_alone(world, moment, by_rules, events);
         if by_rules.action != Action::Accept {
             return by_rules;
         }
@@ -394,7 +440,7 @@ impl Path {
         policy
     }
 
-    /// Rules on one packet and on the packets inside it, with its flow or alone.
+    /// Rules on one packet, with its flow or alone.
     fn apply_rules(
         &mut self,
         world: World<'_>,
@@ -404,22 +450,12 @@ impl Path {
         events: &mut Events,
     ) -> Verdict {
         let of = flow.as_mut().map(|(flow, on)| (&mut **flow, *on));
-        let mut ruling = self.detect_layer(world, moment, of, followed, events);
-        let mut next = moment.headers.inner();
-        for _ in 1..decode::LAYER_COUNT_MAX {
-            let Some(layer) = next else { break };
-            self.detect.begin(detect::events::of(layer.anomalies));
-            let headers = layer.headers.unwrap_or(Headers::UNKNOWN);
-            let inner = Moment { headers: &headers, ..moment };
-            ruling = verdict::strictest(ruling, self.detect_layer(world, inner, None, None, events));
-            next = headers.inner();
-        }
-
+        let ruling = self.detect_layer(world, moment, of, followed, events);
         let verdict = self.policy.rules(ruling, flow.is_some());
         if let (Some((flow, _)), Some(fate)) = (&mut flow, verdict.fate) {
             flow.fate = fate;
             flow.generation = world.rules.generation();
-            self.counters.fates_written += 1;
+            self.counters.fates_written += u64::from(moment.packet.carrier.is_none());
         }
         verdict
     }
@@ -489,6 +525,10 @@ fn is_tracked_protocol(headers: &Headers<'_>) -> bool {
 #[cfg(test)]
 #[path = "path_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "path_inside_tests.rs"]
+mod inside_tests;
 
 #[cfg(test)]
 #[path = "path_stream_tests.rs"]

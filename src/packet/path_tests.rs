@@ -78,6 +78,10 @@ impl Bench {
         }
     }
 
+    pub fn flows(&self) -> &FlowShards {
+        &self.flows
+    }
+
     fn ips() -> Bench {
         Bench::new(Policy::default())
     }

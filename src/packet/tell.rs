@@ -14,6 +14,7 @@ use super::facts;
 use super::flow::Flow;
 use super::ingress::{Ingress, Timestamp, Tracked};
 use super::stream::events::StreamEvents;
+use super::tunnel::Tunnel;
 use super::verdict::{Action, Verdict};
 use crate::rules::ruleset::RuleSet;
 
@@ -115,11 +116,15 @@ pub fn policy_drop(verdict: Verdict, moment: Moment<'_, '_>, flow: Option<(&Flow
 /// A connection is over: what its transactions still have to tell, then its last account. `entry` is what the kernel said
 /// last of it.
 pub fn flow_ended(flow: &mut Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd, events: &mut Events) {
-    if let Some(app) = &mut flow.app {
-        let packet = facts::of_flow(flow.id, flow.in_ifindex, entry, now);
+    let packet = flow.app.is_some().then(|| facts::of_flow(flow, entry, now));
+    if let (Some(app), Some(packet)) = (&mut flow.app, packet) {
         transactions(app, true, |_| packet.clone(), events);
     }
     events.push(flow_end(flow, entry, now, reason));
+    // Whoever lets go of a tunnel last tells what ran in it.
+    for (mut inner, destroyed) in flow.tunnel.take().and_then(Arc::into_inner).into_iter().flat_map(Tunnel::end) {
+        flow_ended(&mut inner, &destroyed.entry, now, reason, events);
+    }
 }
 
 /// The records of a packet's flow that are due.
@@ -168,6 +173,7 @@ fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> 
         flow_id: flow.id,
         in_ifindex: flow.in_ifindex,
         entry: *entry,
+        carrier: flow.carrier.as_deref().copied(),
         summary,
         counted_by_kernel,
         end,

@@ -133,17 +133,9 @@ pub enum OnTrouble {
     Drop,
 }
 
-/// Of a packet and the packets inside it, the ruling that takes away most.
-#[must_use]
-pub fn strictest(one: Ruling, other: Ruling) -> Ruling {
-    let strictness = |ruling: Ruling| match ruling.decision {
-        Decision::None => 0,
-        Decision::Bypass => 1,
-        Decision::Pass => 2,
-        Decision::Drop => 3,
-        Decision::Reject(_) => 4,
-    };
-    if strictness(other) > strictness(one) { other } else { one }
+/// Of a packet and the one inside it: what stops either stops both.
+pub fn either(outer: Verdict, inner: Verdict) -> Verdict {
+    if outer.action == Action::Accept && inner.action != Action::Accept { inner } else { outer }
 }
 
 impl Verdict {
@@ -151,6 +143,17 @@ impl Verdict {
 
     /// The rest of the connection goes by uninspected.
     pub const PASS: Verdict = Verdict { action: Action::Accept, fate: Some(Fate::Pass) };
+
+    /// What a verdict on a packet in a tunnel is for the packet around it. The kernel's entry is that of the whole tunnel, so no
+    /// fate is written: the connection inside stays condemned or cleared with us. Nor can the kernel answer it with a
+    /// reset; a reject is a drop.
+    pub fn of_carrier(self) -> Verdict {
+        let action = match self.action {
+            Action::Repeat(reason) => Action::Drop(reason),
+            action => action,
+        };
+        Verdict { action, fate: None }
+    }
 }
 
 impl Policy {

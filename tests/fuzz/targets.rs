@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate::control::replay::capture::Capture;
-use tidegate::control::replay::conntrack::DestroyedEntry;
 use tidegate::control::replay::{Feeder, ReplayOptions, ReplaySink};
 use tidegate::packet::decode::anomaly::Anomalies;
 use tidegate::packet::decode::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, LinkType};
 use tidegate::packet::decode::{Headers, LAYER_COUNT_MAX, Transport, checksum, decode, icmp};
 use tidegate::packet::ingress::{Ingress, Timestamp};
 use tidegate::packet::stream::{Segment, StreamConfig, StreamPool, Streams};
+use tidegate::packet::tracking::DestroyedEntry;
 use tidegate::packet::verdict::{Action, Reason};
 use tidegate::rules::plan::Toward;
 

@@ -13,11 +13,11 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
-use tidegate::control::replay::conntrack::SimulatedConntrack;
 use tidegate::kernel::conntrack::ConntrackSocket;
 use tidegate::packet::conntrack::{Conntrack, CtStatus, TcpState, Tuple};
 use tidegate::packet::decode::{Tcp, decode};
 use tidegate::packet::ingress::Timestamp;
+use tidegate::packet::tracking::SimulatedConntrack;
 
 use crate::namespace::{nft, run, sysctl};
 

@@ -9,8 +9,6 @@
 
 pub mod capture;
 
-pub mod conntrack;
-
 pub mod defrag;
 
 use std::fs;
@@ -18,16 +16,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::capture::{Capture, CaptureError, CapturedFrame};
-use self::conntrack::SimulatedConntrack;
 use self::defrag::{Defragmented, Defragmenter};
 use crate::packet::decode::anomaly::{Anomalies, Anomaly};
 use crate::packet::decode::checksum::{self, Checksum};
 use crate::packet::decode::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use crate::packet::decode::{Decoded, decode};
 use crate::packet::ingress::{ChecksumStatus, Hook, Ingress, Timestamp};
+use crate::packet::tracking::SimulatedConntrack;
 use crate::packet::verdict::Action;
 
-pub use self::conntrack::{DestroyedEntry, EntryEnd};
+pub use crate::packet::tracking::{DestroyedEntry, EntryEnd};
 
 /// What the data plane is to replay.
 pub trait ReplaySink {
@@ -153,7 +151,7 @@ impl Feeder {
     pub fn new(options: ReplayOptions) -> Feeder {
         Feeder {
             options,
-            conntrack: SimulatedConntrack::new(options.tcp_loose, conntrack::ENTRY_COUNT_MAX),
+            conntrack: SimulatedConntrack::new(options.tcp_loose, crate::packet::tracking::ENTRY_COUNT_MAX),
             defragmenter: Defragmenter::new(),
             summary: ReplaySummary::default(),
         }

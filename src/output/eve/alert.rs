@@ -11,6 +11,7 @@ use super::conntrack::ConntrackObject;
 use super::envelope::{Envelope, packet_ends};
 use super::flow::FlowObject;
 use super::smtp::EmailObject;
+use super::tunnel::TunnelObject;
 use super::variables::VariablesObject;
 use super::{Context, NOTHING, Tidegate};
 use crate::output::community_id::Ends;
@@ -49,6 +50,8 @@ pub struct AlertRecord<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<VerdictObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<TunnelObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     conntrack: Option<ConntrackObject>,
     tidegate: Tidegate,
 }
@@ -79,6 +82,7 @@ pub fn record<'e>(
         packet: whole.then(|| STANDARD.encode(&event.packet_bytes)),
         packet_info: whole.then_some(PacketInfo::RAW),
         verdict: options.verdict.then(|| VerdictObject::of(event.blocked, Some(event.rule.action), packet.protocol)),
+        tunnel: packet.carrier.as_ref().map(|carrier| TunnelObject::of(carrier, packet.pcap_cnt)),
         conntrack: packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
         tidegate: Tidegate { generation: Some(event.generation), ..NOTHING },
     }

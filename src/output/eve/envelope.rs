@@ -85,7 +85,7 @@ pub struct Envelope {
     pub icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_code: Option<u8>,
-    /// Suricata says `wire/pcap` for both live and replayed packets.
+    /// Suricata says `wire/pcap` for both live and replayed packets; a packet inside another has its tunnel's name.
     pub pkt_src: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub community_id: Option<String>,
@@ -106,7 +106,7 @@ impl Envelope {
             addresses: Addresses::of(packet_ends(packet)),
             icmp_type: icmp.map(|icmp| icmp.icmp_type),
             icmp_code: icmp.map(|icmp| icmp.icmp_code),
-            pkt_src: "wire/pcap",
+            pkt_src: packet.carrier.map_or("wire/pcap", |carrier| carrier.kind.packet_source()),
             community_id: log.community_id_seed.filter(|_| packet.flow_id.is_some()).map(|seed| {
                 community_id(seed, with_icmp(packet_ends(packet), icmp.map(|i| (i.icmp_type, i.icmp_code))))
             }),

@@ -33,7 +33,8 @@ pub struct FlowRecord {
     community_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp: Option<TcpObject>,
-    conntrack: ConntrackObject,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conntrack: Option<ConntrackObject>,
     tidegate: Tidegate,
 }
 
@@ -55,7 +56,7 @@ pub fn record(event: &FlowEvent, log: &EveLog, context: &mut Context) -> FlowRec
         flow: FlowObject::of(&event.summary, context).ended(event, context),
         community_id: log.community_id_seed.map(|seed| community_id(seed, with_icmp(ends, icmp))),
         tcp: event.tcp.map(TcpObject::from),
-        conntrack: ConntrackObject::of(&event.entry, context),
+        conntrack: event.carrier.is_none().then(|| ConntrackObject::of(&event.entry, context)),
         tidegate: Tidegate {
             generation: Some(event.generation),
             fate: Some(fate_name(event.fate)),

@@ -29,6 +29,7 @@ mod tagged;
 #[cfg(test)]
 pub mod tests;
 mod tls;
+mod tunnel;
 mod variables;
 
 use std::collections::HashMap;

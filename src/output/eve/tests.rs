@@ -129,6 +129,7 @@ fn packet() -> PacketFacts {
         icmp: None,
         direction: Some(Direction::Original),
         conntrack: Some(entry()),
+        carrier: None,
         header: HeaderFacts {
             len: 449,
             tos: 0,
@@ -156,6 +157,7 @@ fn ping6() -> PacketFacts {
         icmp: Some(IcmpFacts { icmp_type: 128, icmp_code: 0, id: 5, seq: 6 }),
         direction: None,
         conntrack: None,
+        carrier: None,
         header: HeaderFacts { len: 104, tos: 2, ttl: 64, flow_label: 99_263, ..HeaderFacts::default() },
         ..packet()
     }
@@ -177,6 +179,7 @@ fn flow() -> FlowEvent {
         flow_id: 1_234_567_890_123,
         in_ifindex: 3,
         entry: entry(),
+        carrier: None,
         summary: summary(),
         counted_by_kernel: true,
         end: NOON,

@@ -156,6 +156,9 @@ anomalies! {
     GreVersion1Protocol = "decoder.gre.version1_wrong_protocol", Broken;
     GreVersion1HeaderTruncated = "decoder.gre.version1_hdr_too_big", Broken;
 
+    ErspanTooSmall = "decoder.erspan.header_too_small", Broken;
+    ErspanVersion = "decoder.erspan.unsupported_version", Broken;
+
     EthernetTooSmall = "decoder.ethernet.pkt_too_small", Broken;
     VlanTooSmall = "decoder.vlan.header_too_small", Broken;
     MplsTooSmall = "decoder.mpls.header_too_small", Broken;
@@ -170,6 +173,14 @@ anomalies! {
     NullUnsupportedType = "decoder.ltnull.unsupported_type", Odd;
     RawInvalidVersion = "decoder.ipraw.invalid_ip_version", Broken;
     ChdlcTooSmall = "decoder.chdlc.pkt_too_small", Broken;
+    VntagTooSmall = "decoder.vntag.header_too_small", Broken;
+    BackboneTooSmall = "decoder.ieee8021ah.header_too_small", Broken;
+    FabricPathTooSmall = "decoder.dce.pkt_too_small", Broken;
+    NshTooSmall = "decoder.nsh.header_too_small", Broken;
+    NshVersion = "decoder.nsh.unsupported_version", Broken;
+    /// A length that does not hold the header, or runs out of the frame.
+    NshHeaderLength = "decoder.nsh.bad_header_length", Broken;
+    NshUnknownPayload = "decoder.nsh.unsupported_type", Odd;
 
     /// More encapsulation than we follow.
     TooManyLayers = "decoder.too_many_layers", Odd;

@@ -1,7 +1,9 @@
-//! GRE: version 0 (RFC 2784, 2890 and the old source routes of RFC 1701) and PPTP's version 1 (RFC 2637).
+//! GRE: version 0 (RFC 2784, 2890 and the old source routes of RFC 1701) and PPTP's version 1 (RFC 2637). A mirror's frames
+//! in GRE are [`erspan`].
 
-use super::Decoded;
 use super::anomaly::{Anomalies, Anomaly};
+use super::erspan;
+use super::inner::{Inner, TunnelKind};
 use super::link::{self, Frame};
 
 const CHECKSUM: u8 = 0x80;
@@ -17,25 +19,28 @@ const TRANSPARENT_ETHERNET: u16 = 0x6558;
 const PPP: u16 = 0x880b;
 
 /// The packet inside; `None` when this is GRE of something that is not IP and nothing about it is odd.
-pub(super) fn inner(bytes: &[u8]) -> Option<Decoded<'_>> {
+pub(super) fn inner(bytes: &[u8]) -> Option<Inner<'_>> {
     let mut anomalies = Anomalies::NONE;
-    let Some((protocol, payload)) = strip(bytes, &mut anomalies) else {
-        return Some(Decoded { headers: None, anomalies });
+    let Some((sequenced, protocol, payload)) = strip(bytes, &mut anomalies) else {
+        return Some(Inner::broken(TunnelKind::Gre, anomalies));
     };
-    let frame = match protocol {
-        TRANSPARENT_ETHERNET => link::ethernet(payload, &mut anomalies),
-        PPP => link::ppp(payload, &mut anomalies),
-        ethertype => link::behind(Frame::of(ethertype, payload), &mut anomalies),
+    let (kind, frame) = match protocol {
+        TRANSPARENT_ETHERNET => (TunnelKind::Gre, link::ethernet(payload, &mut anomalies)),
+        PPP => (TunnelKind::Gre, link::ppp(payload, &mut anomalies)),
+        erspan::TYPE_1_AND_2 if sequenced => (TunnelKind::ErspanII, erspan::type_2(payload, &mut anomalies)),
+        erspan::TYPE_1_AND_2 => (TunnelKind::ErspanI, link::ethernet(payload, &mut anomalies)),
+        erspan::TYPE_3 => (TunnelKind::ErspanIII, erspan::type_3(payload, &mut anomalies)),
+        ethertype => (TunnelKind::Gre, link::behind(Frame::of(ethertype, payload), &mut anomalies)),
     };
     let inner = match frame {
-        Some(frame) => super::decode_with(frame.network, frame.ethertype, anomalies),
-        None => Decoded { headers: None, anomalies },
+        Some(frame) => Inner::of_frame(kind, frame, anomalies),
+        None => Inner::broken(kind, anomalies),
     };
-    (inner.headers.is_some() || !inner.anomalies.is_empty()).then_some(inner)
+    (inner.decoded.headers.is_some() || !inner.decoded.anomalies.is_empty()).then_some(inner)
 }
 
-/// The EtherType and the bytes behind the GRE header.
-fn strip<'p>(bytes: &'p [u8], anomalies: &mut Anomalies) -> Option<(u16, &'p [u8])> {
+/// Whether the header has a sequence number, the EtherType and the bytes behind it.
+fn strip<'p>(bytes: &'p [u8], anomalies: &mut Anomalies) -> Option<(bool, u16, &'p [u8])> {
     let Some((&[flags, version, p0, p1], rest)) = bytes.split_first_chunk::<4>() else {
         anomalies.add(Anomaly::GreTooSmall);
         return None;
@@ -49,7 +54,7 @@ fn strip<'p>(bytes: &'p [u8], anomalies: &mut Anomalies) -> Option<(u16, &'p [u8
             None
         }
     }?;
-    Some((protocol, payload))
+    Some((flags & SEQUENCE != 0, protocol, payload))
 }
 
 fn strip_version0<'p>(flags: u8, version: u8, rest: &'p [u8], anomalies: &mut Anomalies) -> Option<&'p [u8]> {

@@ -1,12 +1,14 @@
 //! From a captured frame to its network header: link headers, VLAN tags, MPLS labels, PPPoE.
 //!
-//! Live packets come without all this; it serves replay, and Ethernet or PPP inside GRE.
+//! Live packets come without all this; it serves replay, and frames inside tunnels.
 
 use super::anomaly::{Anomalies, Anomaly};
 use crate::packet::ingress::VlanTag;
 
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// An Ethernet frame ("transparent Ethernet bridging").
+pub const ETHERTYPE_BRIDGED: u16 = 0x6558;
 
 /// Tags, labels and the like that we step over in one frame, all kinds together.
 pub const SHIM_COUNT_MAX: usize = 16;
@@ -17,6 +19,14 @@ const ETHERTYPE_QINQ_OLD: u16 = 0x9100;
 const ETHERTYPE_MPLS: u16 = 0x8847;
 const ETHERTYPE_MPLS_MULTICAST: u16 = 0x8848;
 const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
+/// Network service header (RFC 8300).
+const ETHERTYPE_NSH: u16 = 0x894f;
+/// Cisco's tag between a switch and its extenders.
+const ETHERTYPE_VNTAG: u16 = 0x8926;
+/// Provider backbone bridges (IEEE 802.1ah): a service tag and a whole Ethernet header.
+const ETHERTYPE_BACKBONE: u16 = 0x88e7;
+/// Cisco FabricPath: the outer header is followed by a tag and a whole Ethernet frame.
+const ETHERTYPE_FABRIC_PATH: u16 = 0x8903;
 
 /// A frame without its link header.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +120,11 @@ pub(super) fn behind<'p>(mut frame: Frame<'p>, anomalies: &mut Anomalies) -> Opt
             ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_QINQ_OLD => vlan(frame, anomalies)?,
             ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => mpls(frame, anomalies)?,
             ETHERTYPE_PPPOE_SESSION => return pppoe(frame, anomalies),
+            ETHERTYPE_NSH => nsh(frame, anomalies)?,
+            ETHERTYPE_VNTAG => vntag(frame, anomalies)?,
+            ETHERTYPE_BACKBONE => frame_behind(frame, 4, Anomaly::BackboneTooSmall, anomalies)?,
+            ETHERTYPE_FABRIC_PATH => frame_behind(frame, 2, Anomaly::FabricPathTooSmall, anomalies)?,
+            ETHERTYPE_BRIDGED => frame_behind(frame, 0, Anomaly::EthernetTooSmall, anomalies)?,
             _ => return Some(frame),
         };
     }
@@ -156,6 +171,62 @@ fn mpls<'p>(mut frame: Frame<'p>, anomalies: &mut Anomalies) -> Option<Frame<'p>
             return None;
         }
     }
+    Some(frame)
+}
+
+/// Service functions may carry any frame; the header tells its own length in words of 4 bytes.
+fn nsh<'p>(mut frame: Frame<'p>, anomalies: &mut Anomalies) -> Option<Frame<'p>> {
+    let Some((&[first, length, _, protocol, ..], _)) = frame.network.split_first_chunk::<8>() else {
+        anomalies.add(Anomaly::NshTooSmall);
+        return None;
+    };
+    if first >> 6 != 0 {
+        anomalies.add(Anomaly::NshVersion);
+        return None;
+    }
+    let header_bytes = usize::from(length & 0x3f) * 4;
+    let Some(network) = frame.network.get(header_bytes..).filter(|_| header_bytes >= 8) else {
+        anomalies.add(Anomaly::NshHeaderLength);
+        return None;
+    };
+    frame.network = network;
+    frame.ethertype = match protocol {
+        1 => ETHERTYPE_IPV4,
+        2 => ETHERTYPE_IPV6,
+        3 => ETHERTYPE_BRIDGED,
+        5 => ETHERTYPE_MPLS,
+        _ => {
+            anomalies.add(Anomaly::NshUnknownPayload);
+            return None;
+        }
+    };
+    Some(frame)
+}
+
+fn vntag<'p>(mut frame: Frame<'p>, anomalies: &mut Anomalies) -> Option<Frame<'p>> {
+    let Some((&[_, _, _, _, e0, e1], network)) = frame.network.split_first_chunk::<6>() else {
+        anomalies.add(Anomaly::VntagTooSmall);
+        return None;
+    };
+    frame.ethertype = u16::from_be_bytes([e0, e1]);
+    frame.network = network;
+    Some(frame)
+}
+
+/// An Ethernet header, and `tag_bytes` before it. Tags seen so far stay.
+fn frame_behind<'p>(
+    mut frame: Frame<'p>,
+    tag_bytes: usize,
+    too_small: Anomaly,
+    anomalies: &mut Anomalies,
+) -> Option<Frame<'p>> {
+    let inner = frame.network.get(tag_bytes..).and_then(|rest| rest.split_first_chunk::<14>());
+    let Some((header, network)) = inner else {
+        anomalies.add(too_small);
+        return None;
+    };
+    frame.ethertype = u16::from_be_bytes([header[12], header[13]]);
+    frame.network = network;
     Some(frame)
 }
 

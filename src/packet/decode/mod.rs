@@ -1,7 +1,7 @@
 //! Bytes become header views. Nothing here judges; oddities have names ([`anomaly::Anomaly`]).
 //!
 //! [`decode`] reads one IP packet. It never panics, never allocates, never reads a byte twice per header, and every slice
-//! that it returns lies within the input. A packet inside a packet (IPIP, 6in4, GRE) is decoded when it is asked for:
+//! that it returns lies within the input. A packet inside a packet ([`inner`]) is decoded when it is asked for:
 //! [`Decoded::layers`] goes from the outermost to the innermost.
 //!
 //! What is broken ends the decoding where it stands, and what was understood until there is kept: a TCP header that is
@@ -23,11 +23,16 @@ pub mod icmp;
 
 mod gre;
 
+mod erspan;
+
+pub mod inner;
+
 pub mod checksum;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use self::anomaly::{Anomalies, Anomaly};
+use self::inner::TunnelPorts;
 use self::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use crate::packet::ingress::Ingress;
 
@@ -117,14 +122,15 @@ fn parse_transport<'p>(ip: &Ip<'p>, body: &'p [u8], anomalies: &mut Anomalies) -
 }
 
 impl<'p> Decoded<'p> {
-    /// This packet and the packets inside it, outermost first, at most [`LAYER_COUNT_MAX`].
+    /// This packet and the packets inside it, outermost first, at most [`LAYER_COUNT_MAX`]; tunnels on standard ports.
     pub fn layers(self) -> impl Iterator<Item = Decoded<'p>> {
         let mut next = Some(self);
         let mut left = LAYER_COUNT_MAX;
         std::iter::from_fn(move || {
             let mut layer = next.take()?;
             left -= 1;
-            next = layer.headers.and_then(|headers| headers.inner());
+            let inner = layer.headers.and_then(|headers| headers.inner(&TunnelPorts::STANDARD));
+            next = inner.map(|inner| inner.decoded);
             if left == 0 && next.take().is_some() {
                 layer.anomalies.add(Anomaly::TooManyLayers);
             }
@@ -135,7 +141,7 @@ impl<'p> Decoded<'p> {
 
 /// The headers of one packet, all borrowed from it or copied as plain numbers (host byte order).
 ///
-/// For tunnels (IPIP, 6in4, GRE) these are the outer headers; the inner packet is a [`Headers`] of its own.
+/// For tunnels these are the outer headers; the inner packet has [`Headers`] of its own ([`Headers::inner`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'p> {
     pub ip: Ip<'p>,
@@ -286,22 +292,6 @@ impl<'p> Headers<'p> {
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.ip.version == 0
-    }
-
-    /// The packet inside this one: IP in IP, or IP in GRE (also through Ethernet or PPP in it). `None` without a tunnel.
-    ///
-    /// `headers` is `None` in the answer when there is a tunnel but what it carries does not decode.
-    #[must_use]
-    pub fn inner(&self) -> Option<Decoded<'p>> {
-        if self.ip.is_fragment() {
-            return None;
-        }
-        match self.ip.protocol {
-            protocol::IPV4 => Some(decode(self.payload, ETHERTYPE_IPV4)),
-            protocol::IPV6 => Some(decode(self.payload, ETHERTYPE_IPV6)),
-            protocol::GRE => gre::inner(self.payload),
-            _ => None,
-        }
     }
 
     /// Source and destination port, 0 where the protocol has none.

@@ -368,6 +368,7 @@ fn tunnels_are_followed() {
     let inner6 = v6(17, &hex(UDP_HI));
     let gre = |header: &str, inner: &[u8]| v4(47, &[hex(header), inner.to_vec()].concat());
     let ethernet = [hex("ffffffffffff 020000000001 8100 0007 0800"), inner4.clone()].concat();
+    let udp = |port: u16, header: &str, inner: &[u8]| v4(17, &datagram(port, &[hex(header), inner.to_vec()].concat()));
     let cases: Vec<(&str, Vec<u8>, u16)> = vec![
         ("4 in 4", v4(4, &inner4), ETHERTYPE_IPV4),
         ("6 in 4", v4(41, &inner6), ETHERTYPE_IPV4),
@@ -378,6 +379,24 @@ fn tunnels_are_followed() {
         ("GRE with checksum, key and sequence", gre("b000 0800 00000000 00000001 00000002", &inner4), ETHERTYPE_IPV4),
         ("GRE with a source route", gre("4000 0800 00000000 0800 0004 c0000201 00000000", &inner4), ETHERTYPE_IPV4),
         ("GRE of Ethernet with a tag", gre("2000 6558 00000001", &ethernet), ETHERTYPE_IPV4),
+        ("ERSPAN I", gre("0000 88be", &ethernet), ETHERTYPE_IPV4),
+        ("ERSPAN II", gre("1000 88be 00000001 1007 0001 00000000", &ethernet), ETHERTYPE_IPV4),
+        ("ERSPAN III", gre("1000 22eb 00000001 2007 0001 00000000 00000000", &ethernet), ETHERTYPE_IPV4),
+        (
+            "ERSPAN III with a subheader",
+            gre("1000 22eb 00000001 2007 0001 00000000 00000001 0102030405060708", &ethernet),
+            ETHERTYPE_IPV4,
+        ),
+        ("VXLAN", udp(4789, "08000000 00007b00", &ethernet), ETHERTYPE_IPV4),
+        ("Geneve of Ethernet", udp(6081, "0100 6558 00007b00 01020304", &ethernet), ETHERTYPE_IPV4),
+        ("Geneve of IPv4", udp(6081, "0000 0800 00007b00", &inner4), ETHERTYPE_IPV4),
+        ("Teredo", udp(3544, "", &inner6), ETHERTYPE_IPV4),
+        ("Teredo with an origin", udp(3544, "0000 eeee aabbccdd", &inner6), ETHERTYPE_IPV4),
+        (
+            "Teredo with both",
+            udp(3544, "0001 0102 aa bbcc 0102030405060708 00 0000 eeee aabbccdd", &inner6),
+            ETHERTYPE_IPV4,
+        ),
         ("PPTP", gre("3081 880b 001c0001 00000001 00000002 ff03 0021", &inner4), ETHERTYPE_IPV4),
     ];
     for (name, packet, ethertype) in cases {
@@ -387,7 +406,36 @@ fn tunnels_are_followed() {
     assert_eq!(decode(&not_ip, ETHERTYPE_IPV4).layers().count(), 1);
     let mut fragment = v4(4, &inner4);
     fragment[6] = 0x20;
-    assert!(v4_of(&fragment).headers.unwrap().inner().is_none(), "half a tunnelled packet is none");
+    assert!(
+        v4_of(&fragment).headers.unwrap().inner(&TunnelPorts::STANDARD).is_none(),
+        "half a tunnelled packet is none"
+    );
+}
+
+/// A datagram from port 1000 to `port`.
+fn datagram(port: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).unwrap();
+    let header = [1000, port, length, 0].map(u16::to_be_bytes).concat();
+    [header, payload.to_vec()].concat()
+}
+
+#[test]
+fn what_does_not_fit_is_no_tunnel() {
+    let inner6 = v6(17, &hex(UDP_HI));
+    let cases: &[(&str, u16, &str, &[u8])] = &[
+        ("VXLAN without a network number", 4789, "00000000 00007b00", &[0; 40]),
+        ("VXLAN cut", 4789, "08000000 0000", &[]),
+        ("Geneve, version 1", 6081, "4000 0800 00007b00", &[0x45; 40]),
+        ("Geneve, options cut", 6081, "3f00 0800 00007b00", &[0x45; 40]),
+        ("Geneve of something else", 6081, "0000 88cc 00007b00", &[0; 40]),
+        ("Teredo that does not reach the end", 3544, "", &inner6[..inner6.len() - 1]),
+        ("Teredo of IPv4", 3544, "", &[0x45; 60]),
+        ("another port", 4790, "08000000 00007b00", &[0; 40]),
+    ];
+    for (name, port, header, rest) in cases {
+        let packet = v4(17, &datagram(*port, &[hex(header), rest.to_vec()].concat()));
+        assert_eq!(decode(&packet, ETHERTYPE_IPV4).layers().count(), 1, "{name}");
+    }
 }
 
 #[test]
@@ -401,6 +449,8 @@ fn odd_tunnels_are_named() {
         ("PPTP with a checksum", "a001 880b 00000001", A::GreVersion1Checksum),
         ("PPTP of IP", "2001 0800 00000001", A::GreVersion1Protocol),
         ("PPTP cut", "3081 880b 001c0001", A::GreVersion1HeaderTruncated),
+        ("ERSPAN cut", "1000 88be 00000001 1007 0001", A::ErspanTooSmall),
+        ("ERSPAN, another version", "1000 88be 00000001 3007 0001 00000000", A::ErspanVersion),
     ];
     for (name, body, anomaly) in cases {
         assert_eq!(innermost(&v4(47, &hex(body)), ETHERTYPE_IPV4), (None, 2, vec![*anomaly]), "{name}");
@@ -432,6 +482,17 @@ fn link_headers_are_stripped() {
         ),
         ("MPLS", 1, format!("{ethernet} 8847 00010040 00020140"), [None, None], mac),
         ("MPLS pseudowire", 1, format!("{ethernet} 8847 00020140 00000000 {ethernet} 0800"), [None, None], mac),
+        (
+            "NSH of IPv4",
+            1,
+            format!("{ethernet} 894f 0fc6 0101 00000102 00000000 00000000 00000000 00000000"),
+            [None, None],
+            mac,
+        ),
+        ("NSH of Ethernet", 1, format!("{ethernet} 894f 0fc2 0203 00000102 {ethernet} 0800"), [None, None], mac),
+        ("VN-tag", 1, format!("{ethernet} 8926 80000001 0800"), [None, None], mac),
+        ("802.1ah", 1, format!("{ethernet} 88e7 00000001 {ethernet} 8100 0005 0800"), [tag(0x8100, 5), None], mac),
+        ("FabricPath", 1, format!("{ethernet} 8903 0001 {ethernet} 0800"), [None, None], mac),
         ("PPPoE", 1, format!("{ethernet} 8864 1100 0001 0020 0021"), [None, None], mac),
         ("null, little-endian", 0, "02000000".into(), [None, None], None),
         ("null, big-endian", 0, "00000002".into(), [None, None], None),

@@ -9,6 +9,8 @@ pub mod measure;
 pub mod shards;
 pub mod table;
 
+use std::sync::Arc;
+
 use super::app::AppLayer;
 use super::conntrack::{Conntrack, ConntrackId, Counters, CtStatus, Direction, Fate, FlowKey, TcpState, Tuple};
 use super::decode::{Headers, protocol};
@@ -16,6 +18,7 @@ use super::detect::FlowDetectState;
 use super::event::{FlowSummary, IcmpFacts};
 use super::ingress::{Timestamp, Tracked};
 use super::stream::Streams;
+use super::tunnel::{Carrier, Tunnel};
 use measure::{Measured, StreamSpan};
 
 /// How long a confirmed UDP flow must have been silent before an unconfirmed packet of its key is taken for the next
@@ -62,6 +65,11 @@ pub struct Flow {
     pub stream: Option<Box<Streams>>,
     /// What it says above its transport, once it has said anything.
     pub app: Option<Box<AppLayer>>,
+    /// The packets of this flow carry others: what runs inside.
+    pub tunnel: Option<Arc<Tunnel>>,
+    /// Its own packets are carried by others: how the first was, and in which tunnel ([`Tunnel::number`], 0 for none).
+    pub carrier: Option<Box<Carrier>>,
+    pub within: u64,
     /// Number of the last sweep that found the entry in the kernel's table.
     pub(super) sweep_mark: u32,
     /// A packet of ours was accepted, so the kernel may confirm the entry.
@@ -98,6 +106,9 @@ impl Flow {
             detect: FlowDetectState::default(),
             stream: None,
             app: None,
+            tunnel: None,
+            carrier: None,
+            within: 0,
             sweep_mark: 0,
             any_accepted: false,
         }
@@ -175,6 +186,12 @@ impl Flow {
         counters.packets = counters.packets.saturating_add(1);
         counters.bytes = counters.bytes.saturating_add(u64::from(headers.ip.total_len));
         *flags |= tcp_flags;
+    }
+
+    /// Notes what the flow was first seen in.
+    pub fn carried_by(&mut self, carrier: Option<&Carrier>, tunnel: u64) {
+        self.carrier = carrier.copied().map(Box::new);
+        self.within = tunnel;
     }
 
     /// A packet of this flow went on: the kernel may confirm the entry.

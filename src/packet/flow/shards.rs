@@ -12,6 +12,7 @@ use super::table::FlowTable;
 use crate::packet::app::expected::Expected;
 use crate::packet::conntrack::FlowKey;
 use crate::packet::ingress::Timestamp;
+use crate::packet::tunnel::Tunnels;
 
 /// A power of two, several times the number of workers that anybody runs.
 const SHARD_COUNT: usize = 64;
@@ -22,6 +23,7 @@ pub struct FlowShards {
     shards: Box<[Mutex<FlowTable>; SHARD_COUNT]>,
     hash: foldhash::fast::RandomState,
     expected: Expected,
+    tunnels: Tunnels,
 }
 
 impl FlowShards {
@@ -33,6 +35,7 @@ impl FlowShards {
             shards: Box::new(std::array::from_fn(|_| Mutex::new(FlowTable::new(per_shard)))),
             hash: foldhash::fast::RandomState::default(),
             expected: Expected::default(),
+            tunnels: Tunnels::new(flow_count_max),
         }
     }
 
@@ -40,6 +43,12 @@ impl FlowShards {
     #[must_use]
     pub fn expected(&self) -> &Expected {
         &self.expected
+    }
+
+    /// The connections inside of others.
+    #[must_use]
+    pub fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
     }
 
     /// The shard that holds `key`, for as long as the guard lives.

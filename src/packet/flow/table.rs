@@ -41,6 +41,11 @@ impl FlowTable {
         self.flows.is_empty()
     }
 
+    /// From now on at most `count_max` flows.
+    pub fn limit_to(&mut self, count_max: usize) {
+        self.count_max = count_max;
+    }
+
     /// The flow of `entry`, made if need be.
     pub fn attach(&mut self, entry: &Conntrack, in_ifindex: u32, now: Timestamp) -> Attach<'_> {
         let is_full = self.flows.len() >= self.count_max;

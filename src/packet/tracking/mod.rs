@@ -1,7 +1,7 @@
-//! The kernel's connection tracking, acted: what replay has in place of the kernel.
+//! The kernel's connection tracking, acted, for packets that the kernel does not track: those of a capture, and those inside
+//! a tunnel (`packet::tunnel`), of which the kernel knows the outer connection only.
 //!
-//! It stands here and not in the data plane because nothing there may depend on it: the data plane sees entries and does
-//! not know who made them. Pure all the same: packets and time in, entries out.
+//! Packets and time in, entries out. The rest of the data plane sees entries and does not know who made them.
 //!
 //! An entry goes the kernel's way. A first packet makes an entry that is not in the table yet (no CONFIRMED, no start);
 //! it enters when that packet is accepted, and vanishes without a trace when it is dropped. What a snapshot says includes
@@ -168,6 +168,13 @@ impl SimulatedConntrack {
             early_drop_at: 0,
             entry_count_max,
         }
+    }
+
+    /// Entries get other ids than those of a tracker with another number.
+    #[must_use]
+    pub fn numbered_from(mut self, number: u64) -> SimulatedConntrack {
+        self.made = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(0);
+        self
     }
 
     /// Entries in the table.
@@ -388,7 +395,7 @@ impl SimulatedConntrack {
     }
 
     /// Makes room by giving up an entry without ASSURED, if one of the next few is such.
-    fn drop_early(&mut self) -> bool {
+    pub fn drop_early(&mut self) -> bool {
         for _ in 0..EARLY_DROP_LOOK_COUNT.min(self.slots.len()) {
             self.early_drop_at = self.early_drop_at.wrapping_add(1).checked_rem(self.slots.len()).unwrap_or(0);
             let slot = self.early_drop_at;
