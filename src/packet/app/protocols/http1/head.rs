@@ -81,6 +81,12 @@ impl Head {
         Place::new(base.saturating_add(start), base.saturating_add(end))
     }
 
+    /// A head of the first line alone.
+    pub(super) fn first_line(&self) -> Head {
+        let raw = self.raw.get(..self.headers_at).unwrap_or(&self.raw).to_vec();
+        Head { headers_at: raw.len(), raw, line: self.line, fields: Vec::new() }
+    }
+
     /// All headers as sent, the empty line included.
     pub(super) fn raw_headers(&self) -> &[u8] {
         self.raw.get(self.headers_at..).unwrap_or_default()

@@ -7,7 +7,7 @@ use super::head::{Head, Progress, Reader, Side};
 use super::line::{Looks, RequestLine, Version, content_length, looks_like_request};
 use super::multipart::Multipart;
 use super::transfer::{Piece, Transfer};
-use super::tx::HttpTx;
+use super::tx::{HttpTx, Request};
 use super::uri::{is_valid_host, normal_host, port_number, split_host};
 use super::{Http1, Turn};
 use crate::packet::app::ParseContext;
@@ -58,6 +58,11 @@ impl RequestSide {
         self.state == State::Head && !self.reader.is_empty()
     }
 
+    /// This transaction's request is the one being read.
+    pub(super) fn is_reading(&self, id: u64) -> bool {
+        self.current == Some(id)
+    }
+
     /// The CONNECT was refused: requests go on.
     pub(super) fn release(&mut self) {
         if self.state == State::Connect {
@@ -84,7 +89,10 @@ impl Http1 {
                     let (taken, progress) = self.request.reader.take(rest);
                     let behind = rest.get(taken..).unwrap_or_default();
                     match progress {
-                        Progress::More => return Turn::Taken(bytes.len()),
+                        Progress::More => {
+                            self.show_request_line(context);
+                            return Turn::Taken(bytes.len());
+                        }
                         Progress::Line => self.judge_request_line(behind, context),
                         Progress::Done => self.begin_request(context),
                         Progress::TooLong => {
@@ -150,9 +158,8 @@ impl Http1 {
                 }
                 self.end_request(true);
             }
-            State::After => self.end_request(true),
+            State::Head | State::After => self.end_request(true),
             State::Connect => return,
-            State::Head => {}
         }
         self.request.reader = Reader::new(Side::Request);
         self.request.tail = Vec::new();
@@ -181,36 +188,55 @@ impl Http1 {
         }
     }
 
-    /// The head is there: a transaction begins.
-    fn begin_request(&mut self, context: &ParseContext<'_>) {
-        let (head, odd) = self.request.reader.finish();
-        let http = &context.limits.http;
-        let line = RequestLine::of(&head);
-        let mut tx = HttpTx::default();
-        odd.into_iter().for_each(|event| tx.note(event));
-        tx.request.seen = true;
-        tx.request.line = line;
-        tx.request.form = http.uri_form;
-        tx.request.head = head;
-        note_line(&mut tx);
-        find_host(&mut tx, context.server_port);
-
-        let head = &tx.request.head;
-        let (transfer, length_events) = delimit(head, line.version);
-        length_events.into_iter().for_each(|event| tx.note(event));
-        let is_connect = tx.method() == Some(b"CONNECT");
-        if let Some(transfer) = transfer.filter(|_| !is_connect) {
-            begin_body(&mut tx, context);
-            self.request.transfer = transfer;
-            self.request.state = State::Body;
-        } else {
-            self.request.transfer = Transfer::of_length(Side::Request, 0);
-            self.request.state = if is_connect { State::Connect } else { State::Body };
+    /// The first line is there, and the rest of the head is not: rules about the line need not wait for it.
+    fn show_request_line(&mut self, context: &ParseContext<'_>) {
+        if !self.request.reader.has_line() || self.request.current.is_some() {
+            return;
         }
-        tx.request.done = is_connect;
+        let mut tx = HttpTx::default();
+        let head = self.request.reader.head().first_line();
+        let line = RequestLine::of(&head);
+        tx.request = Request::of(head, line, context.limits.http.uri_form);
+        tx.request.whole_head = false;
+        note_line(&mut tx);
         let slot = self.list.open(tx, context.limits.transaction_count_max);
         slot.touch(Toward::Server);
         self.request.current = Some(slot.id);
+    }
+
+    /// The transaction that its first line has opened, or a new one.
+    fn open_request(&mut self, context: &ParseContext<'_>) -> u64 {
+        match self.request.current.filter(|id| self.list.by_id(*id).is_some()) {
+            Some(id) => id,
+            None => self.list.open(HttpTx::default(), context.limits.transaction_count_max).id,
+        }
+    }
+
+    /// The head is there.
+    fn begin_request(&mut self, context: &ParseContext<'_>) {
+        let id = self.open_request(context);
+        let (head, odd) = self.request.reader.finish();
+        let line = RequestLine::of(&head);
+        let is_connect = head.at(line.method) == b"CONNECT";
+        let (transfer, length_events) = delimit(&head, line.version);
+        let transfer = transfer.filter(|_| !is_connect);
+        let has_body = transfer.is_some();
+        self.request.current = Some(id).filter(|_| !is_connect);
+        self.request.state = if is_connect { State::Connect } else { State::Body };
+        self.request.transfer = transfer.unwrap_or_else(|| Transfer::of_length(Side::Request, 0));
+
+        let Some(slot) = self.list.by_id(id) else { return };
+        let tx = &mut slot.data;
+        odd.into_iter().for_each(|event| tx.note(event));
+        tx.request = Request::of(head, line, context.limits.http.uri_form);
+        tx.request.done = is_connect;
+        note_line(tx);
+        find_host(tx, context.server_port);
+        length_events.into_iter().for_each(|event| tx.note(event));
+        if has_body {
+            begin_body(tx, context);
+        }
+        slot.touch(Toward::Server);
     }
 
     /// One step over a body; `None` when all is taken.
@@ -270,7 +296,7 @@ impl Http1 {
             return;
         }
         let mut odd = Vec::new();
-        let super::tx::Request { body, multipart, .. } = &mut slot.data.request;
+        let Request { body, multipart, .. } = &mut slot.data.request;
         let mut form_odd = Vec::new();
         let mut fresh = |piece: &[u8]| {
             if let Some(multipart) = multipart {

@@ -126,6 +126,25 @@ fn the_buffers_of_a_request_are_suricatas() {
     assert!(talk.tx(0).is_done(Toward::Server) && !talk.tx(0).is_done(Toward::Client));
 }
 
+/// Rules about the first line need not wait for a head that may never end.
+#[test]
+fn a_request_line_is_seen_before_the_head_ends() {
+    let mut talk = Talk::new();
+    talk.ask(b"GET /a%20b HTTP/1.1\r\nHost: exam");
+    let seen = |talk: &Talk, name: &str| talk.request(name);
+    assert_eq!(seen(&talk, "http.uri").as_deref(), Some("/a b"));
+    assert_eq!(seen(&talk, "http.method").as_deref(), Some("GET"));
+    assert_eq!((seen(&talk, "http.host"), seen(&talk, "http.header")), (None, None));
+    talk.ask(b"ple.com\r\n\r\n");
+    assert_eq!(seen(&talk, "http.host").as_deref(), Some("example.com"));
+    assert_eq!(talk.count(), 1);
+
+    let mut cut_short = Talk::new();
+    cut_short.ask(b"GET /a HTTP/1.1\r\nHost: a\r\n").answer(b"HTTP/1.1 400 Bad\r\n\r\n");
+    assert_eq!((cut_short.count(), cut_short.request("http.host").as_deref()), (1, Some("a")));
+    assert_eq!(cut_short.response("http.stat_code").as_deref(), Some("400"));
+}
+
 #[test]
 fn the_buffers_of_a_response_are_suricatas() {
     let mut talk = Talk::new();

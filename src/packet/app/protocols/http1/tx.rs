@@ -31,7 +31,10 @@ pub struct HttpTx {
 
 #[derive(Debug, Default)]
 pub(super) struct Request {
+    /// Its first line was.
     pub seen: bool,
+    /// So was the rest of its head.
+    pub whole_head: bool,
     pub done: bool,
     /// A line without a protocol, and nothing behind it.
     pub is_0_9: bool,
@@ -65,6 +68,12 @@ struct Shown {
     names: OnceCell<Vec<u8>>,
     start: OnceCell<Vec<u8>>,
     each: OnceCell<Vec<Vec<u8>>>,
+}
+
+impl Request {
+    pub(super) fn of(head: Head, line: RequestLine, form: UriForm) -> Request {
+        Request { seen: true, whole_head: true, head, line, form, ..Request::default() }
+    }
 }
 
 impl HttpTx {
@@ -150,6 +159,7 @@ impl Transaction for HttpTx {
             Buffer::FILE_NAME => {
                 return self.files(toward).nth(nth).map(File::name).filter(|name| !name.is_empty());
             }
+            Buffer::HTTP_REQUEST_HEADER if !self.request.whole_head => return None,
             Buffer::HTTP_REQUEST_HEADER => {
                 return self.request.shown.each(&self.request.head).get(nth).map(Vec::as_slice);
             }
@@ -205,7 +215,7 @@ impl Transaction for HttpTx {
 
 impl HttpTx {
     fn request_buffer(&self, buffer: Buffer) -> Option<&[u8]> {
-        let Request { seen, head, line, host, body, shown, .. } = &self.request;
+        let Request { seen, whole_head, head, line, host, body, shown, .. } = &self.request;
         if !seen {
             return None;
         }
@@ -214,6 +224,9 @@ impl HttpTx {
             Buffer::HTTP_URI => self.normal_uri(),
             Buffer::HTTP_URI_RAW => self.raw_uri(),
             Buffer::HTTP_METHOD => self.method(),
+            Buffer::HTTP_REQUEST_LINE => present(head.line()),
+            Buffer::HTTP_PROTOCOL => line.protocol.map(|protocol| head.at(protocol)),
+            _ if !whole_head => None,
             Buffer::HTTP_HOST => host.as_deref(),
             Buffer::HTTP_HOST_RAW => self.raw_host(),
             Buffer::HTTP_REQUEST_BODY => present(body.data()),
@@ -221,8 +234,6 @@ impl HttpTx {
             Buffer::HTTP_HEADER_RAW => present(head.raw_headers()),
             Buffer::HTTP_HEADER_NAMES => shown.names(head),
             Buffer::HTTP_START => shown.start(head),
-            Buffer::HTTP_REQUEST_LINE => present(head.line()),
-            Buffer::HTTP_PROTOCOL => line.protocol.map(|protocol| head.at(protocol)),
             Buffer::HTTP_COOKIE => value(b"cookie"),
             Buffer::HTTP_USER_AGENT => value(b"user-agent"),
             Buffer::HTTP_ACCEPT => value(b"accept"),
