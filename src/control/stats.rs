@@ -171,6 +171,7 @@ pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters) {
         unrecognised: app.flows_failed,
         parser_errors: app.parser_errors,
         transactions_evicted: app.transactions_evicted,
+        datagrams_unread: app.datagrams_unread,
     };
 }
 

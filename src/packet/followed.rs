@@ -55,7 +55,7 @@ impl Followed<'_> {
             app.get_or_insert_default().receive_stream(toward, fresh, context, enabled, counters);
         }
         if let (true, Some(app)) = (arrival.ended, app.as_mut()) {
-            app.close(toward, context, counters);
+            app.close(toward, context, enabled, counters);
         }
     }
 }

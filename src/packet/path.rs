@@ -335,7 +335,7 @@ impl Path {
             client_port: orig.src_port,
             server_port: orig.dst_port,
             limits: &self.app.limits,
-            hashes: self.app.hashes,
+            hashes: self.app.hashes.or(world.rules.hashes()),
         };
         match (moment.headers.transport, followed) {
             (Transport::Tcp(_), Some(followed)) => {

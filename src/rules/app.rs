@@ -183,6 +183,22 @@ pub enum AppTest {
     Tls(TlsTest),
 }
 
+impl AppTest {
+    /// The digests of files that it needs.
+    #[must_use]
+    pub fn hashes(&self) -> Hashes {
+        let AppTest::File(tests) = self else { return Hashes::default() };
+        tests.iter().fold(Hashes::default(), |all, test| match test {
+            FileTest::Listed { digests, .. } => match digests.sum_bytes() {
+                16 => Hashes { md5: true, ..all },
+                20 => Hashes { sha1: true, ..all },
+                _ => Hashes { sha256: true, ..all },
+            },
+            FileTest::Size(_) => all,
+        })
+    }
+}
+
 /// Messages of a TLS handshake, for `ssl_state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TlsMessage(u8);
@@ -270,6 +286,26 @@ pub enum FileTest {
     Size(NumberTest),
     /// `filemd5`, `filesha1`, `filesha256`: which of them, the length of the digests tells.
     Listed { digests: Arc<DigestSet>, negated: bool },
+}
+
+/// Which digests are made of files: costs time for each byte, so only what somebody wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    pub md5: bool,
+    pub sha1: bool,
+    pub sha256: bool,
+}
+
+impl Hashes {
+    #[must_use]
+    pub fn or(self, other: Hashes) -> Hashes {
+        Hashes { md5: self.md5 || other.md5, sha1: self.sha1 || other.sha1, sha256: self.sha256 || other.sha256 }
+    }
+
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Hashes::default()
+    }
 }
 
 /// Digests of one kind, as bytes.

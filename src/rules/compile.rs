@@ -13,8 +13,8 @@ use super::lex::{RuleText, rule_texts};
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
 use super::plan::{
-    Amount, BitChange, BufferPlan, BufferTest, Chain, Content, Effect, FastPattern, FlowTest, Header, HeaderProtocol,
-    NameId, NumberTest, PacketTest, Rule, StateTest, Step, Toward,
+    Absence, Amount, BitChange, BufferPlan, BufferTest, Chain, Content, Effect, FastPattern, FlowTest, Header,
+    HeaderProtocol, NameId, NumberTest, PacketTest, Rule, StateTest, Step, Toward,
 };
 use super::prefilter::literal_of;
 use super::reputation::Reputation;
@@ -232,6 +232,7 @@ impl Compiler<'_> {
                     buffer: buffer.buffer,
                     transforms: buffer.transforms.into(),
                     chains: chains(buffer.tests.into_iter().map(|(test, _)| test).collect()),
+                    absence: buffer.absence,
                 })
                 .collect(),
             needs_payload,
@@ -576,7 +577,14 @@ fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes
     for buffer in &draft.buffers {
         // Where something else is wrong, that may be why the buffer stays empty.
         let explained = mistakes.iter().any(|mistake| mistake.code.severity() == Severity::Error);
-        if let (Some(selected), true, false) = (buffer.selected, buffer.tests.is_empty(), explained) {
+        let asked = !buffer.tests.is_empty() || buffer.absence == Absence::Required;
+        if let (Absence::Required, Some((_, span))) = (buffer.absence, buffer.tests.first()) {
+            mistakes.push(
+                Mistake::new(Code::Impossible, *span, "nothing is in a buffer that is absent")
+                    .help("write `absent:or_else;` if it may be there with this in it"),
+            );
+        }
+        if let (Some(selected), false, false) = (buffer.selected, asked, explained) {
             mistakes.push(
                 Mistake::new(Code::EmptyBuffer, selected, "no content follows before another buffer is selected")
                     .help("put what is to be in it behind it, or take it out: a buffer is for the contents after it"),
@@ -783,7 +791,8 @@ fn literal(buffers: &[BufferDraft], on_transactions: bool) -> Option<Literal> {
         true => buffer.buffer.is_app(),
         false => buffer.is_payload(),
     };
-    let contents = buffers.iter().filter(searchable).flat_map(|buffer| {
+    let buffers = buffers.iter().filter(|buffer| buffer.absence == Absence::Fails);
+    let contents = buffers.filter(searchable).flat_map(|buffer| {
         let contents = buffer.tests.iter().filter_map(|(test, _)| match test {
             BufferTest::Content(content) if !content.negated => Some(content),
             _ => None,

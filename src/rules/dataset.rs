@@ -313,6 +313,15 @@ impl DataSets {
         DataSets { files: Some(files), ..DataSets::default() }
     }
 
+    /// The text of a file that a rule names.
+    ///
+    /// # Errors
+    /// In words, when the file cannot be read.
+    pub fn read_file(&self, name: &str, beside: &str) -> Result<String, String> {
+        let files = self.files.as_ref().ok_or_else(|| "no files are read here".to_owned())?;
+        files.read(name, beside)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -529,6 +529,19 @@ pub struct BufferPlan {
     /// Done to the buffer in this order before the chains look at it.
     pub transforms: Box<[Transform]>,
     pub chains: Box<[Chain]>,
+    pub absence: Absence,
+}
+
+/// What it means that a transaction has no such buffer, and will not have it (`absent`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absence {
+    /// The rule does not match.
+    #[default]
+    Fails,
+    /// As good as a buffer in which the contents are found.
+    Counts,
+    /// Just that is asked for.
+    Required,
 }
 
 /// A change of a buffer.
@@ -554,6 +567,30 @@ pub enum Transform {
     HeaderLowercase,
     /// Lines that begin with `:` are taken out.
     StripPseudoHeaders,
+    FromBase64(FromBase64),
+    /// gzip or zlib undone, up to so many bytes of output; what is broken further on is left out.
+    Inflate {
+        gzip: bool,
+        bytes_max: u32,
+    },
+}
+
+/// `from_base64`: which bytes of the buffer are decoded, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FromBase64 {
+    pub offset: u32,
+    pub bytes_max: u32,
+    pub mode: Base64Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base64Mode {
+    /// The first byte that is none ends it.
+    Rfc4648,
+    /// Bytes that are none are skipped.
+    Rfc2045,
+    /// With a byte that is none there is no buffer.
+    Strict,
 }
 
 /// The key of [`Transform::Xor`], repeated.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::addresses::{AddressIndex, Side};
+use super::app::Hashes;
 use super::keyword::buffers::Buffer;
 use super::lens::Lenses;
 use super::plan::{HeaderProtocol, PacketTest, Rule, Toward, Transform};
@@ -59,6 +60,7 @@ pub struct RuleSet {
     /// Rules about transactions.
     lenses: Lenses,
     reputation: Reputation,
+    hashes: Hashes,
     empty: Group,
 }
 
@@ -87,6 +89,7 @@ impl RuleSet {
         let addresses = address_index(&rules, &filed);
         let lenses = Lenses::new(&rules, literals);
         let sieves = rules.iter().map(Sieve::new).collect();
+        let hashes = rules.iter().flat_map(|rule| &rule.app).fold(Hashes::default(), |all, test| all.or(test.hashes()));
         let (rules, groups) = (rules.into(), groups.into());
         let events = (filed.iter().enumerate())
             .filter(|(_, filed)| **filed == Filed::Event)
@@ -101,6 +104,7 @@ impl RuleSet {
             events,
             lenses,
             reputation: Reputation::default(),
+            hashes,
             empty: Group::default(),
         }
     }
@@ -115,6 +119,12 @@ impl RuleSet {
     #[must_use]
     pub fn reputation(&self) -> &Reputation {
         &self.reputation
+    }
+
+    /// Digests of files that some rule asks for.
+    #[must_use]
+    pub fn hashes(&self) -> Hashes {
+        self.hashes
     }
 
     /// A set that matches nothing.

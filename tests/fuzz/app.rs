@@ -59,7 +59,7 @@ fn converse(port: u8, data: &[u8], piece: usize, datagrams: bool) {
     }
     for toward in [Toward::Server, Toward::Client] {
         app.gap(toward, 10, &context, &mut counters);
-        app.close(toward, &context, &mut counters);
+        app.close(toward, &context, parsed(), &mut counters);
     }
     app.settle(true, &mut |_, _, _| {});
 }

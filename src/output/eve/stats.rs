@@ -117,6 +117,7 @@ pub struct AppStats {
     pub parser_errors: u64,
     /// Transactions that gave way to newer ones before they were done.
     pub transactions_evicted: u64,
+    pub datagrams_unread: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -8,28 +8,10 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use crate::rules::app::FileTest;
+pub use crate::rules::app::Hashes;
 
 /// Bytes of a name that are kept.
 const NAME_BYTES_MAX: usize = 4096;
-
-/// Which digests are made of files: costs time for each byte, so only what somebody wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hashes {
-    pub md5: bool,
-    pub sha1: bool,
-    pub sha256: bool,
-}
-
-impl Hashes {
-    #[must_use]
-    pub fn or(self, other: Hashes) -> Hashes {
-        Hashes { md5: self.md5 || other.md5, sha1: self.sha1 || other.sha1, sha256: self.sha256 || other.sha256 }
-    }
-
-    fn is_empty(self) -> bool {
-        self == Hashes::default()
-    }
-}
 
 /// How far a file is. The names are EVE's `fileinfo.state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

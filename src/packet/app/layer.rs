@@ -16,6 +16,10 @@ const DATAGRAM_COUNT_MAX: u8 = 4;
 /// Bytes that a parser may leave for the next call: a TLS record with its header fits, and so does the longest line that
 /// any parser waits for.
 const PENDING_BYTES_MAX: usize = 64 << 10;
+/// Bytes that a parser may look at again with each packet, and beyond that more than it takes: what it costs stays linear,
+/// whatever a parser leaves.
+const AGAIN_BYTES_PER_PACKET: usize = 4 << 10;
+const AGAIN_BYTES_MAX: usize = 4 << 20;
 /// Changes of protocol on one flow (STARTTLS, CONNECT, upgrade).
 const CHANGE_COUNT_MAX: u8 = 4;
 
@@ -57,6 +61,10 @@ enum State {
 struct Kept {
     bytes: Vec<u8>,
     wanted: usize,
+    /// Bytes that were given to the parser again, beyond what each packet may cost and what it took of them.
+    given_again: usize,
+    /// What this side seems to speak, while a surer protocol is not ruled out.
+    likely: Option<&'static ProtocolInfo>,
     /// Nothing more is recognised from this side's beginning.
     hopeless: bool,
     closed: bool,
@@ -71,6 +79,8 @@ pub struct AppCounters {
     /// Parsers that gave up after they had begun.
     pub parser_errors: u64,
     pub transactions_evicted: u64,
+    /// Datagrams that the parser of their flow could not read.
+    pub datagrams_unread: u64,
 }
 
 /// The application layer as detection sees it.
@@ -110,13 +120,14 @@ impl Default for AppCounters {
 impl AppCounters {
     /// Adds what another worker counted.
     pub fn add(&mut self, other: &AppCounters) {
-        let AppCounters { flows, flows_failed, parser_errors, transactions_evicted } = other;
+        let AppCounters { flows, flows_failed, parser_errors, transactions_evicted, datagrams_unread } = other;
         for (sum, count) in self.flows.iter_mut().zip(flows) {
             *sum = sum.saturating_add(*count);
         }
         self.flows_failed = self.flows_failed.saturating_add(*flows_failed);
         self.parser_errors = self.parser_errors.saturating_add(*parser_errors);
         self.transactions_evicted = self.transactions_evicted.saturating_add(*transactions_evicted);
+        self.datagrams_unread = self.datagrams_unread.saturating_add(*datagrams_unread);
     }
 }
 
@@ -260,7 +271,7 @@ impl AppLayer {
             let guess = protocols::recognise(protocols::Transport::Udp, toward, bytes, context, enabled);
             self.datagrams = self.datagrams.saturating_add(1);
             match guess {
-                Recognised::As(info) => self.begin(info, counters),
+                Recognised::As(info) | Recognised::NotYet { likely: Some(info) } => self.begin(info, counters),
                 _ if self.datagrams >= DATAGRAM_COUNT_MAX => self.fail(counters),
                 _ => {}
             }
@@ -268,8 +279,10 @@ impl AppLayer {
         if let State::Known { parser, .. } = &mut self.state {
             // A datagram that cannot be read says nothing of the next.
             let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, context));
-            if step == Step::Opaque {
-                self.finish(true);
+            match step {
+                Step::Opaque => self.finish(true),
+                Step::Failed => counters.datagrams_unread += 1,
+                Step::Taken { .. } | Step::Changed { .. } => {}
             }
         }
     }
@@ -291,12 +304,20 @@ impl AppLayer {
     }
 
     /// This side says nothing more.
-    pub fn close(&mut self, toward: Toward, context: &ParseContext<'_>, counters: &mut AppCounters) {
+    pub fn close(
+        &mut self,
+        toward: Toward,
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
         if std::mem::replace(&mut self.kept(toward).closed, true) {
             return;
         }
+        let likely = self.kept(toward).likely;
         match &mut self.state {
             State::Known { parser, .. } => parser.close(toward, context),
+            State::Unknown if likely.is_some() => self.take_likely(likely, context, enabled, counters),
             State::Unknown if self.to_server.closed && self.to_client.closed => self.fail(counters),
             _ => {}
         }
@@ -329,12 +350,12 @@ impl AppLayer {
             kept.bytes.extend_from_slice(bytes);
         }
         match guess {
-            Recognised::As(info) => {
+            Recognised::NotYet { likely } if kept.bytes.len() < HEAD_BYTES_MAX => kept.likely = likely,
+            Recognised::As(info) | Recognised::NotYet { likely: Some(info) } => {
                 self.begin(info, counters);
                 self.replay_heads(context, enabled, counters);
             }
-            Recognised::NotYet if kept.bytes.len() < HEAD_BYTES_MAX => {}
-            Recognised::NotYet | Recognised::Never => {
+            Recognised::NotYet { likely: None } | Recognised::Never => {
                 kept.hopeless = true;
                 // What one side says may only be recognised from the other's answer; a head of it is enough to parse.
                 let over = kept.bytes.len() >= HEAD_BYTES_MAX;
@@ -342,6 +363,20 @@ impl AppLayer {
                     self.fail(counters);
                 }
             }
+        }
+    }
+
+    /// Nothing more will rule out what this side seems to speak.
+    fn take_likely(
+        &mut self,
+        likely: Option<&'static ProtocolInfo>,
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        if let Some(info) = likely {
+            self.begin(info, counters);
+            self.replay_heads(context, enabled, counters);
         }
     }
 
@@ -362,7 +397,7 @@ impl AppLayer {
                 self.feed(toward, &head.bytes, context, enabled, counters);
             }
             if head.closed {
-                self.close(toward, context, counters);
+                self.close(toward, context, enabled, counters);
             }
         }
     }
@@ -381,10 +416,17 @@ impl AppLayer {
             return self.advance(toward, bytes, context, enabled, counters);
         }
         kept.bytes.extend_from_slice(bytes);
-        if kept.bytes.len() >= kept.wanted {
-            let joined = std::mem::take(&mut kept.bytes);
-            self.advance(toward, &joined, context, enabled, counters);
+        if kept.bytes.len() < kept.wanted {
+            return;
         }
+        let again = kept.bytes.len().saturating_sub(AGAIN_BYTES_PER_PACKET);
+        kept.given_again = kept.given_again.saturating_add(again);
+        if kept.given_again > AGAIN_BYTES_MAX {
+            counters.parser_errors += 1;
+            return self.finish(false);
+        }
+        let joined = std::mem::take(&mut kept.bytes);
+        self.advance(toward, &joined, context, enabled, counters);
     }
 
     fn advance(
@@ -408,6 +450,7 @@ impl AppLayer {
                 let kept = self.kept(toward);
                 kept.bytes.extend_from_slice(rest);
                 kept.wanted = wanted;
+                kept.given_again = kept.given_again.saturating_sub(consumed);
             }
             Step::Changed { consumed, to } => {
                 let rest = bytes.get(consumed..).unwrap_or_default();
@@ -470,8 +513,10 @@ fn counted(parser: &mut dyn Parser, counters: &mut AppCounters, call: impl FnOnc
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Recognised {
     As(&'static ProtocolInfo),
-    /// More bytes may tell.
-    NotYet,
+    /// More bytes may tell. If none come, it is what is `likely` by now.
+    NotYet {
+        likely: Option<&'static ProtocolInfo>,
+    },
     Never,
 }
 
@@ -490,5 +535,26 @@ mod tests {
         }
         assert_eq!(talk.counters.transactions_evicted, 3);
         assert_eq!(talk.counters.parser_errors, 0);
+    }
+
+    #[test]
+    fn a_datagram_that_cannot_be_read_is_counted() {
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+        let mut talk = Conversation::with(53);
+        talk.datagram(Toward::Server, query).datagram(Toward::Server, &query[..14]);
+        assert_eq!(talk.counters.datagrams_unread, 1);
+    }
+
+    /// A parser that takes nothing of many small segments is given up before it costs more than it may.
+    #[test]
+    fn bytes_are_not_given_again_without_end() {
+        let mut talk = Conversation::with(21);
+        talk.stream(Toward::Client, b"220 ready\r\n").stream(Toward::Server, b"USER a\r\n");
+        for _ in 0..60_000 {
+            talk.stream(Toward::Server, b"x");
+        }
+        let kept = talk.app.heap_bytes();
+        assert!(kept < 128 << 10, "{kept} bytes");
+        assert!(talk.app.to_server.given_again <= super::AGAIN_BYTES_MAX);
     }
 }

@@ -197,6 +197,11 @@ pub trait Transaction: fmt::Debug + Send {
         false
     }
 
+    /// A buffer that is not there yet, or what is missing of it, will not come any more.
+    fn has_all_of(&self, _buffer: Buffer, toward: Toward) -> bool {
+        self.is_done(toward)
+    }
+
     /// Oddities so far, by their full name: `http.gzip_decompression_failed`.
     fn events(&self) -> &[&'static str] {
         &[]

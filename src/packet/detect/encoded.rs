@@ -34,6 +34,10 @@ pub(super) fn decode_base64(text: &[u8], into: &mut Vec<u8>) {
     }
 }
 
+pub(super) fn is_base64(byte: u8) -> bool {
+    byte == b'=' || sextet(byte).is_some()
+}
+
 fn sextet(byte: u8) -> Option<u8> {
     Some(match byte {
         b'A'..=b'Z' => byte - b'A',

@@ -9,7 +9,7 @@ use super::{Buffers, Candidate, DetectThread, FlowView};
 use crate::packet::app::{Inspection, TxView};
 use crate::rules::app::AppTest;
 use crate::rules::lens::{AppGroup, Lens};
-use crate::rules::plan::{BufferPlan, Rule, Toward};
+use crate::rules::plan::{Absence, BufferPlan, Rule, Toward};
 use crate::rules::prefilter::LITERAL_BYTES_MAX;
 use crate::rules::ruleset::RuleSet;
 
@@ -180,8 +180,14 @@ impl DetectThread {
         tx: &TxView<'_>,
         toward: Toward,
     ) -> bool {
-        let instances = (0..INSTANCE_COUNT_MAX).map_while(|nth| tx.data.buffer(plan.buffer, toward, nth));
-        for bytes in instances {
+        let instances = || (0..INSTANCE_COUNT_MAX).map_while(|nth| tx.data.buffer(plan.buffer, toward, nth));
+        if plan.absence != Absence::Fails && instances().next().is_none() {
+            return tx.data.has_all_of(plan.buffer, toward);
+        }
+        if plan.absence == Absence::Required {
+            return false;
+        }
+        for bytes in instances() {
             if self.plan_matches(evaluation, plan, bytes) {
                 return true;
             }

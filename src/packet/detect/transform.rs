@@ -1,8 +1,12 @@
 //! Buffers changed as a rule asks, before its contents are looked for.
 
+use std::io::Read;
+
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 use md5::Digest;
 
-use crate::rules::plan::{Transform, XorKey};
+use super::encoded::{decode_base64, is_base64};
+use crate::rules::plan::{Base64Mode, FromBase64, Transform, XorKey};
 
 /// Where transformed buffers stand; both grow to their working size and stay.
 #[derive(Debug, Default)]
@@ -64,8 +68,33 @@ fn one(transform: &Transform, from: &[u8], into: &mut Vec<u8>) -> Option<()> {
             let lines = from.split_inclusive(|byte| *byte == b'\n');
             into.extend(lines.filter(|line| !line.starts_with(b":")).flatten());
         }
+        Transform::FromBase64(decode) => from_base64(*decode, from, into)?,
+        Transform::Inflate { gzip, bytes_max } => {
+            let bytes_max = u64::from(*bytes_max);
+            // What was read before an error stays in `into`.
+            let _ = match gzip {
+                true => GzDecoder::new(from).take(bytes_max).read_to_end(into),
+                false => ZlibDecoder::new(from).take(bytes_max).read_to_end(into),
+            };
+            (!into.is_empty()).then_some(())?;
+        }
     }
     Some(())
+}
+
+fn from_base64(decode: FromBase64, from: &[u8], into: &mut Vec<u8>) -> Option<()> {
+    let text = from.get(usize::try_from(decode.offset).ok()?..)?;
+    let text = usize::try_from(decode.bytes_max).ok().and_then(|most| text.get(..most)).unwrap_or(text);
+    match decode.mode {
+        Base64Mode::Rfc4648 => decode_base64(text, into),
+        Base64Mode::Strict if text.iter().any(|byte| !is_base64(*byte)) => return None,
+        Base64Mode::Strict => decode_base64(text, into),
+        Base64Mode::Rfc2045 => {
+            let plain: Vec<u8> = text.iter().copied().filter(|byte| is_base64(*byte)).collect();
+            decode_base64(&plain, into);
+        }
+    }
+    (!into.is_empty()).then_some(())
 }
 
 /// Where the buffer is too short for the key or for the start, there is nothing to decode.

@@ -25,6 +25,12 @@ impl Buffer {
         BUFFERS.iter().enumerate().map(|(at, info)| (Buffer(u8::try_from(at).unwrap_or(0)), info))
     }
 
+    /// Whether selecting it again asks a question of its own: another of its instances may answer that.
+    #[must_use]
+    pub fn is_asked_anew(self) -> bool {
+        ASKED_ANEW.contains(&self.info().name)
+    }
+
     /// Whether transactions fill it, and not the packet itself.
     #[must_use]
     pub fn is_app(self) -> bool {
@@ -86,6 +92,26 @@ impl BufferInfo {
         self
     }
 }
+
+/// Suricata's buffers with "multi-buffer matching".
+const ASKED_ANEW: &[&str] = &[
+    "dns.query",
+    "file.data",
+    "file.magic",
+    "file.name",
+    "http.request_header",
+    "http.response_header",
+    "http2.header_name",
+    "ike.vendor",
+    "krb5_cname",
+    "krb5_sname",
+    "mqtt.subscribe.topic",
+    "mqtt.unsubscribe.topic",
+    "quic.cyu.hash",
+    "quic.cyu.string",
+    "tls.certs",
+    "tls.cert_subject",
+];
 
 const HTTP: AppProtoSet = AppProtoSet::of(&[AppProto::Http1, AppProto::Http2]);
 const FILES: AppProtoSet = AppProtoSet::of(&[

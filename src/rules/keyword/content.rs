@@ -4,7 +4,7 @@ use super::buffers::Buffer;
 use super::number::{comparison, unsigned};
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span};
-use crate::rules::plan::{Amount, BufferTest, Content, FastPattern, IsDataAt, NumberTest, Pattern};
+use crate::rules::plan::{Absence, Amount, BufferTest, Content, FastPattern, IsDataAt, NumberTest, Pattern};
 
 const FAMILY: &str = "payload";
 
@@ -29,6 +29,14 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("fast_pattern", FAMILY, "[only | offset,length]", "Look for this content first.", fast_pattern)
         .value_optional(),
     option("isdataat", FAMILY, "[!]bytes[,relative][,rawbytes]", "The buffer has data at this byte.", isdataat),
+    option(
+        "absent",
+        FAMILY,
+        "[or_else]",
+        "There is no such buffer; `or_else`: or there is, and the contents are in it.",
+        absent,
+    )
+    .value_optional(),
     option("bsize", FAMILY, "[op]number | low<>high", "The length of the buffer.", bsize),
 ];
 
@@ -315,6 +323,26 @@ fn isdataat(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         }
     }
     draft.push(BufferTest::IsDataAt(IsDataAt { amount, relative, negated }), arg.option());
+    Ok(())
+}
+
+fn absent(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let absence = match arg.text() {
+        "" => Absence::Required,
+        "or_else" => Absence::Counts,
+        other => {
+            return Err(arg.wrong(format!("`{other}` is not understood here")).help("`absent;` or `absent:or_else;`"));
+        }
+    };
+    let current = draft.current.and_then(|at| draft.buffers.get_mut(at));
+    let Some(current) = current.filter(|current| current.buffer.is_app()) else {
+        return Err(Mistake::new(Code::Conflict, arg.option(), "no buffer is selected that could be absent")
+            .help("it stands behind a sticky buffer of a protocol: `http.referer; absent;`"));
+    };
+    if !current.tests.is_empty() || current.absence != Absence::Fails {
+        return Err(Mistake::new(Code::Conflict, arg.option(), "`absent` stands first behind its buffer"));
+    }
+    current.absence = absence;
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
 ];
 
 /// `word number` as word, number and the number's place.
-fn word_and_value<'t>(arg: &Arg<'t>, span: Span) -> (&'t str, &'t str, Span) {
+pub(super) fn word_and_value<'t>(arg: &Arg<'t>, span: Span) -> (&'t str, &'t str, Span) {
     let text = arg.at(span);
     let (word, value) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     let value_span = trim(arg.rule, Span::new(span.end - value.len(), span.end));

@@ -1,4 +1,4 @@
-//! Questions about files: `filename`, `fileext`, `filesize`.
+//! Questions about files: `filename`, `fileext`, `filesize`, and lists of digests.
 //!
 //! All that a rule asks of files it asks of one and the same file (`AppTest::File`); names are looked for in `file.name`.
 
@@ -6,13 +6,18 @@ use super::buffers::Buffer;
 use super::content::read_content;
 use super::number::comparison;
 use super::{Arg, Draft, Keyword, option};
-use crate::rules::app::{AppTest, FileTest};
-use crate::rules::error::{Mistake, Span};
+use std::sync::Arc;
+
+use crate::rules::app::{AppTest, DigestSet, FileTest};
+use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::plan::{BufferTest, Pattern};
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("filename", "file", "[!]\"name\"", "Part of a file's name, in any case.", filename),
     option("fileext", "file", "[!]\"ext\"", "The extension of a file, in any case.", fileext),
+    option("filemd5", "file", "[!]list", "The MD5 of a file stands in a list: a digest a line.", filemd5),
+    option("filesha1", "file", "[!]list", "The SHA-1 of a file stands in a list.", filesha1),
+    option("filesha256", "file", "[!]list", "The SHA-256 of a file stands in a list.", filesha256),
     option("filesize", "file", "[op]number[KB|MB|GB] | low<>high", "The size of a file.", filesize),
 ];
 
@@ -42,6 +47,57 @@ fn filesize(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let test = test.map_err(|mistake| Mistake { span: arg.span, ..mistake })?;
     push(draft, arg, FileTest::Size(test));
     Ok(())
+}
+
+fn filemd5(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    listed(draft, arg, 16)
+}
+
+fn filesha1(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    listed(draft, arg, 20)
+}
+
+fn filesha256(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    listed(draft, arg, 32)
+}
+
+/// A list of digests of so many bytes each.
+fn listed(draft: &mut Draft<'_>, arg: &Arg<'_>, sum_bytes: usize) -> Result<(), Mistake> {
+    let text = arg.at(arg.unquoted());
+    let (negated, name) = match text.strip_prefix('!') {
+        Some(name) => (true, name.trim_start()),
+        None => (false, text),
+    };
+    if name.is_empty() {
+        return Err(arg.wrong("the name of a file is needed"));
+    }
+    let Some(around) = draft.around else { return Ok(()) };
+    let list = around.datasets.read_file(name, around.file);
+    let list = list.map_err(|why| Mistake::new(Code::List, arg.span, why))?;
+    let sums = read_sums(&list, sum_bytes).map_err(|line| {
+        let digits = sum_bytes * 2;
+        Mistake::new(Code::List, arg.span, format!("line {line} of the file does not begin with {digits} hex digits"))
+            .help("a digest a line; what follows it is not read, and lines with `#` are comments")
+    })?;
+    let digests = Arc::new(DigestSet::new(sum_bytes, sums));
+    push(draft, arg, FileTest::Listed { digests, negated });
+    Ok(())
+}
+
+/// A digest a line, as `md5sum` writes them or bare; else the number of the first line that has none.
+fn read_sums(list: &str, sum_bytes: usize) -> Result<Vec<Vec<u8>>, usize> {
+    let lines = list.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|(number, line)| line.get(..sum_bytes * 2).and_then(unhex).ok_or(number)).collect()
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    digits.as_bytes().chunks(2).map(byte).collect()
 }
 
 /// Joins the rule's other questions about files.
@@ -80,6 +136,16 @@ fn without_units(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::rules::plan::NumberTest;
+
+    #[test]
+    fn lists_of_digests_are_read_as_md5sum_writes_them() {
+        let md5 = "900150983cd24fb0d6963f7d28e17f72";
+        let list = format!("# bad files\n\n{md5}  a.exe\n  {}\r\n", md5.to_uppercase());
+        let sums = read_sums(&list, 16).unwrap();
+        assert_eq!((sums.len(), sums[0] == sums[1], sums[0][..2].to_vec()), (2, true, vec![0x90, 0x01]));
+        assert_eq!(read_sums(&format!("{md5}\n{}", &md5[1..]), 16), Err(2));
+        assert_eq!(read_sums(md5, 20), Err(1));
+    }
 
     #[test]
     fn sizes_have_units() {

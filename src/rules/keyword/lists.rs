@@ -156,7 +156,7 @@ fn spec(arg: &Arg<'_>, name: Span, options: &[Span]) -> Result<DataSpec, Mistake
 }
 
 /// `100mb`, `64 kb`, `4096`.
-fn size(text: &str, span: Span) -> Result<usize, Mistake> {
+pub(super) fn size(text: &str, span: Span) -> Result<usize, Mistake> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
     let factor = match unit.trim().to_ascii_lowercase().as_str() {

@@ -18,7 +18,7 @@ use super::dataset::DataSets;
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
 use super::plan::{
-    Amount, BufferTest, Content, Effect, FlowMeasure, FlowTest, PacketTest, StateTest, Tag, Threshold, Toward,
+    Absence, Amount, BufferTest, Content, Effect, FlowMeasure, FlowTest, PacketTest, StateTest, Tag, Threshold, Toward,
     Transform,
 };
 use super::reputation::Reputation;
@@ -403,6 +403,8 @@ pub struct Draft<'t> {
     pub flowbit_names: Vec<(String, Span)>,
     current: Option<usize>,
     last_content: Option<(usize, usize)>,
+    /// The buffer of the last test.
+    last_asked: Option<usize>,
 }
 
 /// The tests of one buffer in the order of the rule.
@@ -413,9 +415,14 @@ pub struct BufferDraft {
     pub selected: Option<Span>,
     pub transforms: Vec<Transform>,
     pub tests: Vec<(BufferTest, Span)>,
+    pub absence: Absence,
 }
 
 impl BufferDraft {
+    fn new(buffer: Buffer, selected: Option<Span>) -> BufferDraft {
+        BufferDraft { buffer, selected, transforms: Vec::new(), tests: Vec::new(), absence: Absence::default() }
+    }
+
     /// The payload as it is, which the prefilter looks at.
     #[must_use]
     pub fn is_payload(&self) -> bool {
@@ -463,7 +470,12 @@ impl<'t> Draft<'t> {
                     return Err(Mistake::new(Code::EmptyBuffer, arg.name, label)
                         .help(format!("take one `{name};` out: a sticky buffer stands once, before its contents")));
                 }
-                self.select(buffer, arg.name);
+                if before.is_some() && buffer.is_asked_anew() {
+                    self.buffers.push(BufferDraft::new(buffer, Some(arg.name)));
+                    self.current = Some(self.buffers.len() - 1);
+                } else {
+                    self.select(buffer, arg.name);
+                }
                 Ok(())
             }
             Meaning::Modifier(buffer) => self.move_content(buffer, arg),
@@ -473,12 +485,19 @@ impl<'t> Draft<'t> {
 
     /// Adds a test to the buffer that is selected now.
     fn push(&mut self, test: BufferTest, span: Span) {
-        let at = match self.current {
+        // Numbers and sizes behind a match are looked for in the buffer of that match.
+        let follows = test.is_relative() && !matches!(test, BufferTest::Content(_) | BufferTest::Pcre(_));
+        let at = match self.current.or(self.last_asked.filter(|_| follows)) {
             Some(at) => at,
-            None => self.select(Buffer::PAYLOAD, Span::default()),
+            None => {
+                let at = self.select(Buffer::PAYLOAD, Span::default());
+                self.current = None;
+                at
+            }
         };
         let Some(buffer) = self.buffers.get_mut(at) else { return };
         buffer.tests.push((test, span));
+        self.last_asked = Some(at);
         if matches!(buffer.tests.last(), Some((BufferTest::Content(_), _))) {
             self.last_content = Some((at, buffer.tests.len() - 1));
         }
@@ -497,7 +516,7 @@ impl<'t> Draft<'t> {
         let selected = (span != Span::default()).then_some(span);
         let plain = |draft: &BufferDraft| draft.buffer == buffer && draft.transforms.is_empty();
         let at = self.buffers.iter().position(plain).unwrap_or_else(|| {
-            self.buffers.push(BufferDraft { buffer, selected, transforms: Vec::new(), tests: Vec::new() });
+            self.buffers.push(BufferDraft::new(buffer, selected));
             self.buffers.len() - 1
         });
         self.current = Some(at);
@@ -520,12 +539,7 @@ impl<'t> Draft<'t> {
                 .help("select the buffer again for contents in another form of it"));
         }
         // The buffer was selected again, now to be transformed.
-        let again = BufferDraft {
-            buffer: current.buffer,
-            selected: Some(arg.name),
-            transforms: vec![transform],
-            tests: Vec::new(),
-        };
+        let again = BufferDraft { transforms: vec![transform], ..BufferDraft::new(current.buffer, Some(arg.name)) };
         self.buffers.push(again);
         self.current = Some(self.buffers.len() - 1);
         Ok(())

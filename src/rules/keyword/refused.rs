@@ -21,8 +21,6 @@ const fn refused(
 const FILE_KINDS: Need =
     Need::Never("kinds of files are not told apart; ask for the first bytes: `file.data; content:...; startswith`");
 
-const DIGEST_LISTS: Need = Need::Never("lists of digests are not read; use `dataset` with md5 or sha256");
-
 /// A hint for the prefilter, which chooses by itself; it changes no match.
 fn prefilter(_: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
     Ok(())
@@ -70,9 +68,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     ),
     refused("filemagic", "file", Value::Required, "[!]\"text\"", FILE_KINDS, "The kind of a file."),
     refused("file.magic", "file", Value::None, "", FILE_KINDS, "The kind of a file, as buffer."),
-    refused("filemd5", "file", Value::Required, "[!]list", DIGEST_LISTS, "The MD5 of a file."),
-    refused("filesha1", "file", Value::Required, "[!]list", DIGEST_LISTS, "The SHA-1 of a file."),
-    refused("filesha256", "file", Value::Required, "[!]list", DIGEST_LISTS, "The SHA-256 of a file."),
     refused("filestore", "file", Value::Optional, "[options]", Need::Never("files are not stored"), "Stores the file."),
     refused(
         "tls.store",

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use pcre2::bytes::RegexBuilder;
 
+use super::encoded::word_and_value;
+use super::lists::size;
 use super::number::unsigned;
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::lex::trim;
-use crate::rules::plan::{Transform, XorKey};
+use crate::rules::plan::{Base64Mode, FromBase64, Transform, XorKey};
 
 const FAMILY: &str = "transform";
 
@@ -43,6 +45,17 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("to_sha256", FAMILY, "", "The SHA-256 of the buffer, as 32 bytes.", to_sha256),
     option("header_lowercase", FAMILY, "", "Names of headers become lower case, values stay.", header_lowercase),
     option("strip_pseudo_headers", FAMILY, "", "Takes out lines that begin with `:`.", strip_pseudo_headers),
+    option(
+        "from_base64",
+        FAMILY,
+        "[bytes n][, offset n][, mode rfc4648|rfc2045|strict]",
+        "Decodes base64; without any there is no buffer.",
+        from_base64,
+    )
+    .value_optional(),
+    option("gunzip", FAMILY, "[max-size n]", "Undoes gzip, up to 1024 bytes or `max-size`.", gunzip).value_optional(),
+    option("zlib_deflate", FAMILY, "[max-size n]", "Undoes zlib, up to 1024 bytes or `max-size`.", zlib_deflate)
+        .value_optional(),
     option("pcrexform", FAMILY, "\"expression\"", "What the first group of the first match captures.", pcrexform),
 ];
 
@@ -129,6 +142,66 @@ fn fixed_key(arg: &Arg<'_>, span: Span) -> Result<Box<[u8]>, Mistake> {
         Mistake::new(Code::Value, span, "the key is hexadecimal, two digits a byte")
             .help("for example `xor:\"0d0ac8ff\";`")
     })
+}
+
+fn from_base64(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let mut decode = FromBase64 { offset: 0, bytes_max: u32::MAX, mode: Base64Mode::Rfc4648 };
+    for part in words(arg) {
+        let (word, value, span) = part;
+        match word {
+            "bytes" => decode.bytes_max = unsigned(value, span, u32::MAX)?,
+            "offset" => decode.offset = unsigned(value, span, 65_535)?,
+            "mode" => {
+                decode.mode = match value {
+                    "rfc4648" => Base64Mode::Rfc4648,
+                    "rfc2045" => Base64Mode::Rfc2045,
+                    "strict" => Base64Mode::Strict,
+                    _ => return Err(Mistake::new(Code::Value, span, "modes are rfc4648, rfc2045 and strict")),
+                }
+            }
+            _ => return Err(not_understood(word, span).help("`from_base64: offset 13, mode rfc2045;`")),
+        }
+    }
+    draft.transform(Transform::FromBase64(decode), arg)
+}
+
+fn gunzip(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let bytes_max = max_size(arg)?;
+    draft.transform(Transform::Inflate { gzip: true, bytes_max }, arg)
+}
+
+fn zlib_deflate(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let bytes_max = max_size(arg)?;
+    draft.transform(Transform::Inflate { gzip: false, bytes_max }, arg)
+}
+
+/// Suricata's default and limit for what comes of compressed bytes.
+const INFLATED_BYTES_DEFAULT: u32 = 1024;
+const INFLATED_BYTES_MAX: usize = 16 << 20;
+
+fn max_size(arg: &Arg<'_>) -> Result<u32, Mistake> {
+    let mut most = INFLATED_BYTES_DEFAULT;
+    for (word, value, span) in words(arg) {
+        if word != "max-size" {
+            return Err(not_understood(word, span).help("for example `gunzip: max-size 4096;`"));
+        }
+        let bytes = size(value, span)?;
+        if bytes == 0 || bytes > INFLATED_BYTES_MAX {
+            return Err(Mistake::new(Code::Value, span, "from 1 byte to 16 MiB"));
+        }
+        most = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+    Ok(most)
+}
+
+/// The value's parts as word, value and the value's place.
+fn words<'t>(arg: &Arg<'t>) -> Vec<(&'t str, &'t str, Span)> {
+    let parts = if arg.is_empty() { Vec::new() } else { arg.parts() };
+    parts.into_iter().map(|part| word_and_value(arg, part)).collect()
+}
+
+fn not_understood(word: &str, span: Span) -> Mistake {
+    Mistake::new(Code::Value, span, format!("`{word}` is not understood here"))
 }
 
 fn pcrexform(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

@@ -84,17 +84,18 @@ pub(super) fn recognise(
     context: &ParseContext<'_>,
     enabled: AppProtoSet,
 ) -> Recognised {
-    let mut best = Recognised::Never;
+    let (mut unclear, mut likely) = (false, None);
     for info in REGISTRY {
         if !info.transports.contains(&transport) || !enabled.contains(info.protocol) {
             continue;
         }
         match (info.recognise)(toward, bytes, context) {
             // A surer protocol that still needs bytes comes first.
-            Guess::Yes if matches!(best, Recognised::Never) => return Recognised::As(info),
-            Guess::Yes | Guess::More => best = Recognised::NotYet,
+            Guess::Yes if !unclear => return Recognised::As(info),
+            Guess::Yes => likely = likely.or(Some(*info)),
+            Guess::More => unclear = true,
             Guess::No => {}
         }
     }
-    best
+    if unclear { Recognised::NotYet { likely } } else { Recognised::Never }
 }

@@ -127,8 +127,7 @@ impl Dns {
 impl Parser for Dns {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         if self.transport == Transport::Udp {
-            self.message(toward, bytes, context);
-            return Step::all(bytes);
+            return if self.message(toward, bytes, context) { Step::all(bytes) } else { Step::Failed };
         }
         if *self.is_lost(toward) {
             if recognise_stream(toward, bytes, context) != Guess::Yes {

@@ -36,7 +36,7 @@ impl HttpRecord {
             value.get(..end).unwrap_or_default().to_vec()
         });
         HttpRecord {
-            hostname: request.host.clone(),
+            hostname: tx.told_host().map(<[u8]>::to_vec),
             port: request.port,
             url: tx.raw_uri().map(<[u8]>::to_vec),
             user_agent: asked(b"user-agent"),

@@ -58,11 +58,6 @@ impl RequestSide {
         self.state == State::Head && !self.reader.is_empty()
     }
 
-    /// This transaction's request is the one being read.
-    pub(super) fn is_reading(&self, id: u64) -> bool {
-        self.current == Some(id)
-    }
-
     /// The CONNECT was refused: requests go on.
     pub(super) fn release(&mut self) {
         if self.state == State::Connect {

@@ -153,8 +153,8 @@ impl Http1 {
             this.list.iter().find(|slot| slot.id >= next && !slot.data.response.done).map(|slot| slot.id)
         };
         let mut found = waiting(self);
-        if self.request.has_begun() && found.is_none_or(|id| self.request.is_reading(id)) {
-            // The server did not wait for the end of the head.
+        if found.is_none() && self.request.has_begun() {
+            // The server did not wait for the end of the first line.
             self.cut_request(context);
             found = waiting(self);
         }

@@ -141,7 +141,7 @@ fn a_request_line_is_seen_before_the_head_ends() {
 
     let mut cut_short = Talk::new();
     cut_short.ask(b"GET /a HTTP/1.1\r\nHost: a\r\n").answer(b"HTTP/1.1 400 Bad\r\n\r\n");
-    assert_eq!((cut_short.count(), cut_short.request("http.host").as_deref()), (1, Some("a")));
+    assert_eq!((cut_short.count(), cut_short.request("http.host")), (1, None));
     assert_eq!(cut_short.response("http.stat_code").as_deref(), Some("400"));
 }
 

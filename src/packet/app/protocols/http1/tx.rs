@@ -7,7 +7,7 @@ use super::head::Head;
 use super::line::{RequestLine, StatusLine};
 use super::multipart::Multipart;
 use super::record::HttpRecord;
-use super::uri::{Uri, UriForm};
+use super::uri::{Uri, UriForm, split_host};
 use crate::packet::app::file::File;
 use crate::packet::app::record::FileAccount;
 use crate::packet::app::{AppRecord, Transaction};
@@ -118,6 +118,15 @@ impl HttpTx {
         Some(form.as_slice()).filter(|form| !form.is_empty())
     }
 
+    /// The host as EVE tells it: the Host header's in the letters that were sent.
+    pub(super) fn told_host(&self) -> Option<&[u8]> {
+        let host = self.request.host.as_deref()?;
+        match self.uri().host {
+            Some(_) => Some(host),
+            None => split_host(self.request.head.value(b"host")?).0,
+        }
+    }
+
     fn raw_host(&self) -> Option<&[u8]> {
         self.uri().host.filter(|_| self.request.seen).or_else(|| self.request.head.value(b"host"))
     }
@@ -180,6 +189,14 @@ impl Transaction for HttpTx {
             AppTest::File(tests) => self.files(toward).any(|file| file.accepts(tests)),
             _ => false,
         }
+    }
+
+    fn has_all_of(&self, buffer: Buffer, toward: Toward) -> bool {
+        let head = match toward {
+            Toward::Server => self.request.whole_head,
+            Toward::Client => self.response.seen,
+        };
+        self.is_done(toward) || head && !buffer.info().growing && buffer != Buffer::FILE_NAME
     }
 
     fn events(&self) -> &[&'static str] {

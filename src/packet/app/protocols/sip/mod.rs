@@ -261,8 +261,7 @@ impl Sip {
 impl Parser for Sip {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         if self.transport == Transport::Udp {
-            self.message(toward, bytes, context);
-            return Step::all(bytes);
+            return self.message(toward, bytes, context).map_or(Step::Failed, |_| Step::all(bytes));
         }
         let mut side = match toward {
             Toward::Server => self.to_server,
