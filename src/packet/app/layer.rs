@@ -113,7 +113,13 @@ impl AppView<'_> {
 
 impl Default for AppCounters {
     fn default() -> Self {
-        AppCounters { flows: [0; AppProto::ALL.len()], flows_failed: 0, parser_errors: 0, transactions_evicted: 0 }
+        AppCounters {
+            flows: [0; AppProto::ALL.len()],
+            flows_failed: 0,
+            parser_errors: 0,
+            transactions_evicted: 0,
+            datagrams_unread: 0,
+        }
     }
 }
 
