@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate::control::replay::capture::Capture;
-use tidegate::control::replay::{Feeder, ReplayOptions, ReplaySink};
+use tidegate::control::replay::{Feeder, ReplayOptions, ReplaySink, VerifyChecksums};
 use tidegate::packet::decode::anomaly::Anomalies;
 use tidegate::packet::decode::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, LinkType};
 use tidegate::packet::decode::{Headers, LAYER_COUNT_MAX, Transport, checksum, decode, icmp};
@@ -90,10 +90,10 @@ pub fn fuzz_capture(data: &[u8]) {
 
 /// A capture file through the whole replay, with packets dropped here and there: every entry that began has ended.
 pub fn fuzz_replay(data: &[u8]) {
-    for verify_checksums in [true, false] {
+    for checksums in [VerifyChecksums::All, VerifyChecksums::None] {
         let Ok(capture) = Capture::of_reader(Path::new("fuzz"), Cursor::new(data.to_vec())) else { return };
         let mut ledger = Ledger::default();
-        let mut feeder = Feeder::new(ReplayOptions { verify_checksums, ..ReplayOptions::default() });
+        let mut feeder = Feeder::new(ReplayOptions { checksums, ..ReplayOptions::default() });
         feeder.capture(capture, &mut ledger);
         let summary = feeder.finish(&mut ledger);
         assert!(summary.packets <= summary.frames);

@@ -13,7 +13,7 @@ use crate::control::config::Config;
 use crate::control::config::{Midstream, Outputs};
 use crate::control::gate;
 use crate::control::reload::Reloader;
-use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink};
+use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink, VerifyChecksums};
 use crate::control::stats;
 use crate::output::sink::{Sink, SinkOptions, WhenFull};
 use crate::output::spec::DropFlows;
@@ -40,8 +40,9 @@ pub struct Args {
     rules: RuleArgs,
     #[command(flatten)]
     log: LogArgs,
-    /// Packets with bad checksums: `all` takes them for INVALID as the kernel does, `none` ignores checksums.
-    #[arg(short = 'k', value_name = "all|none", value_enum, default_value = "all")]
+    /// Packets with bad checksums: `all` takes them for INVALID as the kernel does, `tcp` only those of TCP (as Suricata
+    /// does; a capture made on the sender itself is full of others), `none` ignores checksums.
+    #[arg(short = 'k', value_name = "all|tcp|none", value_enum, default_value = "tcp")]
     checksums: Checksums,
     /// Judge as the gate would: drops are drops, and the rest of a dropped connection is dropped. The packets themselves
     /// went on when they were captured, so what follows builds on them.
@@ -52,6 +53,7 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Checksums {
     All,
+    Tcp,
     None,
 }
 
@@ -80,7 +82,11 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
         events: Events::new(),
     };
     let options = ReplayOptions {
-        verify_checksums: args.checksums == Checksums::All,
+        checksums: match args.checksums {
+            Checksums::All => VerifyChecksums::All,
+            Checksums::Tcp => VerifyChecksums::Tcp,
+            Checksums::None => VerifyChecksums::None,
+        },
         recorded: true,
         ..ReplayOptions::default()
     };

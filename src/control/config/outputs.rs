@@ -307,7 +307,7 @@ const APP_OPTIONS: [&str; 9] =
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 33] = [
+const SURICATA_TYPES: [&str; 32] = [
     "arp",
     "bittorrent-dht",
     "dhcp",
@@ -332,7 +332,6 @@ const SURICATA_TYPES: [&str; 33] = [
     "ntp",
     "pgsql",
     "pop3",
-    "quic",
     "rdp",
     "rfb",
     "ssh",

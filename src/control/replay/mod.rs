@@ -20,7 +20,7 @@ use self::defrag::{Defragmented, Defragmenter};
 use crate::packet::decode::anomaly::{Anomalies, Anomaly};
 use crate::packet::decode::checksum::{self, Checksum};
 use crate::packet::decode::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
-use crate::packet::decode::{Decoded, decode};
+use crate::packet::decode::{Decoded, Headers, decode};
 use crate::packet::ingress::{ChecksumStatus, Hook, Ingress, Timestamp};
 use crate::packet::tracking::SimulatedConntrack;
 use crate::packet::verdict::Action;
@@ -60,8 +60,7 @@ pub enum Unseen {
 /// How to replay.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayOptions {
-    /// `-k all`: packets with a bad checksum are INVALID, as for a kernel with `nf_conntrack_checksum=1`.
-    pub verify_checksums: bool,
+    pub checksums: VerifyChecksums,
     /// Dropped or not, a packet went on when it was recorded: conntrack keeps what it has seen of it.
     pub recorded: bool,
     /// `nf_conntrack_tcp_loose`: pick up TCP connections in their middle.
@@ -69,9 +68,29 @@ pub struct ReplayOptions {
     pub hook: Hook,
 }
 
+/// `-k`: packets with a bad checksum are INVALID, as for a kernel with `nf_conntrack_checksum=1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyChecksums {
+    All,
+    /// Other protocols' checksums are not looked at.
+    Tcp,
+    None,
+}
+
+impl VerifyChecksums {
+    fn accepts(self, headers: &Headers<'_>) -> bool {
+        let verified = match self {
+            VerifyChecksums::All => true,
+            VerifyChecksums::Tcp => headers.tcp().is_some(),
+            VerifyChecksums::None => false,
+        };
+        !verified || is_intact(headers)
+    }
+}
+
 impl Default for ReplayOptions {
     fn default() -> Self {
-        ReplayOptions { verify_checksums: true, recorded: false, tcp_loose: true, hook: Hook::Forward }
+        ReplayOptions { checksums: VerifyChecksums::All, recorded: false, tcp_loose: true, hook: Hook::Forward }
     }
 }
 
@@ -244,7 +263,7 @@ impl Feeder {
         now: Timestamp,
         sink: &mut dyn ReplaySink,
     ) {
-        let tracked = decoded.headers.filter(|headers| !self.options.verify_checksums || is_intact(headers));
+        let tracked = decoded.headers.filter(|headers| self.options.checksums.accepts(headers));
         match &tracked {
             Some(headers) => self.conntrack.track(headers),
             None => self.conntrack.settle(false),
@@ -256,10 +275,9 @@ impl Feeder {
             hook: self.options.hook,
             vlan: frame.vlan,
             source_mac: frame.source_mac,
-            checksum: if self.options.verify_checksums {
-                ChecksumStatus::NotVerified
-            } else {
-                ChecksumStatus::Verified
+            checksum: match self.options.checksums {
+                VerifyChecksums::None => ChecksumStatus::Verified,
+                VerifyChecksums::All | VerifyChecksums::Tcp => ChecksumStatus::NotVerified,
             },
             full_len: u32::try_from(len.saturating_add(left_out)).unwrap_or(u32::MAX),
             conntrack: self.conntrack.current(),
@@ -279,7 +297,7 @@ impl Feeder {
     }
 }
 
-fn is_intact(headers: &crate::packet::decode::Headers<'_>) -> bool {
+fn is_intact(headers: &Headers<'_>) -> bool {
     checksum::network(&headers.ip) != Checksum::Bad && checksum::transport(headers) != Checksum::Bad
 }
 

@@ -349,10 +349,14 @@ fn a_dropped_first_packet_is_first_again() {
 fn bad_checksums_are_invalid_when_they_are_verified() {
     let mut bad = frame(5000, 0, DATA);
     bad[18 + 10] ^= 1;
-    for (verify_checksums, expected) in [(true, "None"), (false, "Some((New, 0, 5000))")] {
+    for (checksums, expected) in [
+        (VerifyChecksums::All, "None"),
+        (VerifyChecksums::Tcp, "Some((New, 0, 5000))"),
+        (VerifyChecksums::None, "Some((New, 0, 5000))"),
+    ] {
         let capture = Capture::of_reader(Path::new("test"), io::Cursor::new(pcap(&[bad.clone()]))).unwrap();
         let mut sink = Recorder::default();
-        let mut feeder = Feeder::new(ReplayOptions { verify_checksums, ..ReplayOptions::default() });
+        let mut feeder = Feeder::new(ReplayOptions { checksums, ..ReplayOptions::default() });
         feeder.capture(capture, &mut sink);
         assert!(sink.told[0].ends_with(expected), "{}", sink.told[0]);
     }

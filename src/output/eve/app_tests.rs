@@ -11,6 +11,8 @@ use crate::packet::app::protocols::ftp::Mode;
 use crate::packet::app::protocols::ftp::record::{FtpDataRecord, FtpRecord};
 use crate::packet::app::protocols::http1::record::HttpRecord;
 use crate::packet::app::protocols::krb5::record::{KrbAccount, KrbRecord};
+use crate::packet::app::protocols::quic::header::Version;
+use crate::packet::app::protocols::quic::record::{ExtensionRecord, QuicRecord};
 use crate::packet::app::protocols::sip::record::SipRecord;
 use crate::packet::app::protocols::smb::ntlmssp::Ntlmssp;
 use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord};
@@ -35,7 +37,7 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
         .chain(small())
         .chain(plain())
         .chain(ftp())
-        .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http()), ("tls", tls())])
+        .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http()), ("quic", quic()), ("tls", tls())])
         .collect()
 }
 
@@ -59,6 +61,23 @@ fn tls() -> AppRecord {
         ja4: Some("t12d0205h2_ea129fb87d9d_1d10bf7dccb0".to_owned()),
         client_alpns: vec![(*b"h2").into()],
         server_alpns: vec![(*b"h2").into()],
+    }))
+}
+
+fn quic() -> AppRecord {
+    let fingerprint = |string: &str| Some(Fingerprint { string: string.to_owned(), hash: "0".repeat(32) });
+    AppRecord::Quic(Box::new(QuicRecord {
+        version: Version(0x5130_3436),
+        sni: Some((*b"www.example.com").into()),
+        user_agent: Some((*b"Chrome").into()),
+        cyu: fingerprint("46,PAD-SNI"),
+        ja3: fingerprint("771,4865,0,29,0"),
+        ja3s: fingerprint("771,4865,43"),
+        ja4: Some("q13d0205h3_ea129fb87d9d_1d10bf7dccb0".to_owned()),
+        extensions: vec![
+            ExtensionRecord { number: 0, values: vec![(*b"www.example.com").into()] },
+            ExtensionRecord { number: 0x1a1a, values: Vec::new() },
+        ],
     }))
 }
 

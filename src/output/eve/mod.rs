@@ -19,6 +19,7 @@ mod flow;
 mod ftp;
 mod http;
 mod krb5;
+mod quic;
 mod sip;
 mod smb;
 mod smtp;

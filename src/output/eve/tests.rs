@@ -376,7 +376,7 @@ fn allowed(object: &str) -> &'static str {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
-             dcerpc dns krb5 sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
+             dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -386,7 +386,9 @@ fn allowed(object: &str) -> &'static str {
              ja4 client_alpns server_alpns client"
         }
         "tls.client" => "subject issuerdn fingerprint serial notbefore notafter subjectaltname",
-        "tls.ja3" | "tls.ja3s" => "hash string",
+        "tls.ja3" | "tls.ja3s" | "quic.ja3" | "quic.ja3s" | "quic.cyu" => "hash string",
+        "quic" => "version sni ua cyu ja3 ja3s ja4 extensions",
+        "quic.extensions" => "name type values",
         "alert.source" | "alert.target" => "ip port",
         "verdict" => "action reject_target reject",
         "packet_info" => "linktype",

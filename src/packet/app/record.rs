@@ -22,6 +22,7 @@ macro_rules! with_records {
                 FtpData "ftp_data" ftp::FtpDataRecord, "Data connections of FTP";
                 Http "http" http1::HttpRecord, "HTTP requests with their responses";
                 Krb5 "krb5" krb5::KrbRecord, "Kerberos answers and errors";
+                Quic "quic" quic::QuicRecord, "QUIC handshakes, with fingerprints";
                 Sip "sip" sip::SipRecord, "SIP messages";
                 Smb "smb" smb::SmbRecord, "SMB requests with their answers, files, and calls in named pipes";
                 Smtp "smtp" smtp::SmtpRecord, "Mails and their envelopes";

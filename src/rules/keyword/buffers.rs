@@ -123,7 +123,9 @@ const FILES: AppProtoSet = AppProtoSet::of(&[
     AppProto::Nfs,
 ]);
 const DNS: AppProtoSet = AppProtoSet::of(&[AppProto::Dns]);
-const TLS: AppProtoSet = AppProtoSet::of(&[AppProto::Tls, AppProto::Quic]);
+const TLS: AppProtoSet = AppProtoSet::of(&[AppProto::Tls]);
+/// Whose hellos have fingerprints.
+const HELLO: AppProtoSet = AppProtoSet::of(&[AppProto::Tls, AppProto::Quic]);
 const QUIC: AppProtoSet = AppProtoSet::of(&[AppProto::Quic]);
 const SSH: AppProtoSet = AppProtoSet::of(&[AppProto::Ssh]);
 const SMTP: AppProtoSet = AppProtoSet::of(&[AppProto::Smtp]);
@@ -212,16 +214,16 @@ buffers! {
     TLS_RANDOM_BYTES => app("tls.random_bytes", TLS, "The last 28 of the random bytes."),
     TLS_SUBJECTALTNAME => app("tls.subjectaltname", TLS, "Each alternative name of the certificate."),
     TLS_ALPN => app("tls.alpn", TLS, "Each application protocol that is offered, or the one chosen."),
-    JA3_HASH => app("ja3.hash", TLS, "JA3 of the client.").toward(Toward::Server).aliased(&["ja3_hash"]),
-    JA3_STRING => app("ja3.string", TLS, "What JA3 is made of.").toward(Toward::Server).aliased(&["ja3_string"]),
-    JA3S_HASH => app("ja3s.hash", TLS, "JA3S of the server.").toward(Toward::Client),
-    JA3S_STRING => app("ja3s.string", TLS, "What JA3S is made of.").toward(Toward::Client),
-    JA4_HASH => app("ja4.hash", TLS, "JA4 of the client.").toward(Toward::Server).aliased(&["ja4_hash"]),
-    QUIC_SNI => app("quic.sni", QUIC, "The server name of a QUIC ClientHello.").toward(Toward::Server).needing(Need::Quic),
-    QUIC_UA => app("quic.ua", QUIC, "The user agent of gQUIC.").toward(Toward::Server).needing(Need::Quic),
-    QUIC_VERSION => app("quic.version", QUIC, "The QUIC version.").needing(Need::Quic),
-    QUIC_CYU_HASH => app("quic.cyu.hash", QUIC, "CYU hash of gQUIC.").toward(Toward::Server).needing(Need::Quic),
-    QUIC_CYU_STRING => app("quic.cyu.string", QUIC, "What the CYU hash is made of.").toward(Toward::Server).needing(Need::Quic),
+    JA3_HASH => app("ja3.hash", HELLO, "JA3 of the client.").toward(Toward::Server).aliased(&["ja3_hash"]),
+    JA3_STRING => app("ja3.string", HELLO, "What JA3 is made of.").toward(Toward::Server).aliased(&["ja3_string"]),
+    JA3S_HASH => app("ja3s.hash", HELLO, "JA3S of the server.").toward(Toward::Client),
+    JA3S_STRING => app("ja3s.string", HELLO, "What JA3S is made of.").toward(Toward::Client),
+    JA4_HASH => app("ja4.hash", HELLO, "JA4 of the client.").toward(Toward::Server).aliased(&["ja4_hash"]),
+    QUIC_SNI => app("quic.sni", QUIC, "The server name of a QUIC ClientHello.").toward(Toward::Server),
+    QUIC_UA => app("quic.ua", QUIC, "The user agent of gQUIC.").toward(Toward::Server),
+    QUIC_VERSION => app("quic.version", QUIC, "The QUIC version."),
+    QUIC_CYU_HASH => app("quic.cyu.hash", QUIC, "CYU hash of gQUIC.").toward(Toward::Server),
+    QUIC_CYU_STRING => app("quic.cyu.string", QUIC, "What the CYU hash is made of.").toward(Toward::Server),
     SSH_PROTO => app("ssh.proto", SSH, "The protocol version of a banner.").aliased(&["ssh_proto"]),
     SSH_SOFTWARE => app("ssh.software", SSH, "The software of a banner.").aliased(&["ssh_software"]),
     SSH_HASSH => app("ssh.hassh", SSH, "HASSH of the client.").toward(Toward::Server),

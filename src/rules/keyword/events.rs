@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, SMB, SMTP, SNMP, SSH, TLS];
+pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, QUIC, SMB, SMTP, SNMP, SSH, TLS];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -171,6 +171,10 @@ const TLS: &[&str] = &[
     "tls.error_message_encountered",
     "tls.invalid_ssl_record",
 ];
+
+/// `error_on_header` is never raised: a datagram that cannot be read is not QUIC's.
+const QUIC: &[&str] =
+    &["quic.failed_decrypt", "quic.error_on_data", "quic.error_on_header", "quic.crypto_frag_too_long"];
 
 const SSH: &[&str] = &["ssh.invalid_banner", "ssh.long_banner", "ssh.invalid_record", "ssh.long_kex_record"];
 

@@ -137,5 +137,4 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     refused("http2.settings", "http2", Value::Required, "name[,op number]", Need::Http2, "A setting."),
     refused("http2.header_name", "http2", Value::None, "", Need::Http2, "Each header name."),
     refused("frame", "app-layer", Value::Required, "name", Need::AppLayer, "A frame of a protocol, as buffer."),
-    refused("quic.cyu", "quic", Value::None, "", Need::Quic, "CYU of gQUIC."),
 ];

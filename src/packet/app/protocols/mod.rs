@@ -46,7 +46,7 @@ macro_rules! protocols {
 }
 
 protocols! {
-    folders { dcerpc dns ftp http1 krb5 sip smb smtp snmp ssh tftp tls }
+    folders { dcerpc dns ftp http1 krb5 quic sip smb smtp snmp ssh tftp tls }
     surest_first {
         tls::TLS,
         http1::INFO,
@@ -57,6 +57,7 @@ protocols! {
         krb5::UDP,
         krb5::TCP,
         snmp::UDP,
+        quic::UDP,
         sip::UDP,
         sip::TCP,
         ssh::SSH,
