@@ -16,6 +16,7 @@ use crate::output::eve::stats::{
 use crate::output::sink::Sink;
 use crate::packet::app::AppCounters;
 use crate::packet::counters::PathCounters;
+use crate::packet::detect::DetectCounters;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::stream::{StreamCounters, StreamPool};
 use crate::packet::verdict::Reason;
@@ -55,6 +56,7 @@ impl Statistics {
             sum.path.add(&counters.path);
             sum.stream.add(&counters.stream);
             sum.app.add(&counters.app);
+            sum.detect.add(&counters.detect);
             sum.queue.packets = sum.queue.packets.saturating_add(counters.queue.packets);
             sum.queue.overruns = sum.queue.overruns.saturating_add(counters.queue.overruns);
             sum.panics = sum.panics.saturating_add(counters.panics);
@@ -72,6 +74,7 @@ impl Statistics {
         };
         add_streams(&mut stats, &sum.stream, &self.streams);
         add_app(&mut stats, &sum.app);
+        add_detect(&mut stats, &sum.detect);
         stats.flow.active = self.flows.count() as u64;
         if let Some(counters) = counters {
             stats.flow_bypassed.pkts = counters.fate_passed.packets;
@@ -162,6 +165,13 @@ pub fn add_streams(stats: &mut StatsSnapshot, stream: &StreamCounters, pool: &St
         urgent_oob_data: stream.urgent_oob_data,
         reassembly_memuse: pool.bytes(),
     };
+}
+
+/// What the rules had to do, and where they met a limit.
+pub fn add_detect(stats: &mut StatsSnapshot, detect: &DetectCounters) {
+    stats.detect.alert_queue_overflow = detect.overflow;
+    stats.detect.limit_reached = detect.limit_reached;
+    stats.detect.remembered_overflow = detect.remembered_overflow;
 }
 
 /// What parsers have read, and what they let go by.

@@ -13,6 +13,7 @@ use crate::kernel::queue::{Answer, Packet, Queue, QueueCounters, QueueError};
 use crate::output::sink::Sink;
 use crate::packet::app::AppCounters;
 use crate::packet::counters::PathCounters;
+use crate::packet::detect::DetectCounters;
 use crate::packet::detect::SharedDetectState;
 use crate::packet::event::Events;
 use crate::packet::flow::shards::FlowShards;
@@ -62,6 +63,7 @@ pub struct WorkerCounters {
     pub path: PathCounters,
     pub stream: StreamCounters,
     pub app: AppCounters,
+    pub detect: DetectCounters,
     pub queue: QueueCounters,
     /// Batches that ended in a bug of ours; their packets were accepted.
     pub panics: u64,
@@ -151,8 +153,14 @@ impl Worker {
     }
 
     fn publish(&self) {
-        let (path, stream, app) = (*self.path.counters(), *self.path.stream_counters(), *self.path.app_counters());
-        self.published.write(WorkerCounters { path, stream, app, queue: *self.queue.counters(), panics: self.panics });
+        self.published.write(WorkerCounters {
+            path: *self.path.counters(),
+            stream: *self.path.stream_counters(),
+            app: *self.path.app_counters(),
+            detect: self.path.detect_counters(),
+            queue: *self.queue.counters(),
+            panics: self.panics,
+        });
     }
 }
 

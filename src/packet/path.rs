@@ -12,7 +12,7 @@ use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::inner::TunnelPorts;
 use super::decode::{self, Headers, Tcp, Transport, protocol};
-use super::detect::{self, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
+use super::detect::{self, DetectCounters, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
 use super::flow::Flow;
 use super::flow::shards::FlowShards;
@@ -96,6 +96,11 @@ impl Path {
     #[must_use]
     pub fn app_counters(&self) -> &AppCounters {
         &self.app_counters
+    }
+
+    #[must_use]
+    pub fn detect_counters(&self) -> DetectCounters {
+        self.detect.counters()
     }
 
     #[must_use]

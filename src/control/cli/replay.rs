@@ -101,6 +101,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     let mut stats = stats::of_path(&counters);
     stats::add_streams(&mut stats, judge.path.stream_counters(), &pool);
     stats::add_app(&mut stats, judge.path.app_counters());
+    stats::add_detect(&mut stats, &judge.path.detect_counters());
     stats.timestamp = summary.last.unwrap_or_default();
     stats.detect.engines = vec![fresh.engine];
     sink.stats(stats);

@@ -151,6 +151,10 @@ pub struct DetectStats {
     pub alert_queue_overflow: u64,
     /// Alerts held back by thresholds.
     pub alerts_suppressed: u64,
+    /// Rules given up on a buffer because their contents could stand in too many combinations of places.
+    pub limit_reached: u64,
+    /// Transactions with more rules to remember than they may: their buffers are looked through again.
+    pub remembered_overflow: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -470,7 +470,7 @@ fn allowed(object: &str) -> &'static str {
         }
         "stats.flow" => "total active tcp udp icmpv4 icmpv6 memcap",
         "stats.flow_bypassed" => "pkts bytes closed",
-        "stats.detect" => "engines alert alert_queue_overflow alerts_suppressed",
+        "stats.detect" => "engines alert alert_queue_overflow alerts_suppressed limit_reached remembered_overflow",
         "stats.detect.engines" => "id rules_loaded rules_failed rules_skipped",
         "stats.ips" => "accepted blocked rejected replaced drop_reason",
         // Suricata's, and `conntrack_invalid`, `untracked` and `stream_overlap`: policies that it does not have.

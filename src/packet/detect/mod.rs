@@ -123,6 +123,20 @@ pub struct DetectCounters {
     pub limit_reached: u64,
     /// Matches beyond those that one packet may have.
     pub overflow: u64,
+    /// A transaction had more rules to remember than it may.
+    pub remembered_overflow: u64,
+}
+
+impl DetectCounters {
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &DetectCounters) {
+        let DetectCounters { candidates, matches, limit_reached, overflow, remembered_overflow } = *other;
+        self.candidates = self.candidates.saturating_add(candidates);
+        self.matches = self.matches.saturating_add(matches);
+        self.limit_reached = self.limit_reached.saturating_add(limit_reached);
+        self.overflow = self.overflow.saturating_add(overflow);
+        self.remembered_overflow = self.remembered_overflow.saturating_add(remembered_overflow);
+    }
 }
 
 /// What the rules may know of the packet's flow.

@@ -45,6 +45,14 @@ impl Bench {
         self.outcome(headers, None).0.into_iter().map(|(sid, _)| sid).collect()
     }
 
+    pub(super) fn sids_in(&mut self, headers: &Headers<'_>, flow: FlowView<'_>) -> Vec<u32> {
+        self.outcome(headers, Some(flow)).0.into_iter().map(|(sid, _)| sid).collect()
+    }
+
+    pub(super) fn counters(&self) -> DetectCounters {
+        self.thread.counters()
+    }
+
     fn alerts(&mut self, headers: &Headers<'_>) -> Vec<u32> {
         self.outcome(headers, None).0.into_iter().filter(|(_, alert)| *alert).map(|(sid, _)| sid).collect()
     }
@@ -553,7 +561,7 @@ fn nothing_is_allocated_while_nothing_matches() {
     assert_eq!(counted.count_total, 0);
 }
 
-fn flow_view(direction: Direction, established: bool, state: &mut FlowDetectState) -> FlowView<'_> {
+pub(super) fn flow_view(direction: Direction, established: bool, state: &mut FlowDetectState) -> FlowView<'_> {
     FlowView {
         direction,
         established,

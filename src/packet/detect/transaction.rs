@@ -16,6 +16,13 @@ use crate::rules::ruleset::RuleSet;
 /// Instances of one buffer that rules look into.
 const INSTANCE_COUNT_MAX: usize = 256;
 
+/// Rules that a transaction remembers, per side, because their literal was found and they have not matched yet. With more
+/// nothing is remembered, and the prefilter looks through all of its buffers again when there is something new.
+const REMEMBERED_COUNT_MAX: usize = 1024;
+
+/// Rules that a transaction remembers, per side, because they have matched. What matches beyond it is told again each time.
+const MATCHED_COUNT_MAX: usize = 1024;
+
 /// Whether the flow speaks a protocol that the rule's header and its `app-layer-protocol` allow.
 pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
     let protocol = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
@@ -51,6 +58,11 @@ impl DetectThread {
             let Inspection { matched, candidates, .. } = &*tx.inspection;
             let worth = candidates.iter().chain(&group.always).filter(|rule| matched.binary_search(rule).is_err());
             self.candidates.extend(worth.map(|rule| Candidate::on_transaction(*rule, at)));
+            if tx.inspection.candidates.len() > REMEMBERED_COUNT_MAX {
+                self.counters.remembered_overflow += 1;
+                tx.inspection.candidates = Vec::new();
+                tx.inspection.scanned.clear();
+            }
         }
     }
 
@@ -164,8 +176,10 @@ impl DetectThread {
         }
         self.captured = evaluation.captured;
         let Inspection { matched, candidates, .. } = tx.inspection;
-        if let Err(place) = matched.binary_search(&number) {
-            matched.insert(place, number);
+        match matched.binary_search(&number) {
+            Err(_) if matched.len() >= MATCHED_COUNT_MAX => self.counters.remembered_overflow += 1,
+            Err(place) => matched.insert(place, number),
+            Ok(_) => {}
         }
         if let Ok(place) = candidates.binary_search(&number) {
             candidates.remove(place);
@@ -207,3 +221,7 @@ impl DetectThread {
         plan.chains.iter().all(|chain| evaluation.matches(chain, bytes))
     }
 }
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod tests;
