@@ -482,7 +482,7 @@ impl Path {
         let view = match (&mut flow, tracked) {
             (Some(flow), Some(tracked)) => Some(FlowView {
                 direction: tracked.info.direction(),
-                established: flow.is_established(tracked) && self.may_be_established(flow),
+                established: flow.is_established(tracked, headers.payload) && self.may_be_established(flow),
                 measured: flow.measured(tracked.entry, now),
                 app_failed: flow.app.as_ref().is_some_and(|app| app.has_failed()),
                 app: flow.app.as_mut().and_then(|app| app.view()),

@@ -221,6 +221,7 @@ impl Compiler<'_> {
         let rule = Rule {
             meta: Arc::clone(&meta),
             ip_only: is_ip_only(draft, &header, buffers.is_empty()),
+            flow_start: draft.flow_start,
             header,
             flow: FlowTest { toward, ..draft.flow.unwrap_or_default() },
             packet: draft.packet.iter().map(|(test, _)| *test).collect(),
@@ -538,23 +539,40 @@ fn protocol(
     draft: &mut Draft<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<(HeaderProtocol, AppProtoSet)> {
-    let word = span.of(text).to_ascii_lowercase();
+    let written = span.of(text).to_ascii_lowercase();
+    let (word, hook) = written.split_once(':').map_or((&*written, None), |(word, hook)| (word, Some(hook)));
     if let Some((_, protocol)) = PROTOCOLS.iter().find(|(name, _)| *name == word) {
+        read_hook(hook, span, draft, mistakes);
         return Some((*protocol, AppProtoSet::EMPTY));
     }
     if let Some(app) = app(&word) {
         if let Some(need) = app.need {
             draft.needs.insert(0, (need, span));
         }
+        if hook.is_some() {
+            draft.needs.push((Need::Never("rules are not tied to the states of an application protocol"), span));
+        }
         return Some((app.under, app.protocols));
     }
     let names = PROTOCOLS.iter().map(|(name, _)| *name).chain(app_words());
     let mistake = Mistake::new(Code::Protocol, span, format!("`{word}` is not known"));
-    mistakes.push(match nearest(&word, names) {
+    mistakes.push(match nearest(word, names) {
         Some(near) => mistake.help(format!("did you mean `{near}`?")),
         None => mistake.help("protocols are ip, ipv4, ipv6, tcp, udp, icmp, icmpv6, sctp and application protocols"),
     });
     None
+}
+
+/// Suricata 8 lets a rule say when it is judged: `tcp:flow_start`.
+fn read_hook(hook: Option<&str>, span: Span, draft: &mut Draft<'_>, mistakes: &mut Vec<Mistake>) {
+    match hook {
+        None | Some("all") => {}
+        Some("flow_start") => draft.flow_start = true,
+        Some(hook) => {
+            let mistake = Mistake::new(Code::Protocol, span, format!("the hook `{hook}` is not known"));
+            mistakes.push(mistake.help("packets have the hooks all and flow_start"));
+        }
+    }
 }
 
 /// Suricata's rule: no ports, no direction, no question but about addresses and memory.
@@ -563,6 +581,7 @@ fn is_ip_only(draft: &Draft<'_>, header: &Header, no_buffers: bool) -> bool {
         && header.app.is_empty()
         && draft.app.is_empty()
         && draft.flow.is_none()
+        && !draft.flow_start
         && draft.packet.iter().all(|(test, _)| matches!(test, PacketTest::Reputation { .. }))
         && draft.measures.is_empty()
         && header.src_ports.is_any()

@@ -36,6 +36,8 @@ pub struct Rule {
     pub suppressions: Box<[Suppression]>,
     /// Only addresses and protocol are asked: judged once per flow and direction, on the first packet.
     pub ip_only: bool,
+    /// The hook `flow_start`: judged on the first packet of each direction.
+    pub flow_start: bool,
     /// A match tells nobody. Its effects and its action stand.
     pub noalert: bool,
     /// A match clears the rest of the connection.
@@ -72,11 +74,13 @@ impl Rule {
     }
 
     /// Whether Suricata would let `drop` and `pass` decide about the whole flow: rules of addresses alone, and those that
-    /// look at the stream. The others decide about the packet that they matched.
+    /// look at the stream, at a transaction, or at what the flow speaks. The others decide about the packet that they
+    /// matched.
     #[must_use]
     pub fn decides_flow(&self) -> bool {
+        let about_packet = !self.packet.is_empty() || self.flow.stream == Some(false);
         let stream = self.looks_at_stream() && !self.buffers.is_empty();
-        self.ip_only || stream || self.on_transactions || !self.header.app.is_empty()
+        self.ip_only || self.on_transactions || stream || !self.header.app.is_empty() && !about_packet
     }
 }
 

@@ -317,7 +317,7 @@ impl DetectThread {
         for at in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(at).copied() else { break };
             let Some(rule) = rules.rule(candidate.rule()) else { continue };
-            if rule.ip_only && !first {
+            if !first && (rule.ip_only || rule.flow_start) || rule.flow_start && flow.is_none() {
                 continue;
             }
             self.counters.candidates += 1;

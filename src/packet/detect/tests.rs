@@ -404,6 +404,36 @@ fn rules_of_addresses_alone_speak_once_per_flow_and_direction() {
 }
 
 #[test]
+fn the_hook_flow_start_is_the_first_packet_of_each_direction() {
+    let mut bench = Bench::whole("alert tcp:flow_start any any -> any any (dsize:>0; sid:1;)");
+    let mut state = FlowDetectState::default();
+    let mut heard = |direction| {
+        let view = flow_view(direction, false, &mut state);
+        !bench.outcome(&tcp(b"x"), Some(view)).0.is_empty()
+    };
+    assert!(heard(Direction::Original));
+    assert!(!heard(Direction::Original));
+    assert!(heard(Direction::Reply));
+    assert!(bench.sids(&tcp(b"x")).is_empty(), "without a flow nothing starts");
+}
+
+#[test]
+fn rules_about_packets_decide_about_packets() {
+    let cases = [
+        ("drop tcp any any -> any any (sid:1;)", true),
+        ("drop tcp any any -> any 80 (sid:1;)", false),
+        ("drop tcp any any -> any 80 (content:\"x\"; sid:1;)", true),
+        ("drop tcp-pkt any any -> any 80 (content:\"x\"; sid:1;)", false),
+        ("drop http any any -> any any (sid:1;)", true),
+        ("drop http any any -> any any (dsize:0; sid:1;)", false),
+        ("drop http any any -> any any (http.uri; content:\"x\"; sid:1;)", true),
+    ];
+    for (rule, flow) in cases {
+        assert_eq!(Bench::whole(rule).set.rules()[0].decides_flow(), flow, "{rule}");
+    }
+}
+
+#[test]
 fn pass_before_drop_before_reject_before_alert() {
     let rules = "alert tcp any any -> any any (content:\"a\"; sid:1;)\n\
                  reject tcp any any -> any any (content:\"b\"; sid:2;)\n\

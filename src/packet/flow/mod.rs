@@ -58,6 +58,8 @@ pub struct Flow {
     pub stream_to_server: StreamSpan,
     pub stream_to_client: StreamSpan,
     pub tcp_state: Option<TcpState>,
+    /// TCP: the last packet was the one that completed the handshake.
+    completes_handshake: bool,
     /// Type and code of the ICMP packet that opened it, from the original tuple.
     pub icmp: Option<IcmpFacts>,
     pub detect: FlowDetectState,
@@ -102,6 +104,7 @@ impl Flow {
             stream_to_server: StreamSpan::default(),
             stream_to_client: StreamSpan::default(),
             tcp_state: entry.tcp.map(|tcp| tcp.state),
+            completes_handshake: false,
             icmp: icmp_of(&entry.orig),
             detect: FlowDetectState::default(),
             stream: None,
@@ -145,6 +148,7 @@ impl Flow {
         self.status = entry.status;
         self.start_ns = self.start_ns.or(entry.start_ns);
         if let Some(tcp) = entry.tcp {
+            self.completes_handshake = is_open(tcp.state) && self.tcp_state.is_some_and(|before| !is_open(before));
             self.tcp_state = Some(tcp.state);
         }
     }
@@ -199,12 +203,12 @@ impl Flow {
         self.any_accepted = true;
     }
 
-    /// What the rule language calls established: both sides have spoken; for TCP the handshake is done.
+    /// What the rule language calls established: both sides have spoken; for TCP the handshake was done before this
+    /// packet. Data that comes with its last segment belongs to what follows.
     #[must_use]
-    pub fn is_established(&self, tracked: Tracked<'_>) -> bool {
+    pub fn is_established(&self, tracked: Tracked<'_>, payload: &[u8]) -> bool {
         match tracked.entry.tcp.map(|tcp| tcp.state).or(self.tcp_state) {
-            Some(TcpState::None | TcpState::SynSent | TcpState::SynRecv | TcpState::SynSent2) => false,
-            Some(_) => true,
+            Some(state) => is_open(state) && !(self.completes_handshake && payload.is_empty()),
             None => tracked.info.direction() == Direction::Reply || tracked.entry.status.has(CtStatus::SEEN_REPLY),
         }
     }
@@ -241,6 +245,11 @@ impl Flow {
             streams: is_tcp.then(|| (self.stream_to_server.size(), self.stream_to_client.size())),
         }
     }
+}
+
+/// The handshake is over.
+fn is_open(state: TcpState) -> bool {
+    !matches!(state, TcpState::None | TcpState::SynSent | TcpState::SynRecv | TcpState::SynSent2)
 }
 
 /// For ICMP the tuple holds identifier, type and code.
@@ -304,6 +313,30 @@ mod tests {
             let flow = Flow::new(&old, 0, at(1_000));
             assert_eq!(flow.is_same_incarnation(&new, at(1_000 + later)), same, "{name}");
         }
+    }
+
+    #[test]
+    fn the_handshakes_last_segment_comes_before_what_is_established() {
+        use super::super::conntrack::{CtInfo, TcpTrack};
+        let in_state = |state| {
+            let mut seen = entry(6, 1, true, Some(5));
+            seen.tcp = Some(TcpTrack { state, wscale_orig: 0, wscale_reply: 0, flags_orig: 0, flags_reply: 0 });
+            seen
+        };
+        let mut flow = Flow::new(&in_state(TcpState::SynSent), 0, at(0));
+        let mut established = |state, payload: &[u8]| {
+            let seen = in_state(state);
+            flow.refresh(&seen, at(1));
+            flow.is_established(Tracked { entry: &seen, info: CtInfo::Established }, payload)
+        };
+        assert!(!established(TcpState::SynRecv, b""));
+        assert!(!established(TcpState::Established, b""));
+        assert!(established(TcpState::Established, b""));
+        assert!(!established(TcpState::SynRecv, b""));
+        assert!(established(TcpState::Established, b"data"), "data is judged as such");
+        let midstream = in_state(TcpState::Established);
+        let found = Flow::new(&midstream, 0, at(0));
+        assert!(found.is_established(Tracked { entry: &midstream, info: CtInfo::Established }, b""));
     }
 
     #[test]

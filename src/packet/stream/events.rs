@@ -59,14 +59,20 @@ stream_events! {
     UrgentLimit = "reassembly_urgent_oob_limit_reached", Told;
     /// Every byte of the segment was forwarded before.
     Retransmission = "pkt_retransmission", Quiet;
+    /// The same, of bytes that the receiver has acknowledged.
+    SpuriousRetransmission = "pkt_spurious_retransmission", Quiet;
     /// An acknowledgement of bytes that were never sent past us.
     AckUnseen = "pkt_invalid_ack", Quiet;
+    /// An acknowledgement number without its flag.
+    BrokenAck = "pkt_broken_ack", Quiet;
     /// Another SYN of the same side, with another sequence number.
     SynResendDifferent = "est_syn_resend_diff_seq", Told;
     SynAckResendDifferent = "est_synack_resend_with_diff_seq", Told;
     FinSyn = "fin_syn", Told;
     /// An old retransmission that nothing is left to compare with (ours).
     OverlapUnverified = "reassembly_overlap_unverified", Told;
+    /// A side goes on after its own RST: somebody else may have sent that.
+    SuspectedRstInject = "suspected_rst_inject", Told;
     /// Bytes behind the sender's FIN (ours).
     DataAfterFin = "data_after_fin", Told;
     /// Bytes behind the sender's RST (ours).

@@ -42,6 +42,7 @@ pub(super) struct Half {
     pub(super) depth_reached: bool,
     pub(super) ended: bool,
     reset: bool,
+    went_on_after_reset: bool,
 }
 
 /// What [`Half::receive`] leaves for [`Half::settle`].
@@ -139,6 +140,17 @@ impl Half {
 
     pub(super) fn receive(&mut self, segment: &Segment<'_>, config: &StreamConfig, pool: &StreamPool) -> Arrival {
         let mut arrival = Arrival::default();
+        if segment.has(Tcp::RST) {
+            // What comes with a reset is no part of the stream: nobody reads it.
+            arrival.data = Data::of(segment.payload, Data::Unread);
+            return arrival;
+        }
+        if self.reset && !self.went_on_after_reset {
+            arrival.events.add(StreamEvent::SuspectedRstInject);
+        }
+        if !segment.has(Tcp::ACK) && segment.ack != 0 {
+            arrival.events.add(StreamEvent::BrokenAck);
+        }
         if self.depth_reached {
             arrival.data = Data::of(segment.payload, Data::Unread);
             arrival.ended = !self.ended && segment.has(Tcp::FIN);
@@ -280,6 +292,9 @@ impl Half {
         if new.is_empty() && !self.continues_in_queue() {
             if !old.is_empty() {
                 arrival.events.add(StreamEvent::Retransmission);
+                if u64::try_from(end).is_ok_and(|end| end <= self.acked) {
+                    arrival.events.add(StreamEvent::SpuriousRetransmission);
+                }
                 let verified = !arrival.events.has(StreamEvent::OverlapUnverified) && start >= 0;
                 arrival.data = if verified { Data::Old } else { Data::Unread };
             }
@@ -429,6 +444,7 @@ impl Half {
         if plan.placed {
             self.advance(segment, arrival, config, pool);
         }
+        self.went_on_after_reset |= arrival.events.has(StreamEvent::SuspectedRstInject);
         self.reset |= segment.has(Tcp::RST);
         self.ended |= arrival.ended;
         if config.depth_bytes > 0 && self.position >= config.depth_bytes && !self.depth_reached {

@@ -349,6 +349,42 @@ fn a_reset_hides_nothing() {
 }
 
 #[test]
+fn what_a_reset_carries_is_no_part_of_the_stream() {
+    let mut line = Line::open();
+    line.data(0, b"one ");
+    let mut reset = to_server(4, b"why");
+    reset.flags |= Tcp::RST;
+    let arrival = line.give(reset);
+    assert_eq!(arrival.data, Data::Unread);
+    assert!(arrival.look_at_packet(), "rules see it as a packet");
+    assert_eq!(line.data(4, b"two").data, Data::Joined);
+    assert_eq!(line.heard(), "one two");
+}
+
+#[test]
+fn a_side_that_goes_on_after_its_reset_is_told_once() {
+    let mut line = Line::open();
+    line.give(segment(Toward::Server, 101, Tcp::RST, b""));
+    let suspected = |arrival: Arrival| arrival.events.has(StreamEvent::SuspectedRstInject);
+    assert!(!suspected(line.ack(0)), "the other side may");
+    assert!(suspected(line.drop(to_server(0, b"a"))));
+    assert!(suspected(line.data(0, b"a")), "the one before never went on");
+    assert!(!suspected(line.data(1, b"b")));
+}
+
+#[test]
+fn numbers_without_their_meaning_are_noted() {
+    let mut line = Line::open();
+    let mut broken = segment(Toward::Server, 101, 0, b"");
+    broken.ack = 7;
+    assert!(line.give(broken).events.has(StreamEvent::BrokenAck));
+    line.data(0, b"abc");
+    assert!(!line.data(0, b"abc").events.has(StreamEvent::SpuriousRetransmission), "it may have been lost");
+    line.ack(3);
+    assert!(line.data(0, b"abc").events.has(StreamEvent::SpuriousRetransmission));
+}
+
+#[test]
 fn urgent_bytes_stand_beside_the_stream_unless_told_otherwise() {
     let mut line = Line::open();
     let urgent = |at: i32, payload: &'static [u8], pointer: u16| {

@@ -376,6 +376,8 @@ pub struct Draft<'t> {
     pub metadata: Vec<(String, Vec<String>)>,
     pub target: Option<AlertTarget>,
     pub noalert: bool,
+    /// The header names the hook `flow_start`.
+    pub flow_start: bool,
     pub bypass: bool,
     pub tags: Vec<Tag>,
     pub flow: Option<FlowTest>,
