@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use super::config::{Config, GateHook, OnTrouble};
+use super::config::{Config, GateHook};
 use crate::kernel::nft::{self, GateTable, Hook, Installed, QueueMode, Queues};
 use crate::output::spec::Wanted;
 use crate::packet::stream::StreamPool;
 use crate::packet::tell::Copies;
-use crate::packet::verdict::{self, Policy};
+use crate::packet::verdict::Policy;
 
 /// The table that `config` asks for.
 #[must_use]
@@ -37,18 +37,16 @@ pub fn table_generation(generation: u64) -> u32 {
 /// What the data plane does with packets that rules cannot judge.
 #[must_use]
 pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
-    let choice = |choice| match choice {
-        OnTrouble::Pass => verdict::OnTrouble::Pass,
-        OnTrouble::Drop => verdict::OnTrouble::Drop,
-    };
     Policy {
-        invalid: choice(config.policy.invalid),
-        untracked: choice(config.policy.untracked),
-        decode_error: choice(config.policy.decode_error),
-        flow_memcap: choice(config.policy.flow_memcap),
-        stream_overlap: choice(config.stream.overlap),
-        stream_memcap: choice(config.stream.memcap_policy),
-        stream_urgent: choice(config.stream.urgent),
+        invalid: config.policy.invalid,
+        untracked: config.policy.untracked,
+        decode_error: config.policy.decode_error,
+        flow_memcap: config.policy.flow_memcap,
+        stream_overlap: config.stream.overlap,
+        stream_memcap: config.stream.memcap_policy,
+        stream_urgent: config.stream.urgent,
+        stream_midstream: config.stream.midstream_policy,
+        app_error: config.policy.app_error,
         kernel_rejects: table_is_ours,
         passive: false,
         recorded: false,

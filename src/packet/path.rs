@@ -232,6 +232,7 @@ impl Path {
             Some(followed) => self.settle_stream(by_rules, flow, tracked, moment, followed, events),
             None => by_rules,
         };
+        let verdict = self.meet_trouble(verdict, flow, tracked, moment, followed.is_some(), events);
         if let Some(app) = &mut flow.app {
             tell::due_records(app, flow.id, tracked, moment, events);
         }
@@ -283,6 +284,7 @@ impl Path {
         let mut verdict = by_rules;
         if by_rules.action == Action::Accept && followed.by_stream.action != Action::Accept {
             verdict = followed.by_stream;
+            self.keep_fate(flow, verdict);
             events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
         }
         let Some(streams) = &mut flow.stream else { return verdict };
@@ -294,18 +296,47 @@ impl Path {
         tell::stream_events(news, flow, tracked, moment, events);
         if beyond && self.stream.bypass && verdict == Verdict::ACCEPT {
             verdict = self.policy.beyond_inspection();
-            flow.fate = verdict.fate.unwrap_or(flow.fate);
+            self.keep_fate(flow, verdict);
         }
         verdict
     }
 
+    /// Nobody follows the connection, or its parser has given up: what the user wants done with it.
+    fn meet_trouble(
+        &mut self,
+        verdict: Verdict,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        is_followed: bool,
+        events: &mut Events,
+    ) -> Verdict {
+        let gave_up = flow.app.as_mut().is_some_and(|app| app.take_error());
+        let by_policy = match gave_up {
+            _ if verdict != Verdict::ACCEPT => return verdict,
+            true => self.policy.app_error(),
+            false if !is_followed && moment.headers.tcp().is_some() => self.policy.midstream(),
+            false => return verdict,
+        };
+        self.keep_fate(flow, by_policy);
+        events.extend(tell::policy_drop(by_policy, moment, Some((flow, tracked))));
+        by_policy
+    }
+
+    fn keep_fate(&mut self, flow: &mut Flow, verdict: Verdict) {
+        if let Some(fate) = verdict.fate {
+            flow.fate = fate;
+            self.counters.fates_written += 1;
+        }
+    }
+
     /// A connection whose parser has nothing more to read, because it is encrypted and the user wants such cleared.
-    fn clear_if_opaque(&self, flow: &mut Flow, verdict: Verdict) -> Verdict {
+    fn clear_if_opaque(&mut self, flow: &mut Flow, verdict: Verdict) -> Verdict {
         if verdict != Verdict::ACCEPT || !flow.app.as_ref().is_some_and(|app| app.is_opaque()) {
             return verdict;
         }
         let cleared = self.policy.beyond_inspection();
-        flow.fate = cleared.fate.unwrap_or(flow.fate);
+        self.keep_fate(flow, cleared);
         cleared
     }
 
@@ -413,7 +444,7 @@ impl Path {
 
     /// No connection: packet rules judge it, then the policy for what conntrack refused or never tracks.
     fn judge_flowless(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
-        let policy = if is_tracked_protocol(moment.headers) {
+        let policy = if moment.headers.is_of_tracked_protocol() {
             self.counters.invalid += 1;
             self.policy.invalid()
         } else {
@@ -457,10 +488,8 @@ impl Path {
         let of = flow.as_mut().map(|(flow, on)| (&mut **flow, *on));
         let ruling = self.detect_layer(world, moment, of, followed, events);
         let verdict = self.policy.rules(ruling, flow.is_some());
-        if let (Some((flow, _)), Some(fate)) = (&mut flow, verdict.fate) {
-            flow.fate = fate;
-            flow.generation = world.rules.generation();
-            self.counters.fates_written += u64::from(moment.packet.carrier.is_none());
+        if let Some((flow, _)) = &mut flow {
+            self.keep_fate(flow, verdict);
         }
         verdict
     }
@@ -515,16 +544,6 @@ impl Path {
 /// RELATED, too, but is a connection of its own.
 fn is_icmp_error(tracked: Tracked<'_>, headers: &Headers<'_>) -> bool {
     tracked.info.is_related() && matches!(headers.transport, Transport::Icmp(_))
-}
-
-/// Whether conntrack would have given a good packet of this kind an entry. It never tracks IPv6 neighbour and multicast
-/// listener discovery (`nf_conntrack_icmpv6`), and fragments reach us reassembled.
-fn is_tracked_protocol(headers: &Headers<'_>) -> bool {
-    match headers.transport {
-        Transport::Tcp(_) | Transport::Udp(_) | Transport::Sctp { .. } => true,
-        Transport::Icmp(icmp) => headers.ip.version == 4 || !matches!(icmp.icmp_type, 130..=137 | 143),
-        Transport::Other => matches!(headers.ip.protocol, protocol::TCP | protocol::UDP | protocol::ICMP),
-    }
 }
 
 #[cfg(test)]

@@ -240,6 +240,38 @@ fn packets_without_a_connection_meet_packet_rules_and_then_their_policy() {
 }
 
 #[test]
+fn a_connection_that_nobody_follows_meets_its_policy() {
+    let cases = [
+        (OnTrouble::Pass, Verdict::ACCEPT),
+        (OnTrouble::PassFlow, Verdict::PASS),
+        (OnTrouble::Drop, dropped(Reason::StreamMidstream, None)),
+        (OnTrouble::DropFlow, dropped(Reason::StreamMidstream, Some(Fate::Drop))),
+        (OnTrouble::Reject, dropped(Reason::StreamMidstream, Some(Fate::Reject))),
+    ];
+    for (choice, verdict) in cases {
+        let mut bench = Bench::new(Policy { stream_midstream: choice, ..Policy::default() });
+        assert_eq!(bench.judge_later(&tcp(b"hello")), Verdict::ACCEPT, "such are followed");
+        let mut bench = Bench::new(Policy { stream_midstream: choice, ..Policy::default() });
+        bench.path = bench.path.following(StreamConfig { midstream: false, ..StreamConfig::default() }, Arc::default());
+        assert_eq!(bench.judge_later(&tcp(b"hello")), verdict, "{choice:?}");
+        let rest = bench.judge_later(&tcp(b"hello")).action.reason();
+        let flow_drop = Some(Reason::FlowDrop).filter(|_| matches!(choice, OnTrouble::DropFlow | OnTrouble::Reject));
+        assert_eq!(rest, flow_drop.or(verdict.action.reason()));
+    }
+    let mut looking = Bench::new(Policy { stream_midstream: OnTrouble::DropFlow, passive: true, ..Policy::default() });
+    looking.path = looking.path.following(StreamConfig { midstream: false, ..StreamConfig::default() }, Arc::default());
+    assert_eq!(looking.judge_later(&tcp(b"hello")), Verdict::ACCEPT);
+}
+
+#[test]
+fn a_connection_whose_parser_gave_up_meets_its_policy() {
+    let mut bench = Bench::new(Policy { app_error: OnTrouble::DropFlow, ..Policy::default() });
+    assert_eq!(bench.judge_later(&tcp(b"SSH-2.0-OpenSSH_9.2\r\n")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_later(&tcp(&[0xff; 64])), dropped(Reason::AppError, Some(Fate::Drop)), "no such length");
+    assert_eq!(bench.told().last().map(String::as_str), Some("drop:applayer error"));
+}
+
+#[test]
 fn beyond_the_flow_cap_rules_still_judge() {
     let mut bench = Bench::ips();
     bench.flows = FlowShards::new(0);

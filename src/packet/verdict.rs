@@ -27,10 +27,14 @@ pub enum Reason {
     StreamMemcap,
     /// `stream.reassembly.urgent.policy: drop` met a segment that points at urgent data.
     StreamUrgent,
+    /// `stream.midstream-policy` met a connection that is older than we are, and is not followed.
+    StreamMidstream,
+    /// `app-layer.error-policy` met a connection whose parser gave up.
+    AppError,
 }
 
 impl Reason {
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 12;
     pub const ALL: [Reason; Reason::COUNT] = [
         Reason::Rules,
         Reason::Threshold,
@@ -42,6 +46,8 @@ impl Reason {
         Reason::StreamOverlap,
         Reason::StreamMemcap,
         Reason::StreamUrgent,
+        Reason::StreamMidstream,
+        Reason::AppError,
     ];
 
     /// EVE `drop.reason`. Suricata's words where it has them.
@@ -58,6 +64,8 @@ impl Reason {
             Reason::StreamOverlap => "stream overlap",
             Reason::StreamMemcap => "stream memcap",
             Reason::StreamUrgent => "stream urgent",
+            Reason::StreamMidstream => "stream midstream",
+            Reason::AppError => "applayer error",
         }
     }
 
@@ -75,6 +83,8 @@ impl Reason {
             Reason::StreamOverlap => "stream_overlap",
             Reason::StreamMemcap => "stream_memcap",
             Reason::StreamUrgent => "stream_urgent",
+            Reason::StreamMidstream => "stream_midstream",
+            Reason::AppError => "applayer_error",
         }
     }
 }
@@ -117,6 +127,8 @@ pub struct Policy {
     pub stream_overlap: OnTrouble,
     pub stream_memcap: OnTrouble,
     pub stream_urgent: OnTrouble,
+    pub stream_midstream: OnTrouble,
+    pub app_error: OnTrouble,
     /// The table behind the queue answers a repeated packet of a rejected flow: it is ours, and installed.
     pub kernel_rejects: bool,
     /// Look only: rules alert, nothing is dropped, no fate is written (replay without `--ips`).
@@ -125,12 +137,18 @@ pub struct Policy {
     pub recorded: bool,
 }
 
-/// One policy's choice.
+/// One policy's choice. Where there is no connection, what is about the rest of it is about the packet alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTrouble {
+    /// The packet goes on, and rules judge what they can.
     #[default]
     Pass,
+    /// The rest of the connection goes by uninspected.
+    PassFlow,
     Drop,
+    DropFlow,
+    /// Like [`OnTrouble::DropFlow`], and answered with a reset.
+    Reject,
 }
 
 /// Of a packet and the one inside it: what stops either stops both.
@@ -202,11 +220,11 @@ impl Policy {
     }
 
     pub fn undecodable(&self) -> Verdict {
-        on_trouble(self.decode_error, Reason::DecodeError)
+        self.on_trouble(self.decode_error, Reason::DecodeError, false)
     }
 
     pub fn flow_table_full(&self) -> Verdict {
-        on_trouble(self.flow_memcap, Reason::FlowMemcap)
+        self.on_trouble(self.flow_memcap, Reason::FlowMemcap, false)
     }
 
     /// What a segment's place in its stream asks for, whatever the rules say.
@@ -216,8 +234,18 @@ impl Policy {
             (arrival.memcap || arrival.limit, self.stream_memcap, Reason::StreamMemcap),
             (arrival.urgent, self.stream_urgent, Reason::StreamUrgent),
         ];
-        let met = trouble.into_iter().find(|(met, choice, _)| *met && *choice == OnTrouble::Drop && !self.passive);
-        met.map_or(Verdict::ACCEPT, |(_, choice, reason)| on_trouble(choice, reason))
+        let met = trouble.into_iter().find(|(met, choice, _)| *met && *choice != OnTrouble::Pass);
+        met.map_or(Verdict::ACCEPT, |(_, choice, reason)| self.on_trouble(choice, reason, true))
+    }
+
+    /// The connection is older than we are, and such are not followed.
+    pub fn midstream(&self) -> Verdict {
+        self.on_trouble(self.stream_midstream, Reason::StreamMidstream, true)
+    }
+
+    /// What the connection says can no longer be read.
+    pub fn app_error(&self) -> Verdict {
+        self.on_trouble(self.app_error, Reason::AppError, true)
     }
 
     /// The connection's streams are not followed any further, or what follows is encrypted.
@@ -227,19 +255,27 @@ impl Policy {
 
     /// conntrack tracks this protocol and yet gave the packet no entry: INVALID, or the admin said `notrack`.
     pub fn invalid(&self) -> Verdict {
-        on_trouble(self.invalid, Reason::ConntrackInvalid)
+        self.on_trouble(self.invalid, Reason::ConntrackInvalid, false)
     }
 
     /// conntrack never tracks such packets (IPv6 neighbour discovery, for one).
     pub fn untracked(&self) -> Verdict {
-        on_trouble(self.untracked, Reason::Untracked)
+        self.on_trouble(self.untracked, Reason::Untracked, false)
     }
-}
 
-fn on_trouble(choice: OnTrouble, reason: Reason) -> Verdict {
-    match choice {
-        OnTrouble::Pass => Verdict::ACCEPT,
-        OnTrouble::Drop => Verdict { action: Action::Drop(reason), fate: None },
+    fn on_trouble(&self, choice: OnTrouble, reason: Reason, has_flow: bool) -> Verdict {
+        let drop = |fate: Option<Fate>| Verdict { action: Action::Drop(reason), fate: fate.filter(|_| has_flow) };
+        match choice {
+            _ if self.passive => Verdict::ACCEPT,
+            OnTrouble::PassFlow if has_flow => Verdict::PASS,
+            OnTrouble::Pass | OnTrouble::PassFlow => Verdict::ACCEPT,
+            OnTrouble::Drop => drop(None),
+            OnTrouble::DropFlow => drop(Some(Fate::Drop)),
+            OnTrouble::Reject if has_flow && self.kernel_rejects => {
+                Verdict { action: Action::Repeat(reason), fate: Some(Fate::Reject) }
+            }
+            OnTrouble::Reject => drop(Some(Fate::Reject)),
+        }
     }
 }
 

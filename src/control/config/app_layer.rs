@@ -1,5 +1,6 @@
 //! `app-layer:` which protocols are read, and how far.
 
+use super::policy::OnTrouble;
 use super::report::{Report, is_switched_off};
 use super::section::{Choice, Section, boolean};
 use crate::packet::app::protocols::http1::HttpLimits;
@@ -19,7 +20,7 @@ impl Choice for Personality {
     const WORDS: &'static [(&'static str, Personality)] = &[("IDS", Personality::Ids)];
 }
 
-pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> AppConfig {
+pub(super) fn read(mut section: Section<'_>, error: &mut OnTrouble, report: &mut Report) -> AppConfig {
     let mut config = AppConfig::default();
     let mut protocols = section.section("protocols", report);
     let mut off = Vec::new();
@@ -45,7 +46,7 @@ pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> AppConfig {
     }
     let kept = config.enabled.iter().filter(|protocol| !off.contains(protocol)).collect::<Vec<_>>();
     config.enabled = AppProtoSet::of(&kept);
-    section.not_honoured(&["error-policy"], report);
+    section.read_choice("error-policy", error, report);
     section.finish(report);
     config
 }

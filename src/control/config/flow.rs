@@ -1,5 +1,6 @@
 //! `flow:` caps on what hangs on connections.
 
+use super::policy::OnTrouble;
 use super::report::Report;
 use super::section::Section;
 
@@ -19,10 +20,12 @@ impl Default for Flow {
 }
 
 impl Flow {
-    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Flow {
+    /// `memcap` is Suricata's place for what `policy.flow-memcap` says.
+    pub(super) fn read(mut section: Section<'_>, memcap: &mut OnTrouble, report: &mut Report) -> Flow {
         let mut flow = Flow::default();
         section.read_number("count-max", 1..=100_000_000, &mut flow.count_max, report);
         section.read_seconds("sweep-interval", 1..=86_400, &mut flow.sweep_interval_s, report);
+        section.read_choice("memcap-policy", memcap, report);
         section.not_honoured(&SURICATA, report);
         section.finish(report);
         flow
@@ -30,5 +33,5 @@ impl Flow {
 }
 
 /// Sizes of a flow table that we do not have: the kernel's is the one.
-const SURICATA: [&str; 8] =
-    ["memcap", "memcap-policy", "hash-size", "prealloc", "emergency-recovery", "prune-flows", "managers", "recyclers"];
+const SURICATA: [&str; 7] =
+    ["memcap", "hash-size", "prealloc", "emergency-recovery", "prune-flows", "managers", "recyclers"];

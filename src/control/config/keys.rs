@@ -143,10 +143,20 @@ const KEYS: &[Key] = &[
         "Where a connection's fate is left for the kernel: `label`, `mark`, or `auto` by what is free",
     ),
     key("fate.mask", "0x07000000", "Our bits of the conntrack mark; no other bit is ever written"),
-    key("policy.invalid", "pass", "What a packet meets that conntrack calls INVALID: `pass` or `drop`"),
+    key(
+        "exception-policy",
+        "auto",
+        "Suricata's: what `policy.flow-memcap`, `stream.midstream-policy`, `stream.reassembly.memcap-policy` and `app-layer.error-policy` are where they are not set. `auto`: their own defaults, which drop nothing",
+    ),
+    key(
+        "policy.invalid",
+        "pass",
+        "What a packet meets that conntrack calls INVALID: `pass` (rules judge what they can) or `drop`. This and the policies below also know Suricata's words: `ignore` and `pass-packet` are `pass`, `drop-packet` is `drop`; `pass-flow` (or `bypass`), `drop-flow` and `reject` are about the rest of the connection, too, where there is one",
+    ),
     key("policy.untracked", "pass", "The same for a packet without a connection"),
     key("policy.decode-error", "pass", "The same for a packet that cannot be decoded"),
     key("policy.flow-memcap", "pass", "The same for a new connection that meets a full flow table"),
+    key("flow.memcap-policy", "pass", "Suricata's name for `policy.flow-memcap`"),
     key("flow.count-max", "524288", "Connections known at once; beyond it `policy.flow-memcap` decides"),
     key(
         "flow.sweep-interval",
@@ -157,6 +167,11 @@ const KEYS: &[Key] = &[
         "stream.midstream",
         "auto",
         "Follow connections that are older than we are, from the first data that we see: `yes`, `no` (rules judge their packets one by one), or `auto`, which is `yes` behind a queue and `no` in `replay`",
+    ),
+    key(
+        "stream.midstream-policy",
+        "pass",
+        "A TCP connection that is older than we are, where `stream.midstream` has such not followed",
     ),
     key(
         "stream.bypass",
@@ -172,7 +187,7 @@ const KEYS: &[Key] = &[
     key(
         "stream.reassembly.memcap-policy",
         "pass",
-        "A segment for which there is no memory, because of `memcap` or `held-max`: `pass` on uninspected, counted, or `drop`. `ignore`, `pass-packet` and `drop-packet` are understood",
+        "A segment for which there is no memory, because of `memcap` or `held-max`: `pass` on uninspected, counted, or `drop`",
     ),
     key("stream.reassembly.depth", "1mb", "Streams are followed so far, per direction; 0: to their end"),
     key("stream.reassembly.window", "4kb", "Older bytes that rules see in front of new ones"),
@@ -192,6 +207,7 @@ const KEYS: &[Key] = &[
         "`set` turns on `nf_conntrack_acct`, `_timestamp` and `_events`, which flow records need; `keep` only says what is missing",
     ),
     key("conntrack.event-buffer", "32mb", "Receive buffer for the kernel's events"),
+    key("app-layer.error-policy", "pass", "A connection whose parser has given up: it is not what it began as"),
     key("app-layer.protocols.http.enabled", "yes", "Whether HTTP is read; likewise for every other protocol"),
     key(
         "app-layer.protocols.http.libhtp.default-config.personality",

@@ -53,6 +53,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::packet::app::{AppConfig, Hashes};
+use policy::Exception;
 use report::Report;
 use section::Section;
 use tree::Node;
@@ -159,6 +160,8 @@ impl Config {
         let mut queue = Queue::default();
         let nfq = Nfq::read(root.find("nfq"), &mut queue, report);
         queue.read(root.section("queue", report), report);
+        let exception = Exception::read(&mut root, report);
+        let mut policy = Policy::read(root.section("policy", report), exception, report);
         let config = Config {
             vars: Vars::read(root.section("vars", report), report),
             rules: Rules::read(&mut root, report),
@@ -169,11 +172,11 @@ impl Config {
             nfq,
             gate: Gate::read(root.section("gate", report), report),
             fate: Fate::read(root.section("fate", report), report),
-            policy: Policy::read(root.section("policy", report), report),
-            flow: Flow::read(root.section("flow", report), report),
-            stream: Stream::read(root.section("stream", report), report),
+            flow: Flow::read(root.section("flow", report), &mut policy.flow_memcap, report),
+            stream: Stream::read(root.section("stream", report), exception, report),
             conntrack: Conntrack::read(root.section("conntrack", report), report),
-            app: app_layer::read(root.section("app-layer", report), report),
+            app: app_layer::read(root.section("app-layer", report), &mut policy.app_error, report),
+            policy,
             service: Service::read(&mut root, report),
         };
         root.not_honoured(&SURICATA, report);
@@ -193,7 +196,7 @@ fn check_route(config: &Config, tree: &Node, report: &mut Report) {
 }
 
 /// Top-level keys of `suricata.yaml` (6.0 to 8.0) that mean nothing here.
-const SURICATA: [&str; 64] = [
+const SURICATA: [&str; 63] = [
     "af-packet",
     "af-xdp",
     "asn1-max-frames",
@@ -210,7 +213,6 @@ const SURICATA: [&str; 64] = [
     "dpdk",
     "engine-analysis",
     "erf-dag",
-    "exception-policy",
     "firewall",
     "flow-timeouts",
     "geoip-database",

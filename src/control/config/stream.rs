@@ -1,6 +1,6 @@
 //! `stream:` how TCP streams are followed, with Suricata's names where the thing is the same.
 
-use super::policy::OnTrouble;
+use super::policy::{Exception, OnTrouble};
 use super::report::Report;
 use super::section::{Choice, Section};
 use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
@@ -10,6 +10,8 @@ use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
 pub struct Stream {
     pub config: StreamConfig,
     pub midstream: Midstream,
+    /// A connection is older than we are, and such are not followed.
+    pub midstream_policy: OnTrouble,
     /// What all streams may hold together, in bytes.
     pub memcap_bytes: usize,
     /// A segment contradicts bytes that were forwarded before.
@@ -25,6 +27,7 @@ impl Default for Stream {
         Stream {
             config: StreamConfig::default(),
             midstream: Midstream::Auto,
+            midstream_policy: OnTrouble::Pass,
             memcap_bytes: usize::try_from(StreamPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
             overlap: OnTrouble::Drop,
             memcap_policy: OnTrouble::Pass,
@@ -67,33 +70,20 @@ impl Choice for UrgentPolicy {
         &[("oob", UrgentPolicy::OutOfBand), ("inline", UrgentPolicy::Inline), ("drop", UrgentPolicy::Drop)];
 }
 
-/// Suricata's words for a memory cap, of which two have a meaning here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MemcapPolicy(OnTrouble);
-
-impl Choice for MemcapPolicy {
-    const WORDS: &'static [(&'static str, MemcapPolicy)] = &[
-        ("pass", MemcapPolicy(OnTrouble::Pass)),
-        ("drop", MemcapPolicy(OnTrouble::Drop)),
-        ("ignore", MemcapPolicy(OnTrouble::Pass)),
-        ("pass-packet", MemcapPolicy(OnTrouble::Pass)),
-        ("drop-packet", MemcapPolicy(OnTrouble::Drop)),
-    ];
-}
-
 impl Stream {
-    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Stream {
+    pub(super) fn read(mut section: Section<'_>, exception: Exception, report: &mut Report) -> Stream {
         let mut stream = Stream::default();
+        stream.memcap_policy = exception.or(stream.memcap_policy);
+        stream.midstream_policy = exception.or(stream.midstream_policy);
         let config = &mut stream.config;
         section.read_choice("midstream", &mut stream.midstream, report);
         config.midstream = stream.midstream != Midstream::No;
+        section.read_choice("midstream-policy", &mut stream.midstream_policy, report);
         section.read_bool("bypass", &mut config.bypass, report);
         section.read_choice("overlap", &mut stream.overlap, report);
         let mut reassembly = section.section("reassembly", report);
         reassembly.read_size("memcap", 0..=1 << 40, &mut stream.memcap_bytes, report);
-        let mut policy = MemcapPolicy(stream.memcap_policy);
-        reassembly.read_choice("memcap-policy", &mut policy, report);
-        stream.memcap_policy = policy.0;
+        reassembly.read_choice("memcap-policy", &mut stream.memcap_policy, report);
         let mut depth = usize::try_from(config.depth_bytes).unwrap_or(usize::MAX);
         reassembly.read_size("depth", 0..=1 << 40, &mut depth, report);
         config.depth_bytes = depth as u64;
@@ -118,7 +108,7 @@ impl Stream {
 }
 
 /// What conntrack does for us, and tables that we do not have.
-const SURICATA: [&str; 15] = [
+const SURICATA: [&str; 14] = [
     "memcap",
     "memcap-policy",
     "max-sessions",
@@ -126,7 +116,6 @@ const SURICATA: [&str; 15] = [
     "prealloc-session",
     "checksum-validation",
     "checksum_validation",
-    "midstream-policy",
     "inline",
     "async-oneside",
     "drop-invalid",

@@ -85,6 +85,24 @@ action-order: [drop, pass, reject, alert]
 }
 
 #[test]
+fn exceptions_have_one_switch_and_their_own() {
+    let policies = |text: &str| {
+        let config = parse(text);
+        let Stream { memcap_policy, midstream_policy, .. } = config.stream;
+        [config.policy.flow_memcap, config.policy.app_error, memcap_policy, midstream_policy]
+    };
+    assert_eq!(policies("exception-policy: auto"), [OnTrouble::Pass; 4]);
+    assert_eq!(policies("exception-policy: drop-flow"), [OnTrouble::DropFlow; 4]);
+    let own = "exception-policy: reject
+flow: {memcap-policy: bypass}
+app-layer: {error-policy: ignore}
+stream: {midstream-policy: drop-packet, reassembly: {memcap-policy: pass-flow}}
+";
+    assert_eq!(policies(own), [OnTrouble::PassFlow, OnTrouble::Pass, OnTrouble::PassFlow, OnTrouble::Drop]);
+    assert_eq!(parse("exception-policy: drop-flow").policy.invalid, OnTrouble::Pass, "ours is not among them");
+}
+
+#[test]
 fn only_listed_outputs_are_written() {
     let config = parse(
         "

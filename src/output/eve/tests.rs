@@ -476,7 +476,7 @@ fn allowed(object: &str) -> &'static str {
         // Suricata's, and `conntrack_invalid`, `untracked` and `stream_overlap`: policies that it does not have.
         "stats.ips.drop_reason" => {
             "decode_error flow_memcap flow_drop rules threshold_detection_filter conntrack_invalid untracked \
-             stream_overlap stream_memcap stream_urgent"
+             stream_overlap stream_memcap stream_urgent stream_midstream applayer_error"
         }
         // Ours from here on.
         "conntrack" => "id zone mark status state orig reply nat helper master start",

@@ -34,6 +34,7 @@ pub struct AppLayer {
     opener: Option<Toward>,
     datagrams: u8,
     changes: u8,
+    gave_up: bool,
     /// The protocol before the last change (EVE `app_proto_orig`), until its transactions are told.
     former: Option<(AppProto, Box<dyn Parser>)>,
     pub before: Option<AppProto>,
@@ -169,6 +170,11 @@ impl AppLayer {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         matches!(self.state, State::Failed)
+    }
+
+    /// A parser has given up since the last call.
+    pub fn take_error(&mut self) -> bool {
+        std::mem::take(&mut self.gave_up)
     }
 
     /// Every message that was begun is complete and told.
@@ -491,6 +497,7 @@ impl AppLayer {
     }
 
     fn finish(&mut self, opaque: bool) {
+        self.gave_up |= !opaque;
         self.to_server.bytes = Vec::new();
         self.to_client.bytes = Vec::new();
         if let State::Known { protocol, parser } = std::mem::take(&mut self.state) {

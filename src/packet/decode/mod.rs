@@ -267,6 +267,19 @@ pub struct Icmp<'p> {
     pub header: &'p [u8],
 }
 
+impl Headers<'_> {
+    /// Whether conntrack would have given a good packet of this kind an entry. It never tracks IPv6 neighbour and multicast
+    /// listener discovery (`nf_conntrack_icmpv6`), and fragments reach us reassembled.
+    #[must_use]
+    pub fn is_of_tracked_protocol(&self) -> bool {
+        match self.transport {
+            Transport::Tcp(_) | Transport::Udp(_) | Transport::Sctp { .. } => true,
+            Transport::Icmp(icmp) => self.ip.version == 4 || !matches!(icmp.icmp_type, 130..=137 | 143),
+            Transport::Other => matches!(self.ip.protocol, protocol::TCP | protocol::UDP | protocol::ICMP),
+        }
+    }
+}
+
 impl<'p> Headers<'p> {
     /// Headers of a packet that could not be decoded: nothing is known but that it is there.
     pub const UNKNOWN: Headers<'static> = Headers {
