@@ -92,7 +92,9 @@ pub struct AlertEvent {
     pub blocked: bool,
     pub flow: Option<FlowSummary>,
     pub variables: CapturedVariables,
-    /// The first bytes that the rule looked at, for `alert.payload`.
+    /// The payload is that of the stream, and its end; otherwise the beginning of the packet's.
+    pub in_stream: bool,
+    /// The bytes that the rule looked at, as many as some output writes.
     pub payload: Box<[u8]>,
     /// The packet from its network header, where an output asks for `packet`; empty otherwise.
     pub packet_bytes: Box<[u8]>,

@@ -7,7 +7,7 @@ mod inside;
 
 use std::sync::Arc;
 
-use super::app::{AppConfig, AppCounters, AppLayer, ParseContext};
+use super::app::{AppConfig, AppCounters, AppLayer};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::inner::TunnelPorts;
@@ -364,15 +364,7 @@ impl Path {
             return;
         }
         let toward = tracked.info.direction().toward();
-        let orig = flow.key.orig;
-        let context = ParseContext {
-            now: moment.now,
-            client: orig.src,
-            client_port: orig.src_port,
-            server_port: orig.dst_port,
-            limits: &self.app.limits,
-            hashes: self.app.hashes.or(world.rules.hashes()),
-        };
+        let context = self.app.context(&flow.key.orig, moment.now, world.rules.hashes());
         match (moment.headers.transport, followed) {
             (Transport::Tcp(_), Some(followed)) => {
                 let Some(streams) = &flow.stream else { return };
@@ -535,7 +527,7 @@ impl Path {
         let ruling = outcome.ruling();
         let verdict = self.policy.rules(ruling, flow.is_some());
         self.counters.alerts +=
-            tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), world.rules, events);
+            tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), followed, world.rules, events);
         ruling
     }
 }

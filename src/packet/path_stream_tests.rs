@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::tests::{Bench, entry, rule_set};
 use super::*;
 use crate::packet::conntrack::{CtInfo, CtStatus};
+use crate::packet::event::Event;
 use crate::packet::verdict::OnTrouble;
 use etherparse::PacketBuilder;
 
@@ -56,6 +57,37 @@ fn an_attack_in_single_bytes_is_stopped_at_its_last_one() {
         let last = at + 1 == attack.len();
         assert_eq!(action != Action::Accept, last, "byte {at}");
     }
+}
+
+#[test]
+fn an_alert_shows_the_bytes_that_matched_wherever_they_came() {
+    let mut line = Line::ips();
+    line.bench.path = Path::new(
+        Policy::default(),
+        FateMask::default(),
+        Copies { payload_bytes_max: 16, packet: false },
+        AppConfig::default(),
+    );
+    let shown = |line: &mut Line| {
+        let alert = line.bench.events.drain(..).find_map(|event| match event {
+            Event::Alert(alert) => Some((alert.in_stream, alert.payload.escape_ascii().to_string())),
+            _ => None,
+        });
+        alert.unwrap()
+    };
+    line.at(0, b"some evil with a");
+    line.at(16, b" payload");
+    assert_eq!(shown(&mut line), (true, "l with a payload".to_owned()), "the end of the stream so far");
+    let mut line = Line::new(Policy::default());
+    line.bench.path = Path::new(
+        Policy::default(),
+        FateMask::default(),
+        Copies { payload_bytes_max: 4, packet: false },
+        AppConfig::default(),
+    );
+    line.bench.rules = rule_set("alert tcp-pkt any any -> any 53 (content:\"abc\"; sid:1;)", 1);
+    line.at(0, b"abcdef");
+    assert_eq!(shown(&mut line), (false, "abcd".to_owned()), "the beginning of the packet");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) struct Bench {
     flows: FlowShards,
     shared: SharedDetectState,
     pub rules: Arc<RuleSet>,
-    events: Events,
+    pub events: Events,
     clock: u64,
 }
 

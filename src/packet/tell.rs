@@ -12,6 +12,7 @@ use super::event::{
 };
 use super::facts;
 use super::flow::Flow;
+use super::followed::Followed;
 use super::ingress::{Ingress, Timestamp, Tracked};
 use super::stream::events::StreamEvents;
 use super::tunnel::Tunnel;
@@ -45,6 +46,7 @@ pub fn matches(
     moment: Moment<'_, '_>,
     copies: Copies,
     mut flow: Option<(&mut Flow, Tracked<'_>)>,
+    followed: Option<&Followed<'_>>,
     rules: &RuleSet,
     events: &mut Events,
 ) -> u64 {
@@ -57,13 +59,21 @@ pub fn matches(
     let mut alerts = 0;
     for hit in outcome.matches().filter(|hit| hit.alert) {
         alerts += 1;
+        let stream = followed.filter(|_| hit.in_stream).and_then(|followed| {
+            let (flow, _) = flow.as_ref()?;
+            followed.view(flow.stream.as_deref()?)
+        });
         events.push(Event::Alert(Box::new(AlertEvent {
             packet: packet.clone(),
             rule: Arc::clone(hit.rule),
             blocked: verdict.action != Action::Accept && hit.action.is_blocking(),
             flow: summary,
             variables: variables.clone(),
-            payload: beginning(moment.headers.payload, copies.payload_bytes_max),
+            in_stream: stream.is_some(),
+            payload: match stream {
+                Some(stream) => end(stream.window, copies.payload_bytes_max),
+                None => beginning(moment.headers.payload, copies.payload_bytes_max),
+            },
             packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
             generation: rules.generation(),
             app_proto: flow.as_ref().and_then(|(flow, _)| flow.app.as_ref()?.protocol()),
@@ -89,6 +99,12 @@ pub fn matches(
 fn beginning(bytes: &[u8], bytes_max: usize) -> Box<[u8]> {
     let len = bytes.len().min(bytes_max).min(COPY_BYTES_MAX);
     bytes.get(..len).unwrap_or_default().into()
+}
+
+/// What completes a match in a stream stands at the end of what is seen of it.
+fn end(bytes: &[u8], bytes_max: usize) -> Box<[u8]> {
+    let len = bytes.len().min(bytes_max).min(COPY_BYTES_MAX);
+    bytes.get(bytes.len() - len..).unwrap_or_default().into()
 }
 
 /// The record of a packet that an earlier match wants recorded.

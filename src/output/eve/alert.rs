@@ -44,6 +44,8 @@ pub struct AlertRecord<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_printable: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     packet_info: Option<PacketInfo>,
@@ -79,6 +81,7 @@ pub fn record<'e>(
             .map(|summary| FlowObject::of(&summary, context).between(to_server(packet))),
         payload: (options.payload && !bytes.is_empty()).then(|| STANDARD.encode(bytes)),
         payload_printable: options.payload_printable.then(|| printable(bytes)),
+        stream: (options.payload || options.payload_printable).then(|| u8::from(event.in_stream)),
         packet: whole.then(|| STANDARD.encode(&event.packet_bytes)),
         packet_info: whole.then_some(PacketInfo::RAW),
         verdict: options.verdict.then(|| VerdictObject::of(event.blocked, Some(event.rule.action), packet.protocol)),

@@ -53,6 +53,7 @@ pub fn alert() -> AlertEvent {
             flow: vec![Variable { name: "agent".into(), value: b"curl/8".as_slice().into() }],
             packet: vec![Variable { name: "path".into(), value: b"/..\n".as_slice().into() }],
         },
+        in_stream: true,
         payload: b"GET /../etc/passwd HTTP/1.1\r\n\x00\xff".as_slice().into(),
         packet_bytes: [0x45, 0, 0, 20].into(),
         generation: 7,
@@ -375,8 +376,8 @@ fn allowed(object: &str) -> &'static str {
         "" => {
             "timestamp flow_id parent_id event_type in_iface src_ip src_port dest_ip dest_port proto ip_v pkt_src vlan \
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
-             pcap_cnt pcap_filename packet packet_info payload payload_printable alert drop flow anomaly stats tcp \
-             dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
+             pcap_cnt pcap_filename packet packet_info payload payload_printable stream alert drop flow anomaly stats \
+             tcp dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
              verdict metadata conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",

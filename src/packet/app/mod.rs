@@ -26,6 +26,7 @@ mod transactions;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::packet::conntrack::Tuple;
 use crate::packet::ingress::Timestamp;
 use crate::rules::app::{AppProto, AppProtoSet, AppTest};
 use crate::rules::keyword::buffers::Buffer;
@@ -99,6 +100,21 @@ pub struct AppConfig {
     /// Digests that outputs want; rules add theirs.
     pub hashes: Hashes,
     pub enabled: AppProtoSet,
+}
+
+impl AppConfig {
+    /// What parsers may know of a connection; `orig` goes from its client to its server, `hashes` are what rules want.
+    #[must_use]
+    pub fn context(&self, orig: &Tuple, now: Timestamp, hashes: Hashes) -> ParseContext<'_> {
+        ParseContext {
+            now,
+            client: orig.src,
+            client_port: orig.src_port,
+            server_port: orig.dst_port,
+            limits: &self.limits,
+            hashes: self.hashes.or(hashes),
+        }
+    }
 }
 
 impl Default for AppConfig {

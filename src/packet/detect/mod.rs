@@ -70,6 +70,8 @@ pub struct DetectThread {
     in_stream: Vec<u32>,
     /// The rule that is judged looked at a stream and may yet match when more of it is there.
     unfinished: bool,
+    /// The rule that is judged matched a stream.
+    matched_in_stream: bool,
     /// What rules that matched have captured in this packet.
     variables: Vec<Variable>,
     /// The same of the rule that is judged.
@@ -187,6 +189,7 @@ pub enum Decision {
 struct Hit {
     rule: u32,
     alert: bool,
+    in_stream: bool,
     transaction: Option<u64>,
     by_rate: Option<RuleAction>,
 }
@@ -213,6 +216,8 @@ pub struct Match<'a> {
     pub decides_flow: bool,
     /// The number of the transaction that it matched, if it is about transactions.
     pub transaction: Option<u64>,
+    /// It matched the joined bytes of a stream.
+    pub in_stream: bool,
     /// The rule's own, unless a `rate_filter` has changed it.
     pub action: RuleAction,
     pub by_rate: bool,
@@ -227,6 +232,7 @@ impl<'a> Outcome<'a> {
             alert: hit.alert,
             decides_flow: rule.decides_flow(),
             transaction: hit.transaction,
+            in_stream: hit.in_stream,
             action: hit.by_rate.unwrap_or(rule.action()),
             by_rate: hit.by_rate.is_some(),
         })
@@ -344,7 +350,8 @@ impl DetectThread {
             let by_rate = threshold::action_by_rate(rule, headers, flow.as_mut(), shared, now);
             let action = by_rate.unwrap_or(rule.action());
             let alert = said == Said::Alert && !rule.noalert && action != RuleAction::Pass;
-            self.remember(Hit { rule: candidate.rule(), alert, transaction, by_rate });
+            let in_stream = self.matched_in_stream || transaction.is_some();
+            self.remember(Hit { rule: candidate.rule(), alert, in_stream, transaction, by_rate });
             decision = decide(decision, action);
             if decision == Decision::Pass {
                 break;
@@ -454,6 +461,7 @@ impl DetectThread {
     ) -> bool {
         let headers = buffers.headers;
         self.unfinished = false;
+        self.matched_in_stream = false;
         if rule.needs_payload && buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none())
             || !flow_fits(rule.flow, flow)
             || !protocol_fits(rule.header.protocol, buffers, flow)

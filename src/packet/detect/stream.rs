@@ -132,6 +132,7 @@ impl DetectThread {
             // Places count from the beginning of the stream; where the window begins elsewhere there are none.
             let shown = stream.begins == 0 || !*placed.get_or_insert_with(|| asks_for_places(rule));
             if shown && self.is_new_in_window(rule, buffers, stream) {
+                self.matched_in_stream = true;
                 return true;
             }
             self.unfinished = shown && may_continue(rule);
