@@ -527,7 +527,7 @@ impl Path {
         let ruling = outcome.ruling();
         let verdict = self.policy.rules(ruling, flow.is_some());
         self.counters.alerts +=
-            tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), followed, world.rules, events);
+            tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), followed, events);
         ruling
     }
 }

@@ -17,7 +17,6 @@ use super::ingress::{Ingress, Timestamp, Tracked};
 use super::stream::events::StreamEvents;
 use super::tunnel::Tunnel;
 use super::verdict::{Action, Verdict};
-use crate::rules::ruleset::RuleSet;
 
 /// At most so many bytes of a payload or packet go into an alert (EVE `payload`, `packet`): a super-packet has 64 KiB, and
 /// a flood of alerts must not fill the memory with copies.
@@ -47,7 +46,6 @@ pub fn matches(
     copies: Copies,
     mut flow: Option<(&mut Flow, Tracked<'_>)>,
     followed: Option<&Followed<'_>>,
-    rules: &RuleSet,
     events: &mut Events,
 ) -> u64 {
     let summary = flow.as_ref().map(|(flow, tracked)| flow.summary(tracked.entry).0);
@@ -75,7 +73,7 @@ pub fn matches(
                 None => beginning(moment.headers.payload, copies.payload_bytes_max),
             },
             packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
-            generation: rules.generation(),
+            generation: outcome.generation(),
             app_proto: flow.as_ref().and_then(|(flow, _)| flow.app.as_ref()?.protocol()),
             transaction: hit.transaction.and_then(|id| {
                 let record = flow.as_mut()?.0.app.as_mut()?.record(id)?;

@@ -545,7 +545,7 @@ fn protocol(
         read_hook(hook, span, draft, mistakes);
         return Some((*protocol, AppProtoSet::EMPTY));
     }
-    if let Some(app) = app(&word) {
+    if let Some(app) = app(word) {
         if let Some(need) = app.need {
             draft.needs.insert(0, (need, span));
         }

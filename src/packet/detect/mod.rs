@@ -243,6 +243,12 @@ impl<'a> Outcome<'a> {
         self.hits.is_empty()
     }
 
+    /// Of the rules that judged.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.rules.generation()
+    }
+
     #[must_use]
     pub fn ruling(&self) -> Ruling {
         let decider = self.decider();
