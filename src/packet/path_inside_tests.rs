@@ -5,6 +5,7 @@ use etherparse::PacketBuilder;
 use super::tests::{Bench, rule_set};
 use super::*;
 use crate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, CtStatus, Tuple};
+use crate::packet::decode::Tcp;
 use crate::packet::event::{Event, FlowEnd};
 use crate::packet::verdict::Reason;
 

@@ -1,0 +1,165 @@
+//! The stages of a connection: its bytes in order, what they say, and what policies ask of it.
+
+use std::sync::Arc;
+
+use super::{Path, World};
+use crate::packet::app::AppLayer;
+use crate::packet::decode::{Tcp, Transport, protocol};
+use crate::packet::detect;
+use crate::packet::event::Events;
+use crate::packet::flow::Flow;
+use crate::packet::followed::Followed;
+use crate::packet::ingress::Tracked;
+use crate::packet::stream::{Segment, Streams};
+use crate::packet::tell::{self, Moment};
+use crate::packet::verdict::{Action, Verdict};
+use crate::rules::plan::Toward;
+
+impl Path {
+    /// Puts a TCP segment in its place in the connection's streams.
+    pub(super) fn follow<'p>(
+        &mut self,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, 'p>,
+    ) -> Option<Followed<'p>> {
+        let tcp = moment.headers.tcp()?;
+        let begins = flow.stream.is_some() || tcp.has(Tcp::SYN);
+        if !self.stream.midstream && (flow.midstream || !begins) {
+            return None;
+        }
+        if flow.stream.is_none() {
+            self.stream_counters.sessions += 1;
+            self.stream_counters.midstream_pickups += u64::from(!tcp.has(Tcp::SYN));
+        }
+        let streams = flow.stream.get_or_insert_with(|| Box::new(Streams::new(Arc::clone(&self.stream_pool))));
+        let segment = Segment::of(tcp, moment.headers.payload, tracked.info.direction().toward());
+        let arrival = streams.arrive(&segment, &self.stream);
+        self.detect.note(detect::events::of_stream(arrival.events));
+        let by_stream = self.policy.stream(&arrival);
+        let hidden = flow.app.as_ref().is_some_and(|app| app.is_encrypted());
+        Some(Followed { segment, arrival, by_stream, hidden })
+    }
+
+    /// Where connections are not picked up in their middle, the handshake of such a one was not seen, either.
+    pub(super) fn may_be_established(&self, flow: &Flow) -> bool {
+        self.stream.midstream || flow.stream.is_some() || flow.key.orig.protocol != protocol::TCP
+    }
+
+    /// The rules have judged: what the stream itself asks for, and what is true from now on.
+    pub(super) fn settle_stream(
+        &mut self,
+        by_rules: Verdict,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        followed: &mut Followed<'_>,
+        events: &mut Events,
+    ) -> Verdict {
+        let mut verdict = by_rules;
+        if by_rules.action == Action::Accept && followed.by_stream.action != Action::Accept {
+            verdict = followed.by_stream;
+            self.keep_fate(flow, verdict, moment);
+            events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
+        }
+        let Some(streams) = &mut flow.stream else { return verdict };
+        let Followed { segment, arrival, .. } = followed;
+        streams.settle(segment, arrival, self.policy.goes_on(verdict), &self.stream);
+        self.stream_counters.count(segment, arrival);
+        let news = streams.to_tell(arrival.events);
+        let beyond = streams.is_beyond_depth();
+        tell::stream_events(news, flow, tracked, moment, events);
+        if beyond && self.stream.bypass && verdict == Verdict::ACCEPT {
+            verdict = self.policy.beyond_inspection();
+            self.keep_fate(flow, verdict, moment);
+        }
+        verdict
+    }
+
+    /// Nobody follows the connection, or its parser has given up: what the user wants done with it.
+    pub(super) fn meet_trouble(
+        &mut self,
+        verdict: Verdict,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        is_followed: bool,
+        events: &mut Events,
+    ) -> Verdict {
+        let gave_up = flow.app.as_mut().is_some_and(|app| app.take_error());
+        let by_policy = match gave_up {
+            _ if verdict != Verdict::ACCEPT => return verdict,
+            true => self.policy.app_error(),
+            false if !is_followed && moment.headers.tcp().is_some() => self.policy.midstream(),
+            false => return verdict,
+        };
+        self.keep_fate(flow, by_policy, moment);
+        events.extend(tell::policy_drop(by_policy, moment, Some((flow, tracked))));
+        by_policy
+    }
+
+    /// The fate that goes with a verdict. That of a packet inside another is ours alone: the kernel knows of no such.
+    pub(super) fn keep_fate(&mut self, flow: &mut Flow, verdict: Verdict, moment: Moment<'_, '_>) {
+        if let Some(fate) = verdict.fate {
+            flow.fate = fate;
+            self.counters.fates_written += u64::from(moment.packet.carrier.is_none());
+        }
+    }
+
+    /// A connection whose parser has nothing more to read, because it is encrypted and the user wants such cleared.
+    pub(super) fn clear_if_opaque(&mut self, flow: &mut Flow, verdict: Verdict, moment: Moment<'_, '_>) -> Verdict {
+        if verdict != Verdict::ACCEPT || !flow.app.as_ref().is_some_and(|app| app.is_opaque()) {
+            return verdict;
+        }
+        let cleared = self.policy.beyond_inspection();
+        self.keep_fate(flow, cleared, moment);
+        cleared
+    }
+
+    /// Between two transactions no rule waits for the rest of anything.
+    pub(super) fn forget_what_is_over(&mut self, flow: &mut Flow) {
+        let over = flow.app.as_mut().is_some_and(|app| app.is_between_messages());
+        if over && let Some(streams) = &mut flow.stream {
+            streams.forget_window(Toward::Server, &self.stream);
+            streams.forget_window(Toward::Client, &self.stream);
+            flow.detect.forget_streams();
+        }
+    }
+
+    /// Gives the application layer what this packet adds.
+    pub(super) fn advance_app(
+        &mut self,
+        world: World<'_>,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        followed: Option<&mut Followed<'_>>,
+    ) {
+        let payload = moment.headers.payload;
+        if self.app.enabled.is_empty() || payload.is_empty() && followed.is_none() {
+            return;
+        }
+        let toward = tracked.info.direction().toward();
+        let context = self.app.context(&flow.key.orig, moment.now, world.rules.hashes());
+        match (moment.headers.transport, followed) {
+            (Transport::Tcp(_), Some(followed)) => {
+                let Some(streams) = &flow.stream else { return };
+                if flow.app.is_none()
+                    && !payload.is_empty()
+                    && let Some(transfer) = world.flows.expected().claim(tracked.entry, moment.now)
+                {
+                    flow.app = Some(Box::new(AppLayer::of_transfer(transfer, &mut self.app_counters)));
+                }
+                followed.feed(streams, &mut flow.app, &context, self.app.enabled, &mut self.app_counters);
+                for announced in flow.app.iter_mut().flat_map(|app| app.take_announced()) {
+                    world.flows.expected().announce(&flow.key, &flow.reply, announced, moment.now);
+                }
+            }
+            (Transport::Udp(_), _) => {
+                let app = flow.app.get_or_insert_default();
+                app.receive_datagram(toward, payload, &context, self.app.enabled, &mut self.app_counters);
+            }
+            _ => {}
+        }
+    }
+}
