@@ -127,6 +127,7 @@ impl Daemon {
         })?;
 
         let mut log_options = SinkOptions::new(config.outputs.eve.clone(), config.outputs.fast.clone());
+        log_options.file_store = config.outputs.file_store.clone();
         log_options.interfaces = Box::new(interfaces::name);
         let (sink, log) = Sink::start(log_options)?;
         let shared = Shared {

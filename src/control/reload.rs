@@ -19,6 +19,7 @@ pub struct Reloader {
     files: RuleFiles,
     vars: Vars,
     action_order: [RuleAction; 4],
+    stores_files: bool,
     pcre_limits: PcreLimits,
     datasets: DataSets,
     configured_sets: Vec<DataSpec>,
@@ -62,6 +63,7 @@ impl Reloader {
             files,
             vars,
             action_order: config.rules.action_order.map(action_of),
+            stores_files: config.outputs.file_store.is_some(),
             pcre_limits: config.rules.pcre_limits,
             datasets,
             configured_sets: config.datasets.sets.clone(),
@@ -102,7 +104,12 @@ impl Reloader {
     /// When a file cannot be read.
     pub fn load(&self) -> Result<Loaded, RuleFilesError> {
         let generation = self.generation.saturating_add(1);
-        let options = rules::Options { generation, action_order: self.action_order, pcre_limits: self.pcre_limits };
+        let options = rules::Options {
+            generation,
+            action_order: self.action_order,
+            pcre_limits: self.pcre_limits,
+            stores_files: self.stores_files,
+        };
         for spec in &self.configured_sets {
             if let Err(error) = self.datasets.open(spec, "", generation) {
                 tracing::warn!("datasets.{}: {error}", spec.name);

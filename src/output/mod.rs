@@ -9,6 +9,7 @@
 //! never packets. Both are counted.
 
 pub mod eve;
+mod file_store;
 pub mod sink;
 pub mod spec;
 

@@ -19,14 +19,16 @@ use super::destination::Writer;
 use super::eve::stats::{OutputStats, StatsSnapshot};
 use super::eve::{self, Context, InterfaceLookup, Interfaces};
 use super::fast;
-use super::spec::{EveLog, FastLog};
+use super::file_store::FileStore;
+use super::spec::{EveLog, FastLog, FileStoreSpec};
 use super::text::Clock;
-use crate::packet::event::{Event, Events};
+use crate::packet::event::{Event, Events, FilePieceEvent};
 
 /// What the writer thread is to do.
 pub struct SinkOptions {
     pub eve: Vec<EveLog>,
     pub fast: Option<FastLog>,
+    pub file_store: Option<FileStoreSpec>,
     /// Index to name; for `in_iface`.
     pub interfaces: InterfaceLookup,
     /// The capture that is replayed, for `pcap-file: yes`.
@@ -47,6 +49,7 @@ impl SinkOptions {
         SinkOptions {
             eve,
             fast,
+            file_store: None,
             interfaces: Box::new(|_| None),
             pcap_filename: None,
             zone: None,
@@ -107,6 +110,7 @@ impl Message {
     fn payload_bytes(&self) -> usize {
         match self {
             Message::Event(Event::Alert(alert)) => alert.payload.len().saturating_add(alert.packet_bytes.len()),
+            Message::Event(Event::FilePiece(piece)) => piece.bytes.len(),
             _ => 0,
         }
     }
@@ -120,6 +124,8 @@ struct Shared {
     shed: AtomicU64,
     lost: AtomicU64,
     write_errors: AtomicU64,
+    files_stored: AtomicU64,
+    files_given_up: AtomicU64,
     /// A flag and not only a message: a full channel must not lose it.
     reopen: AtomicBool,
 }
@@ -131,6 +137,8 @@ impl Shared {
             shed: self.shed.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
             write_errors: self.write_errors.load(Ordering::Relaxed),
+            files_stored: self.files_stored.load(Ordering::Relaxed),
+            files_given_up: self.files_given_up.load(Ordering::Relaxed),
         }
     }
 }
@@ -222,6 +230,7 @@ struct WriterThread {
     context: Context,
     eve: Vec<(EveLog, Log)>,
     fast: Option<Log>,
+    file_store: Option<FileStore>,
     interfaces_read: Instant,
 }
 
@@ -242,6 +251,7 @@ impl WriterThread {
             },
             eve,
             fast: options.fast.map(|spec| Log::open(spec.destination)).transpose()?,
+            file_store: options.file_store.map(open_store).transpose()?,
             interfaces_read: Instant::now(),
         })
     }
@@ -282,6 +292,9 @@ impl WriterThread {
     }
 
     fn write_event(&mut self, event: &Event) {
+        if let Event::FilePiece(piece) = event {
+            return self.store_piece(piece);
+        }
         for (spec, log) in &mut self.eve {
             eve::write_event(log.writer.buffer(), event, spec, &mut self.context);
             log.flush_if_full(&self.shared);
@@ -290,6 +303,18 @@ impl WriterThread {
             fast::write_alert(log.writer.buffer(), alert, &mut self.context.clock);
             log.flush_if_full(&self.shared);
         }
+    }
+
+    fn store_piece(&mut self, piece: &FilePieceEvent) {
+        let Some(store) = &mut self.file_store else { return };
+        if let Err(error) = store.piece(piece) {
+            if self.shared.write_errors.fetch_add(1, Ordering::Relaxed) == 0 {
+                warn!(dir = %store.dir().display(), %error, "a file is not stored; traffic is not affected");
+            }
+        }
+        let counts = store.take_counts();
+        self.shared.files_stored.fetch_add(counts.stored, Ordering::Relaxed);
+        self.shared.files_given_up.fetch_add(counts.given_up, Ordering::Relaxed);
     }
 
     fn logs(&mut self) -> impl Iterator<Item = &mut Log> {
@@ -314,6 +339,11 @@ impl WriterThread {
             self.context.interfaces.forget();
         }
     }
+}
+
+fn open_store(spec: FileStoreSpec) -> Result<FileStore, OpenError> {
+    let path = spec.dir.clone();
+    FileStore::open(spec).map_err(|source| OpenError::Directory { path, source })
 }
 
 /// One log and what went wrong with it.

@@ -42,6 +42,14 @@ pub struct FastLog {
     pub destination: Destination,
 }
 
+/// The `file-store` entry of `outputs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStoreSpec {
+    pub dir: PathBuf,
+    /// A larger file is not stored.
+    pub file_bytes_max: u64,
+}
+
 /// Where records go, one JSON object or line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {

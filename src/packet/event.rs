@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::app::AppRecord;
+use super::app::{AppRecord, FileEnd};
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
 use super::ingress::{Timestamp, VlanTag};
 use super::tunnel::Carrier;
@@ -22,6 +22,20 @@ pub enum Event {
     Anomaly(Box<AnomalyEvent>),
     App(Box<AppEvent>),
     Tagged(Box<TaggedEvent>),
+    FilePiece(Box<FilePieceEvent>),
+}
+
+/// The next bytes of a file that is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePieceEvent {
+    pub flow_id: u64,
+    pub tx_id: u64,
+    /// The file's number in its transaction.
+    pub number: u32,
+    /// Where the bytes stand in the file.
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    pub end: Option<FileEnd>,
 }
 
 /// Where an inspected packet leaves its events. Reused from packet to packet.

@@ -109,6 +109,7 @@ impl Bench {
             Event::Drop(drop) => format!("drop:{}", drop.reason.as_str()),
             Event::Flow(_) => "flow".to_owned(),
             Event::Tagged(_) => "tagged".to_owned(),
+            Event::FilePiece(piece) => format!("{} stored bytes", piece.bytes.len()),
             Event::Anomaly(_) => "anomaly".to_owned(),
             Event::App(event) => event.record.event_type().to_owned(),
         };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::app::AppLayer;
+use super::app::{AppLayer, FilePiece, Told};
 use super::conntrack::{Conntrack, CtStatus, TcpState};
 use super::decode::Headers;
 use super::detect::Outcome;
 use super::event::{
-    AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FlowEnd, FlowEvent, FlowState,
-    FlowSummary, PacketFacts, TaggedEvent, TcpFlowFacts,
+    AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FilePieceEvent, FlowEnd,
+    FlowEvent, FlowState, FlowSummary, PacketFacts, TaggedEvent, TcpFlowFacts,
 };
 use super::facts;
 use super::flow::Flow;
@@ -132,7 +132,7 @@ pub fn policy_drop(verdict: Verdict, moment: Moment<'_, '_>, flow: Option<(&Flow
 pub fn flow_ended(flow: &mut Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd, events: &mut Events) {
     let packet = flow.app.is_some().then(|| facts::of_flow(flow, entry, now));
     if let (Some(app), Some(packet)) = (&mut flow.app, packet) {
-        transactions(app, true, |_| packet.clone(), events);
+        transactions(app, flow.id, true, |_| packet.clone(), events);
     }
     events.push(flow_end(flow, entry, now, reason));
     // Whoever lets go of a tunnel last tells what ran in it.
@@ -151,12 +151,23 @@ pub fn due_records(
 ) {
     let direction = Some(tracked.info.direction());
     let facts = |()| facts::of(moment.packet, moment.headers, Some(flow_id), direction, moment.now);
-    transactions(app, false, facts, events);
+    transactions(app, flow_id, false, facts, events);
 }
 
-fn transactions(app: &mut AppLayer, ended: bool, packet: impl Fn(()) -> PacketFacts, events: &mut Events) {
-    app.settle(ended, &mut |app_proto, tx_id, record| {
-        events.push(Event::App(Box::new(AppEvent { packet: packet(()), app_proto, tx_id, record })));
+fn transactions(
+    app: &mut AppLayer,
+    flow_id: u64,
+    ended: bool,
+    packet: impl Fn(()) -> PacketFacts,
+    events: &mut Events,
+) {
+    app.settle(ended, &mut |app_proto, tx_id, told| {
+        events.push(match told {
+            Told::Record(record) => Event::App(Box::new(AppEvent { packet: packet(()), app_proto, tx_id, record })),
+            Told::Piece(number, FilePiece { offset, bytes, end }) => {
+                Event::FilePiece(Box::new(FilePieceEvent { flow_id, tx_id, number, offset, bytes, end }))
+            }
+        });
     });
 }
 

@@ -41,6 +41,8 @@ pub struct Options {
     /// `action-order`: the kinds of actions, first judged first. `Reject` stands for all rejects.
     pub action_order: [RuleAction; 4],
     pub pcre_limits: PcreLimits,
+    /// There is somewhere to store files; otherwise `filestore` only matches.
+    pub stores_files: bool,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             generation: 1,
             action_order: [RuleAction::Pass, RuleAction::Drop, RuleAction::Reject, RuleAction::Alert],
             pcre_limits: PcreLimits::default(),
+            stores_files: false,
         }
     }
 }
@@ -96,6 +99,7 @@ struct Loaded {
 struct Compiler<'c> {
     context: &'c Context,
     pcre_limits: PcreLimits,
+    stores_files: bool,
     generation: u64,
     sets: Sets<'c>,
     diagnostics: Vec<Diagnostic>,
@@ -114,6 +118,7 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
     let mut compiler = Compiler {
         context,
         pcre_limits: options.pcre_limits,
+        stores_files: options.stores_files,
         generation: options.generation,
         sets: Sets::new(&context.vars),
         diagnostics: Vec::new(),
@@ -246,6 +251,7 @@ impl Compiler<'_> {
             noalert: draft.noalert,
             bypass: draft.bypass,
             tags: draft.tags.iter().copied().collect(),
+            filestore: draft.filestore.filter(|_| self.stores_files),
         };
         Some((rule, literal))
     }

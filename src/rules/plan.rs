@@ -44,6 +44,54 @@ pub struct Rule {
     pub bypass: bool,
     /// What a match records of the packets after it.
     pub tags: Box<[Tag]>,
+    /// Which files a match stores.
+    pub filestore: Option<FileStoring>,
+}
+
+/// `filestore`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStoring {
+    pub sides: SideSet,
+    pub scope: StoreScope,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreScope {
+    /// The files that the rule is about.
+    File,
+    /// All of the transaction.
+    Transaction,
+    /// All of the flow from now on.
+    Flow,
+}
+
+/// None, one or both of the sides that bytes come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SideSet {
+    pub to_server: bool,
+    pub to_client: bool,
+}
+
+impl SideSet {
+    pub const BOTH: SideSet = SideSet { to_server: true, to_client: true };
+
+    #[must_use]
+    pub fn of(toward: Toward) -> SideSet {
+        SideSet { to_server: toward == Toward::Server, to_client: toward == Toward::Client }
+    }
+
+    #[must_use]
+    pub fn has(self, toward: Toward) -> bool {
+        match toward {
+            Toward::Server => self.to_server,
+            Toward::Client => self.to_client,
+        }
+    }
+
+    #[must_use]
+    pub fn or(self, other: SideSet) -> SideSet {
+        SideSet { to_server: self.to_server || other.to_server, to_client: self.to_client || other.to_client }
+    }
 }
 
 impl Rule {

@@ -67,6 +67,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     tracing::info!("{}", fresh.summary());
 
     let mut log_options = SinkOptions::new(config.outputs.eve.clone(), config.outputs.fast.clone());
+    log_options.file_store = config.outputs.file_store.clone();
     log_options.when_full = WhenFull::Wait;
     log_options.pcap_filename = Some(args.capture.display().to_string());
     let (sink, log) = Sink::start(log_options)?;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use super::report::{Report, is_off, is_switched_off};
 use super::section::{Choice, Section, list, scalar};
 use super::tree::{Node, Value};
-use crate::output::spec::{AlertOptions, Destination, DropFlows, DropOptions, EveLog, FastLog, RecordTypes};
+use crate::output::spec::{
+    AlertOptions, Destination, DropFlows, DropOptions, EveLog, FastLog, FileStoreSpec, RecordTypes,
+};
 use crate::packet::app::Hashes;
 use crate::packet::app::record::EVENT_TYPES;
 
@@ -16,6 +18,7 @@ pub struct Outputs {
     pub default_log_dir: PathBuf,
     pub fast: Option<FastLog>,
     pub eve: Vec<EveLog>,
+    pub file_store: Option<FileStoreSpec>,
 }
 
 /// `eve.json` and `fast.log` in `/var/log/tidegate`.
@@ -37,6 +40,7 @@ impl Outputs {
                 community_id_seed: None,
                 pcap_file: false,
             }],
+            file_store: None,
             default_log_dir: dir,
         }
     }
@@ -50,7 +54,7 @@ impl Outputs {
         let Some(node) = root.find("outputs") else {
             return Outputs::in_dir(dir);
         };
-        let mut outputs = Outputs { default_log_dir: dir, fast: None, eve: Vec::new() };
+        let mut outputs = Outputs { default_log_dir: dir, fast: None, eve: Vec::new(), file_store: None };
         let mut unsupported = Vec::new();
         for item in list(node, "outputs", report) {
             outputs.read_item(item, &mut unsupported, report);
@@ -75,13 +79,14 @@ impl Outputs {
                     self.eve.push(eve);
                 }
             }
+            "file-store" => self.file_store = read_file_store(options, &self.default_log_dir, report),
             _ if SURICATA_OUTPUTS.contains(&name) => {
                 if node.is_some_and(|node| !is_off(node)) {
                     unsupported.push(name);
                 }
             }
             _ => {
-                let known: Vec<&str> = ["fast", "eve-log"].into_iter().chain(SURICATA_OUTPUTS).collect();
+                let known: Vec<&str> = ["fast", "eve-log", "file-store"].into_iter().chain(SURICATA_OUTPUTS).collect();
                 report.unknown_key(&item.place, &format!("outputs.{name}"), name, &known);
             }
         }
@@ -114,6 +119,36 @@ fn named<'t>(item: &'t Node, path: &str, report: &mut Report) -> Option<(&'t str
         }
     }
 }
+
+/// Off unless it says `enabled: yes`, as in Suricata.
+fn read_file_store(mut section: Section<'_>, dir: &Path, report: &mut Report) -> Option<FileStoreSpec> {
+    let mut enabled = false;
+    section.read_bool("enabled", &mut enabled, report);
+    section.expect_default("version", "2", report);
+    let mut spec = FileStoreSpec { dir: dir.join("filestore"), file_bytes_max: FILE_BYTES_MAX };
+    section.read("dir", "a directory", &mut spec.dir, report, |text| (!text.is_empty()).then(|| dir.join(text)));
+    let mut bytes_max = usize::try_from(spec.file_bytes_max).unwrap_or(usize::MAX);
+    section.read_size("file-size-max", 1..=1 << 40, &mut bytes_max, report);
+    spec.file_bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    section.not_honoured(&SURICATA_FILE_STORE, report);
+    section.finish(report);
+    enabled.then_some(spec)
+}
+
+/// A larger file is not stored, unless `file-size-max` says otherwise.
+const FILE_BYTES_MAX: u64 = 100 << 20;
+
+const SURICATA_FILE_STORE: [&str; 9] = [
+    "force-filestore",
+    "force-hash",
+    "force-magic",
+    "max-open-files",
+    "stream-depth",
+    "waldo",
+    "write-fileinfo",
+    "write-meta",
+    "xff",
+];
 
 fn read_fast(mut section: Section<'_>, dir: &Path, report: &mut Report) -> Option<FastLog> {
     let mut enabled = true;
@@ -342,7 +377,7 @@ const SURICATA_TYPES: [&str; 32] = [
     "ikev2",
 ];
 
-const SURICATA_OUTPUTS: [&str; 18] = [
+const SURICATA_OUTPUTS: [&str; 17] = [
     "alert-debug",
     "alert-prelude",
     "alert-syslog",
@@ -350,7 +385,6 @@ const SURICATA_OUTPUTS: [&str; 18] = [
     "drop",
     "file",
     "file-log",
-    "file-store",
     "http-body-data",
     "http-log",
     "lua",

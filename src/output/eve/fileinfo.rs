@@ -35,7 +35,7 @@ impl FileObject {
             md5: file.sums.md5.map(|sum| hex_text(&sum)),
             sha1: file.sums.sha1.map(|sum| hex_text(&sum)),
             sha256: file.sums.sha256.map(|sum| hex_text(&sum)),
-            stored: false,
+            stored: file.stored,
             size: file.size,
             tx_id,
         }

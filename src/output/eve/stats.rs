@@ -257,6 +257,10 @@ pub struct OutputStats {
     /// Records that could not be written.
     pub lost: u64,
     pub write_errors: u64,
+    /// Files in the file store.
+    pub files_stored: u64,
+    /// Files that were too large, not whole, or refused by the disk.
+    pub files_given_up: u64,
 }
 
 /// One queue, so one thread.

@@ -493,7 +493,7 @@ fn allowed(object: &str) -> &'static str {
             "events_new events_update events_destroy events_lost sweeps swept untracked invalid fates_written \
              fates_failed"
         }
-        "stats.output" => "written shed lost write_errors",
+        "stats.output" => "written shed lost write_errors files_stored files_given_up",
         "stats.queues" => {
             "id received accepted blocked waiting kernel_drops user_drops overruns malformed orphans verdict_errors"
         }

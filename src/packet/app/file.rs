@@ -33,7 +33,34 @@ pub struct File {
     state: FileState,
     gaps: bool,
     hashing: Option<Box<Hashing>>,
+    storing: Option<Box<Storing>>,
     told: bool,
+}
+
+/// Bytes on their way to the file store.
+#[derive(Clone, Debug, Default)]
+struct Storing {
+    waiting: Vec<u8>,
+    taken: u64,
+    end_taken: bool,
+}
+
+/// The end of a file that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileEnd {
+    Closed,
+    Truncated,
+    /// Bytes are missing in it.
+    Broken,
+}
+
+/// The next bytes of a file for the file store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePiece {
+    /// Where they stand in the file.
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    pub end: Option<FileEnd>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,6 +87,8 @@ pub struct FileRecord {
     pub state: FileState,
     pub gaps: bool,
     pub sums: Sums,
+    /// It goes, or went, to the file store.
+    pub stored: bool,
 }
 
 impl File {
@@ -95,6 +124,37 @@ impl File {
         if let Some(hashing) = &mut self.hashing {
             hashing.update(bytes);
         }
+        if let Some(storing) = &mut self.storing {
+            storing.waiting.extend_from_slice(bytes);
+        }
+    }
+
+    /// A rule wants it in the file store. That is possible as long as all of its bytes are still here.
+    pub fn store(&mut self) {
+        let all_here = usize::try_from(self.size) == Ok(self.data.len()) && !self.gaps;
+        if self.storing.is_none() && all_here {
+            self.storing = Some(Box::new(Storing { waiting: self.data.clone(), ..Storing::default() }));
+        }
+    }
+
+    /// What has come for the file store since the last call.
+    pub fn take_piece(&mut self) -> Option<FilePiece> {
+        let storing = self.storing.as_deref_mut()?;
+        let end = match self.state {
+            _ if storing.end_taken => return None,
+            _ if self.gaps => Some(FileEnd::Broken),
+            FileState::Open => None,
+            FileState::Closed => Some(FileEnd::Closed),
+            FileState::Truncated => Some(FileEnd::Truncated),
+        };
+        if storing.waiting.is_empty() && end.is_none() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut storing.waiting);
+        let offset = storing.taken;
+        storing.taken = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        storing.end_taken = end.is_some();
+        Some(FilePiece { offset, bytes, end })
     }
 
     /// Bytes that were never seen. No digest will be right.
@@ -184,13 +244,24 @@ impl File {
 
     #[must_use]
     pub fn record(&self) -> FileRecord {
-        FileRecord { name: self.name.clone(), size: self.size, state: self.state, gaps: self.gaps, sums: self.sums() }
+        FileRecord {
+            name: self.name.clone(),
+            size: self.size,
+            state: self.state,
+            gaps: self.gaps,
+            sums: self.sums(),
+            stored: self.storing.is_some() && !self.gaps,
+        }
     }
 
     /// Heap that it holds, roughly.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.name.capacity() + self.data.capacity() + self.hashing.as_ref().map_or(0, |_| size_of::<Hashing>())
+        let waiting = self.storing.as_ref().map_or(0, |storing| storing.waiting.capacity());
+        self.name.capacity()
+            + waiting
+            + self.data.capacity()
+            + self.hashing.as_ref().map_or(0, |_| size_of::<Hashing>())
     }
 }
 
@@ -247,6 +318,25 @@ mod tests {
         file.skip(10);
         file.close(false);
         assert_eq!((file.size(), file.state(), file.sums()), (12, FileState::Truncated, Sums::default()));
+    }
+
+    #[test]
+    fn a_file_goes_to_the_store_from_its_first_byte_or_not_at_all() {
+        let mut file = File::open(b"x", Hashes::default());
+        file.append(b"ab", 4);
+        file.store();
+        file.append(b"cdef", 4);
+        let piece = |offset, bytes: &[u8], end| Some(FilePiece { offset, bytes: bytes.to_vec(), end });
+        assert_eq!(file.take_piece(), piece(0, b"abcdef", None));
+        assert_eq!(file.take_piece(), None);
+        file.close(false);
+        assert_eq!(file.take_piece(), piece(6, b"", Some(FileEnd::Closed)));
+        assert_eq!((file.take_piece(), file.record().stored), (None, true));
+
+        let mut late = File::open(b"x", Hashes::default());
+        late.append(b"abcdef", 4);
+        late.store();
+        assert_eq!((late.take_piece(), late.record().stored), (None, false));
     }
 
     #[test]

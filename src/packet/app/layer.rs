@@ -4,10 +4,10 @@ use super::expected::{Announcement, Transfer};
 use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo};
 use super::record::AppRecord;
-use super::transactions::{TxList, TxView};
+use super::transactions::{Told, TxList, TxView};
 use super::{ParseContext, Parser, Step};
 use crate::rules::app::{AppProto, AppProtoSet};
-use crate::rules::plan::Toward;
+use crate::rules::plan::{SideSet, Toward};
 
 /// First bytes of each side that are kept while the protocol is unknown.
 const HEAD_BYTES_MAX: usize = 2048;
@@ -38,6 +38,8 @@ pub struct AppLayer {
     /// The protocol before the last change (EVE `app_proto_orig`), until its transactions are told.
     former: Option<(AppProto, Box<dyn Parser>)>,
     pub before: Option<AppProto>,
+    /// Sides whose files are all stored.
+    stored_sides: SideSet,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +92,8 @@ pub struct AppView<'a> {
     pub protocol: AppProto,
     former: Option<(AppProto, &'a mut dyn TxList)>,
     current: &'a mut dyn TxList,
+    /// Sides whose files are all stored from now on.
+    pub stored_sides: &'a mut SideSet,
 }
 
 impl AppView<'_> {
@@ -207,12 +211,13 @@ impl AppLayer {
 
     pub fn view(&mut self) -> Option<AppView<'_>> {
         let former = self.former.as_mut().map(|(protocol, parser)| (*protocol, parser.transactions()));
+        let stored_sides = &mut self.stored_sides;
         match &mut self.state {
             State::Known { protocol, parser } | State::Finished { protocol, parser, .. } => {
-                Some(AppView { protocol: *protocol, former, current: parser.transactions() })
+                Some(AppView { protocol: *protocol, former, current: parser.transactions(), stored_sides })
             }
             State::Unknown | State::Failed => {
-                former.map(|(protocol, current)| AppView { protocol, former: None, current })
+                former.map(|(protocol, current)| AppView { protocol, former: None, current, stored_sides })
             }
         }
     }
@@ -227,12 +232,31 @@ impl AppLayer {
     }
 
     /// Records that are due; transactions that are done are gone after this.
-    pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, AppRecord)) {
+    pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, Told)) {
+        self.store_files();
         if let Some((protocol, mut parser)) = self.former.take() {
             parser.transactions().settle(true, &mut |id, record| emit(protocol, id, record));
         }
         if let Some(AppView { protocol, current, .. }) = self.view() {
             current.settle(ended, &mut |id, record| emit(protocol, id, record));
+        }
+    }
+
+    /// The files of a flow all of whose files are wanted.
+    fn store_files(&mut self) {
+        let sides = self.stored_sides;
+        if sides == SideSet::default() {
+            return;
+        }
+        let Some(mut view) = self.view() else { return };
+        for at in 0..view.count() {
+            if let Some((_, tx)) = view.transaction(at, Toward::Server) {
+                tx.data.each_file(&mut |toward, file| {
+                    if sides.has(toward) {
+                        file.store();
+                    }
+                });
+            }
         }
     }
 

@@ -34,10 +34,10 @@ use crate::rules::plan::Toward;
 use expected::Announcement;
 use protocols::http1::HttpLimits;
 
-pub use file::{File, FileRecord, FileState, Hashes};
+pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
 pub use layer::{AppCounters, AppLayer, AppView};
 pub use record::AppRecord;
-pub use transactions::{Inspection, Slot, Transactions, TxList, TxView};
+pub use transactions::{Inspection, Slot, Told, Transactions, TxList, TxView};
 
 /// What a parser may know besides the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -217,6 +217,9 @@ pub trait Transaction: fmt::Debug + Send {
     fn has_all_of(&self, _buffer: Buffer, toward: Toward) -> bool {
         self.is_done(toward)
     }
+
+    /// Every file that it carries, with the side whose bytes it comes with.
+    fn each_file(&mut self, _visit: &mut dyn FnMut(Toward, &mut File)) {}
 
     /// Oddities so far, by their full name: `http.gzip_decompression_failed`.
     fn events(&self) -> &[&'static str] {

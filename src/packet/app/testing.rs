@@ -1,6 +1,6 @@
 //! For parsers' tests: a conversation through [`AppLayer`], and all that rules and EVE could see of it.
 
-use super::{AppCounters, AppLayer, AppLimits, Hashes, ParseContext};
+use super::{AppCounters, AppLayer, AppLimits, Hashes, ParseContext, Told};
 use crate::packet::ingress::Timestamp;
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::keyword::buffers::Buffer;
@@ -83,7 +83,11 @@ impl Conversation {
     /// The records that are due now, as `event_type` and their text.
     pub fn records(&mut self, ended: bool) -> Vec<String> {
         let mut records = Vec::new();
-        self.app.settle(ended, &mut |_, id, record| records.push(format!("{id} {record:?}")));
+        self.app.settle(ended, &mut |_, id, told| {
+            if let Told::Record(record) = told {
+                records.push(format!("{id} {record:?}"));
+            }
+        });
         records
     }
 

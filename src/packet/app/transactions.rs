@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{AppRecord, Transaction};
+use super::{AppRecord, FilePiece, Transaction};
 use crate::rules::keyword::buffers::BUFFERS;
 use crate::rules::plan::Toward;
 
@@ -122,9 +122,17 @@ impl<T> Transactions<T> {
 #[derive(Debug)]
 pub struct TxView<'t> {
     pub id: u64,
-    pub data: &'t dyn Transaction,
+    pub data: &'t mut dyn Transaction,
     pub version: u32,
     pub inspection: &'t mut Inspection,
+}
+
+/// What a transaction has to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    Record(AppRecord),
+    /// The next bytes of a file that is stored, with the file's number in the transaction.
+    Piece(u32, FilePiece),
 }
 
 /// [`Transactions`] of any protocol.
@@ -134,8 +142,8 @@ pub trait TxList {
     /// The `at`th transaction, from 0 for the oldest, seen from one side.
     fn view(&mut self, at: usize, toward: Toward) -> Option<TxView<'_>>;
 
-    /// Asks each for its own records, and takes out those that are done. `emit` gets number and record.
-    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, AppRecord));
+    /// Asks each for its own records, and takes out those that are done. `emit` gets the transaction's number, too.
+    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, Told));
 
     fn evicted(&self) -> u64;
 }
@@ -157,12 +165,21 @@ impl<T: Transaction> TxList for Transactions<T> {
         Some(TxView { id: *id, data, version: side.version, inspection: &mut side.inspection })
     }
 
-    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, AppRecord)) {
+    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, Told)) {
         for slot in &mut self.slots {
             for _ in 0..RECORD_COUNT_MAX {
                 let Some(record) = slot.data.take_record(ended) else { break };
-                emit(slot.id, record);
+                emit(slot.id, Told::Record(record));
             }
+            let (id, mut numbers) = (slot.id, [0, 1]);
+            slot.data.each_file(&mut |toward, file| {
+                let [to_server, to_client] = &mut numbers;
+                let number = if toward == Toward::Server { to_server } else { to_client };
+                if let Some(piece) = file.take_piece() {
+                    emit(id, Told::Piece(*number, piece));
+                }
+                *number += 2;
+            });
         }
         self.slots.retain(|slot| !(slot.data.is_done(Toward::Server) && slot.data.is_done(Toward::Client)));
         if self.slots.is_empty() {

@@ -6,10 +6,10 @@
 
 use super::buffer::Evaluation;
 use super::{Buffers, Candidate, DetectThread, FlowView};
-use crate::packet::app::{Inspection, TxView};
+use crate::packet::app::{Inspection, Transaction, TxView};
 use crate::rules::app::AppTest;
 use crate::rules::lens::{AppGroup, Lens};
-use crate::rules::plan::{Absence, BufferPlan, Rule, Toward};
+use crate::rules::plan::{Absence, BufferPlan, FileStoring, Rule, StoreScope, Toward};
 use crate::rules::prefilter::LITERAL_BYTES_MAX;
 use crate::rules::ruleset::RuleSet;
 
@@ -22,6 +22,18 @@ const REMEMBERED_COUNT_MAX: usize = 1024;
 
 /// Rules that a transaction remembers, per side, because they have matched. What matches beyond it is told again each time.
 const MATCHED_COUNT_MAX: usize = 1024;
+/// The files that a match stores.
+fn store_files(rule: &Rule, storing: FileStoring, tx: &mut dyn Transaction) {
+    let asked = rule.app.iter().find_map(|test| match test {
+        AppTest::File(tests) if storing.scope == StoreScope::File => Some(&tests[..]),
+        _ => None,
+    });
+    tx.each_file(&mut |toward, file| {
+        if storing.sides.has(toward) && file.accepts(asked.unwrap_or_default()) {
+            file.store();
+        }
+    });
+}
 
 /// Whether the flow speaks a protocol that the rule's header and its `app-layer-protocol` allow.
 pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
@@ -175,6 +187,9 @@ impl DetectThread {
             return None;
         }
         self.captured = evaluation.captured;
+        if let Some(storing) = rule.filestore {
+            store_files(rule, storing, tx.data);
+        }
         let Inspection { matched, candidates, .. } = tx.inspection;
         match matched.binary_search(&number) {
             Err(_) if matched.len() >= MATCHED_COUNT_MAX => self.counters.remembered_overflow += 1,
@@ -184,7 +199,11 @@ impl DetectThread {
         if let Ok(place) = candidates.binary_search(&number) {
             candidates.remove(place);
         }
-        Some(tx.id)
+        let id = tx.id;
+        if let (Some(FileStoring { sides, scope: StoreScope::Flow }), Some(app)) = (rule.filestore, &mut flow.app) {
+            *app.stored_sides = app.stored_sides.or(sides);
+        }
+        Some(id)
     }
 
     fn some_instance_matches(

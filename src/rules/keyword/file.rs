@@ -5,16 +5,24 @@
 use super::buffers::Buffer;
 use super::content::read_content;
 use super::number::comparison;
-use super::{Arg, Draft, Keyword, option};
+use super::{Arg, Draft, Keyword, once, option};
 use std::sync::Arc;
 
 use crate::rules::app::{AppTest, DigestSet, FileTest};
 use crate::rules::error::{Code, Mistake, Span};
-use crate::rules::plan::{BufferTest, Pattern};
+use crate::rules::plan::{BufferTest, FileStoring, Pattern, SideSet, StoreScope, Toward};
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("filename", "file", "[!]\"name\"", "Part of a file's name, in any case.", filename),
     option("fileext", "file", "[!]\"ext\"", "The extension of a file, in any case.", fileext),
+    option(
+        "filestore",
+        "file",
+        "[request|response|both[,file|tx|flow]]",
+        "Puts files into the file store, where `outputs` has one.",
+        filestore,
+    )
+    .value_optional(),
     option("filemd5", "file", "[!]list", "The MD5 of a file stands in a list: a digest a line.", filemd5),
     option("filesha1", "file", "[!]list", "The SHA-1 of a file stands in a list.", filesha1),
     option("filesha256", "file", "[!]list", "The SHA-256 of a file stands in a list.", filesha256),
@@ -46,6 +54,35 @@ fn filesize(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let test = comparison(&plain, Span::new(0, plain.len()), u32::MAX);
     let test = test.map_err(|mistake| Mistake { span: arg.span, ..mistake })?;
     push(draft, arg, FileTest::Size(test));
+    Ok(())
+}
+
+fn filestore(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let parts = if arg.is_empty() { Vec::new() } else { arg.parts() };
+    let (side, scope) = match parts.as_slice() {
+        [] => (None, None),
+        [side] => (Some(*side), None),
+        [side, scope] => (Some(*side), Some(*scope)),
+        _ => return Err(arg.wrong("a direction and a scope at most")),
+    };
+    let sides = match side.map(|span| (arg.at(span), span)) {
+        None => draft.flow.and_then(|flow| flow.toward).map_or(SideSet::BOTH, SideSet::of),
+        Some(("request" | "to_server", _)) => SideSet::of(Toward::Server),
+        Some(("response" | "to_client", _)) => SideSet::of(Toward::Client),
+        Some(("both", _)) => SideSet::BOTH,
+        Some((_, span)) => return Err(Mistake::new(Code::Value, span, "directions are request, response and both")),
+    };
+    let scope = match scope.map(|span| (arg.at(span), span)) {
+        None | Some(("file", _)) => StoreScope::File,
+        Some(("tx", _)) => StoreScope::Transaction,
+        Some(("ssn" | "flow", _)) => StoreScope::Flow,
+        Some((_, span)) => return Err(Mistake::new(Code::Value, span, "scopes are file, tx and flow")),
+    };
+    once(&mut draft.filestore, FileStoring { sides, scope }, arg)?;
+    // It is about files even where it asks nothing else of them.
+    if !draft.app.iter().any(|(test, _)| matches!(test, AppTest::File(_))) {
+        draft.app.push((AppTest::File(Vec::new()), arg.option()));
+    }
     Ok(())
 }
 

@@ -18,8 +18,8 @@ use super::dataset::DataSets;
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
 use super::plan::{
-    Absence, Amount, BufferTest, Content, Effect, FlowMeasure, FlowTest, PacketTest, StateTest, Tag, Threshold, Toward,
-    Transform,
+    Absence, Amount, BufferTest, Content, Effect, FileStoring, FlowMeasure, FlowTest, PacketTest, StateTest, Tag,
+    Threshold, Toward, Transform,
 };
 use super::reputation::Reputation;
 use buffers::{Buffer, BufferInfo};
@@ -380,6 +380,7 @@ pub struct Draft<'t> {
     pub flow_start: bool,
     pub bypass: bool,
     pub tags: Vec<Tag>,
+    pub filestore: Option<FileStoring>,
     pub flow: Option<FlowTest>,
     /// Each with where it stands.
     pub packet: Vec<(PacketTest, Span)>,

@@ -68,7 +68,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     ),
     refused("filemagic", "file", Value::Required, "[!]\"text\"", FILE_KINDS, "The kind of a file."),
     refused("file.magic", "file", Value::None, "", FILE_KINDS, "The kind of a file, as buffer."),
-    refused("filestore", "file", Value::Optional, "[options]", Need::Never("files are not stored"), "Stores the file."),
     refused(
         "tls.store",
         "tls",

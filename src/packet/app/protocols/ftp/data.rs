@@ -115,6 +115,10 @@ impl Transaction for FtpDataTx {
         }
     }
 
+    fn each_file(&mut self, visit: &mut dyn FnMut(Toward, &mut File)) {
+        visit(self.toward, &mut self.file);
+    }
+
     fn is_done(&self, _toward: Toward) -> bool {
         !self.file.is_open()
     }

@@ -199,6 +199,16 @@ impl Transaction for HttpTx {
         self.is_done(toward) || head && !buffer.info().growing && buffer != Buffer::FILE_NAME
     }
 
+    fn each_file(&mut self, visit: &mut dyn FnMut(Toward, &mut File)) {
+        let parts = self.request.multipart.iter_mut().flat_map(|multipart| multipart.files_mut());
+        parts.for_each(|file| visit(Toward::Server, file));
+        for (toward, body) in [(Toward::Server, &mut self.request.body), (Toward::Client, &mut self.response.body)] {
+            if let Some(file) = body.file_mut() {
+                visit(toward, file);
+            }
+        }
+    }
+
     fn events(&self) -> &[&'static str] {
         &self.events
     }

@@ -6,6 +6,7 @@ use super::names;
 use super::ntlmssp::Ntlmssp;
 use super::record::{Services, SmbDetail, SmbRecord};
 use super::transfer::{Handle, Transfer};
+use crate::packet::app::File;
 use crate::packet::app::protocols::dcerpc::call::Call;
 use crate::packet::app::record::FileAccount;
 use crate::packet::app::{AppRecord, Transaction};
@@ -307,6 +308,12 @@ impl Transaction for SmbTransaction {
             tree_id: self.label.tree_id,
             detail: self.told_detail(),
         })))
+    }
+
+    fn each_file(&mut self, visit: &mut dyn FnMut(Toward, &mut File)) {
+        if let Detail::File(transfer) = &mut self.detail {
+            visit(transfer.toward, &mut transfer.file);
+        }
     }
 
     fn take_record(&mut self, ended: bool) -> Option<AppRecord> {

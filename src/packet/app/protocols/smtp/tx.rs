@@ -105,6 +105,10 @@ impl Transaction for SmtpTx {
         }
     }
 
+    fn each_file(&mut self, visit: &mut dyn FnMut(Toward, &mut File)) {
+        self.mail.iter_mut().flat_map(|mail| mail.files_mut()).for_each(|file| visit(Toward::Server, file));
+    }
+
     fn events(&self) -> &[&'static str] {
         &self.events
     }
