@@ -165,6 +165,7 @@ impl Daemon {
             queues: watches.clone(),
             flows: Arc::clone(&shared.flows),
             streams: gate::stream_pool_of(&config),
+            transactions: gate::app_pool_of(&config),
             listener: Arc::clone(&counters),
             sink: sink.clone(),
             gate_installed: table.is_some(),
@@ -190,6 +191,7 @@ impl Daemon {
         }
 
         let pool = Arc::clone(&statistics.streams);
+        let app_pool = Arc::clone(&statistics.transactions);
         let mut workers = Vec::with_capacity(queues.len());
         for ((queue, _), watch) in queues.into_iter().zip(&watches) {
             let tracking = match &mirror {
@@ -207,7 +209,8 @@ impl Daemon {
                     gate::copies_of(&config),
                     config.app_config(),
                 )
-                .following(config.stream.config, Arc::clone(&pool)),
+                .following(config.stream.config, Arc::clone(&pool))
+                .remembering_in(Arc::clone(&app_pool)),
                 answers: AnswerMaker::new(config.nfq.mode, config.nfq.bypass, config.fate.mask),
                 tracking,
                 shared: shared.clone(),

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use super::config::{Config, GateHook};
 use crate::kernel::nft::{self, GateTable, Hook, Installed, QueueMode, Queues};
 use crate::output::spec::Wanted;
+use crate::packet::app::AppPool;
 use crate::packet::stream::StreamPool;
 use crate::packet::tell::Copies;
 use crate::packet::verdict::Policy;
@@ -57,6 +58,12 @@ pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
 #[must_use]
 pub fn stream_pool_of(config: &Config) -> Arc<StreamPool> {
     Arc::new(StreamPool::new(config.stream.memcap_bytes as u64))
+}
+
+/// The memory that all threads' transactions share.
+#[must_use]
+pub fn app_pool_of(config: &Config) -> Arc<AppPool> {
+    Arc::new(AppPool::new(config.app.memcap_bytes as u64))
 }
 
 /// What an already installed table has counted: it outlives us, and what it counted before us is not ours to explain.

@@ -14,7 +14,7 @@ use crate::output::eve::stats::{
     QueueStats, StatsSnapshot, StreamStats, TcpStats, UninspectedStats,
 };
 use crate::output::sink::Sink;
-use crate::packet::app::AppCounters;
+use crate::packet::app::{AppCounters, AppPool};
 use crate::packet::counters::PathCounters;
 use crate::packet::detect::DetectCounters;
 use crate::packet::flow::shards::FlowShards;
@@ -36,6 +36,7 @@ pub struct Statistics {
     pub flows: Arc<FlowShards>,
     /// What all streams hold.
     pub streams: Arc<StreamPool>,
+    pub transactions: Arc<AppPool>,
     pub listener: Arc<ListenerCounters>,
     pub sink: Sink,
     /// Our table counts what is offered. `None` when somebody else's rules feed us.
@@ -73,7 +74,7 @@ impl Statistics {
             errors: sum.queue.overruns.saturating_add(sum.panics),
         };
         add_streams(&mut stats, &sum.stream, &self.streams);
-        add_app(&mut stats, &sum.app);
+        add_app(&mut stats, &sum.app, &self.transactions);
         add_detect(&mut stats, &sum.detect);
         stats.flow.active = self.flows.count() as u64;
         if let Some(counters) = counters {
@@ -175,13 +176,15 @@ pub fn add_detect(stats: &mut StatsSnapshot, detect: &DetectCounters) {
 }
 
 /// What parsers have read, and what they let go by.
-pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters) {
+pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters, pool: &AppPool) {
     stats.app = AppStats {
         recognised: app.flows.iter().copied().fold(0, u64::saturating_add),
         unrecognised: app.flows_failed,
         parser_errors: app.parser_errors,
         transactions_evicted: app.transactions_evicted,
         datagrams_unread: app.datagrams_unread,
+        memcap: app.memcap,
+        memuse: pool.bytes(),
     };
 }
 

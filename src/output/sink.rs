@@ -307,10 +307,10 @@ impl WriterThread {
 
     fn store_piece(&mut self, piece: &FilePieceEvent) {
         let Some(store) = &mut self.file_store else { return };
-        if let Err(error) = store.piece(piece) {
-            if self.shared.write_errors.fetch_add(1, Ordering::Relaxed) == 0 {
-                warn!(dir = %store.dir().display(), %error, "a file is not stored; traffic is not affected");
-            }
+        if let Err(error) = store.piece(piece)
+            && self.shared.write_errors.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            warn!(dir = %store.dir().display(), %error, "a file is not stored; traffic is not affected");
         }
         let counts = store.take_counts();
         self.shared.files_stored.fetch_add(counts.stored, Ordering::Relaxed);

@@ -8,7 +8,7 @@ mod inside;
 
 use std::sync::Arc;
 
-use super::app::{AppConfig, AppCounters};
+use super::app::{AppConfig, AppCounters, AppPool};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::inner::TunnelPorts;
@@ -42,6 +42,7 @@ pub struct Path {
     counters: PathCounters,
     app: AppConfig,
     app_counters: AppCounters,
+    app_pool: Arc<AppPool>,
     stream: StreamConfig,
     stream_pool: Arc<StreamPool>,
     stream_counters: StreamCounters,
@@ -66,6 +67,7 @@ impl Path {
             counters: PathCounters::default(),
             app,
             app_counters: AppCounters::default(),
+            app_pool: Arc::default(),
             stream: StreamConfig::default(),
             stream_pool: Arc::default(),
             stream_counters: StreamCounters::default(),
@@ -85,6 +87,13 @@ impl Path {
     pub fn following(mut self, stream: StreamConfig, pool: Arc<StreamPool>) -> Path {
         self.stream = stream;
         self.stream_pool = pool;
+        self
+    }
+
+    /// Whose memory transactions take.
+    #[must_use]
+    pub fn remembering_in(mut self, pool: Arc<AppPool>) -> Path {
+        self.app_pool = pool;
         self
     }
 
@@ -235,6 +244,9 @@ impl Path {
         let verdict = self.meet_trouble(verdict, flow, tracked, moment, followed.is_some(), events);
         if let Some(app) = &mut flow.app {
             tell::due_records(app, flow.id, tracked, moment, events);
+        }
+        if let Some(app) = &mut flow.app {
+            app.account(&self.app_pool, &mut self.app_counters);
         }
         self.forget_what_is_over(flow);
         let verdict = self.clear_if_opaque(flow, verdict, moment);

@@ -73,9 +73,10 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     let (sink, log) = Sink::start(log_options)?;
 
     let pool = gate::stream_pool_of(&config);
+    let app_pool = gate::app_pool_of(&config);
     let path = Path::new(policy(&config, args.ips), config.fate.mask, gate::copies_of(&config), config.app_config());
     let mut judge = Judge {
-        path: path.following(config.stream.config, Arc::clone(&pool)),
+        path: path.following(config.stream.config, Arc::clone(&pool)).remembering_in(Arc::clone(&app_pool)),
         rules: &fresh.set,
         flows: FlowShards::new(config.flow.count_max),
         shared: SharedDetectState::default(),
@@ -101,7 +102,7 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     let counters = *judge.path.counters();
     let mut stats = stats::of_path(&counters);
     stats::add_streams(&mut stats, judge.path.stream_counters(), &pool);
-    stats::add_app(&mut stats, judge.path.app_counters());
+    stats::add_app(&mut stats, judge.path.app_counters(), &app_pool);
     stats::add_detect(&mut stats, &judge.path.detect_counters());
     stats.timestamp = summary.last.unwrap_or_default();
     stats.detect.engines = vec![fresh.engine];

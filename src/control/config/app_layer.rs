@@ -22,6 +22,7 @@ impl Choice for Personality {
 
 pub(super) fn read(mut section: Section<'_>, error: &mut OnTrouble, report: &mut Report) -> AppConfig {
     let mut config = AppConfig::default();
+    section.read_size("memcap", 1 << 20..=1 << 40, &mut config.memcap_bytes, report);
     let mut protocols = section.section("protocols", report);
     let mut off = Vec::new();
     let mut http = protocols.section("http", report);

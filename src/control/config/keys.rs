@@ -211,6 +211,11 @@ const KEYS: &[Key] = &[
     ),
     key("conntrack.event-buffer", "32mb", "Receive buffer for the kernel's events"),
     key("app-layer.error-policy", "pass", "A connection whose parser has given up: it is not what it began as"),
+    key(
+        "app-layer.memcap",
+        "1gb",
+        "What the transactions of all flows may hold; beyond it flows go on without a parser",
+    ),
     key("app-layer.protocols.http.enabled", "yes", "Whether HTTP is read; likewise for every other protocol"),
     key(
         "app-layer.protocols.http.libhtp.default-config.personality",

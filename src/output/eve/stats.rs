@@ -118,6 +118,10 @@ pub struct AppStats {
     /// Transactions that gave way to newer ones before they were done.
     pub transactions_evicted: u64,
     pub datagrams_unread: u64,
+    /// Flows that are no longer parsed because `app-layer.memcap` was reached.
+    pub memcap: u64,
+    /// Bytes that transactions hold now, roughly.
+    pub memuse: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

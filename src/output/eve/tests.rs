@@ -485,7 +485,7 @@ fn allowed(object: &str) -> &'static str {
             "src_ip src_port dest_ip dest_port icmp_id icmp_type icmp_code proto"
         }
         "tidegate" => "generation fate counted_by count",
-        "stats.app" => "recognised unrecognised parser_errors transactions_evicted datagrams_unread",
+        "stats.app" => "recognised unrecognised parser_errors transactions_evicted datagrams_unread memcap memuse",
         "stats.streams" => "out_of_order overlap_unverified",
         "stats.ledger" => "offered received judged uninspected kernel_drops",
         "stats.ledger.uninspected" => "fail_open bypass overrun",

@@ -1,6 +1,9 @@
 //! One flow's application layer: first unknown, then in the hands of one parser, or given up.
 
+use std::sync::Arc;
+
 use super::expected::{Announcement, Transfer};
+use super::pool::{AppPool, Share};
 use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo};
 use super::record::AppRecord;
@@ -40,6 +43,7 @@ pub struct AppLayer {
     pub before: Option<AppProto>,
     /// Sides whose files are all stored.
     stored_sides: SideSet,
+    share: Share,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +88,8 @@ pub struct AppCounters {
     pub transactions_evicted: u64,
     /// Datagrams that the parser of their flow could not read.
     pub datagrams_unread: u64,
+    /// Flows that were given up because all of them together held too much.
+    pub memcap: u64,
 }
 
 /// The application layer as detection sees it.
@@ -124,6 +130,7 @@ impl Default for AppCounters {
             parser_errors: 0,
             transactions_evicted: 0,
             datagrams_unread: 0,
+            memcap: 0,
         }
     }
 }
@@ -131,7 +138,7 @@ impl Default for AppCounters {
 impl AppCounters {
     /// Adds what another worker counted.
     pub fn add(&mut self, other: &AppCounters) {
-        let AppCounters { flows, flows_failed, parser_errors, transactions_evicted, datagrams_unread } = other;
+        let AppCounters { flows, flows_failed, parser_errors, transactions_evicted, datagrams_unread, memcap } = other;
         for (sum, count) in self.flows.iter_mut().zip(flows) {
             *sum = sum.saturating_add(*count);
         }
@@ -139,6 +146,7 @@ impl AppCounters {
         self.parser_errors = self.parser_errors.saturating_add(*parser_errors);
         self.transactions_evicted = self.transactions_evicted.saturating_add(*transactions_evicted);
         self.datagrams_unread = self.datagrams_unread.saturating_add(*datagrams_unread);
+        self.memcap = self.memcap.saturating_add(*memcap);
     }
 }
 
@@ -270,6 +278,24 @@ impl AppLayer {
         }
     }
 
+    /// Takes note of what it holds, and lets go of it if there is no memory for it: the rest of the flow is not parsed.
+    pub fn account(&mut self, pool: &Arc<AppPool>, counters: &mut AppCounters) {
+        let idle = match &mut self.state {
+            State::Known { parser, .. } => parser.transactions().count() == 0,
+            _ => true,
+        };
+        if !self.share.is_due(idle) {
+            return;
+        }
+        let bytes = size_of::<AppLayer>() + self.heap_bytes();
+        if !self.share.count(pool, bytes) {
+            counters.memcap += 1;
+            self.former = None;
+            self.fail(counters);
+            self.share.count(pool, size_of::<AppLayer>());
+        }
+    }
+
     /// The next bytes of a stream, in order.
     pub fn receive_stream(
         &mut self,
@@ -282,6 +308,7 @@ impl AppLayer {
         if bytes.is_empty() {
             return;
         }
+        self.share.note(bytes.len());
         self.opener.get_or_insert(toward);
         match self.state {
             State::Unknown => self.recognise_stream(toward, bytes, context, enabled, counters),
@@ -302,6 +329,7 @@ impl AppLayer {
         if bytes.is_empty() {
             return;
         }
+        self.share.note(bytes.len());
         self.opener.get_or_insert(toward);
         if matches!(self.state, State::Unknown) {
             let guess = protocols::recognise(protocols::Transport::Udp, toward, bytes, context, enabled);

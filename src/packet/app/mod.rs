@@ -16,6 +16,7 @@ pub mod file;
 mod layer;
 pub mod message;
 pub mod mime;
+mod pool;
 pub mod protocols;
 pub mod reader;
 pub mod record;
@@ -36,6 +37,7 @@ use protocols::http1::HttpLimits;
 
 pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
 pub use layer::{AppCounters, AppLayer, AppView};
+pub use pool::AppPool;
 pub use record::AppRecord;
 pub use transactions::{Inspection, Slot, Told, Transactions, TxList, TxView};
 
@@ -100,6 +102,8 @@ pub struct AppConfig {
     /// Digests that outputs want; rules add theirs.
     pub hashes: Hashes,
     pub enabled: AppProtoSet,
+    /// What the transactions of all flows may hold together.
+    pub memcap_bytes: usize,
 }
 
 impl AppConfig {
@@ -119,7 +123,12 @@ impl AppConfig {
 
 impl Default for AppConfig {
     fn default() -> Self {
-        AppConfig { limits: AppLimits::default(), hashes: Hashes::default(), enabled: protocols::parsed() }
+        AppConfig {
+            limits: AppLimits::default(),
+            hashes: Hashes::default(),
+            enabled: protocols::parsed(),
+            memcap_bytes: usize::try_from(AppPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
+        }
     }
 }
 
