@@ -250,6 +250,7 @@ fn every_key_is_in_the_table_and_every_one_there_is_read() {
         "
 outputs:
   - fast: {{}}
+  - file-store: {{}}
   - eve-log:
       types: [alert: {{metadata: yes}}, alert: {{}}, drop: {{}}, flow: {{}}, anomaly: {{}}, stats: {{}}{protocols}]
 "
@@ -270,7 +271,8 @@ fn the_defaults_in_the_table_are_the_defaults() {
             let path = key
                 .path
                 .replace("outputs.fast", "outputs.0.fast")
-                .replace("outputs.eve-log", "outputs.1.eve-log")
+                .replace("outputs.file-store", "outputs.1.file-store")
+                .replace("outputs.eve-log", "outputs.2.eve-log")
                 .replace("types.alert", "types.0.alert")
                 .replace("types.drop", "types.1.drop")
                 .replace("types.flow", "types.2.flow")
