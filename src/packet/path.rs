@@ -242,6 +242,7 @@ impl Path {
             None => by_rules,
         };
         let verdict = self.meet_trouble(verdict, flow, tracked, moment, followed.is_some(), events);
+        self.note_acknowledged(flow);
         if let Some(app) = &mut flow.app {
             tell::due_records(app, flow.id, tracked, moment, events);
         }

@@ -30,6 +30,7 @@ pub fn fuzz_datagrams(data: &[u8]) {
 fn converse(port: u8, data: &[u8], piece: usize, datagrams: bool) {
     let limits = AppLimits { transaction_count_max: TRANSACTION_COUNT_MAX, ..AppLimits::default() };
     let context = ParseContext {
+        position: 0,
         now: Timestamp::from_micros(1),
         client: std::net::IpAddr::from([10, 0, 0, 1]),
         client_port: 40_000,

@@ -367,6 +367,13 @@ impl AppLayer {
         }
     }
 
+    /// See [`Parser::acknowledged`].
+    pub fn acknowledged(&mut self, toward: Toward, position: u64) {
+        if let State::Known { parser, .. } | State::Finished { parser, .. } = &mut self.state {
+            parser.acknowledged(toward, position);
+        }
+    }
+
     /// This side says nothing more.
     pub fn close(
         &mut self,

@@ -45,6 +45,8 @@ pub use transactions::{Inspection, Slot, Told, Transactions, TxList, TxView};
 #[derive(Clone, Copy, Debug)]
 pub struct ParseContext<'c> {
     pub now: Timestamp,
+    /// Where in their stream the bytes end; 0 for datagrams.
+    pub position: u64,
     /// The address of the flow's opener.
     pub client: IpAddr,
     /// The flow's ports as its opener used them.
@@ -112,6 +114,7 @@ impl AppConfig {
     pub fn context(&self, orig: &Tuple, now: Timestamp, hashes: Hashes) -> ParseContext<'_> {
         ParseContext {
             now,
+            position: 0,
             client: orig.src,
             client_port: orig.src_port,
             server_port: orig.dst_port,
@@ -180,6 +183,10 @@ pub trait Parser: fmt::Debug + Send {
 
     /// This direction has ended (FIN, RST, or the flow is over).
     fn close(&mut self, _toward: Toward, _context: &ParseContext<'_>) {}
+
+    /// A recording is looked at: of what this side has said, the receiver has acknowledged what stands in front of
+    /// `position`. Records tell no more than that; rules saw the bytes when they came.
+    fn acknowledged(&mut self, _toward: Toward, _position: u64) {}
 
     /// Connections to come, since the last call.
     fn take_announced(&mut self) -> Vec<Announcement> {

@@ -16,6 +16,9 @@ pub struct Conversation {
     pub client_port: u16,
     pub server_port: u16,
     pub limits: AppLimits,
+    /// Bytes of the stream so far.
+    pub said_to_server: u64,
+    pub said_to_client: u64,
 }
 
 impl Conversation {
@@ -26,6 +29,8 @@ impl Conversation {
             client_port: 40_000,
             server_port,
             limits: AppLimits::default(),
+            said_to_server: 0,
+            said_to_client: 0,
         }
     }
 
@@ -44,9 +49,21 @@ impl Conversation {
         self
     }
 
+    /// The receiver acknowledges the first `position` bytes of this side, as in a recording.
+    pub fn acknowledge(&mut self, toward: Toward, position: u64) -> &mut Conversation {
+        self.app.acknowledged(toward, position);
+        self
+    }
+
     fn say(&mut self, toward: Toward, bytes: &[u8], datagram: bool) -> &mut Conversation {
         let limits = self.limits;
-        let context = context(&limits, self.client_port, self.server_port);
+        let said = match toward {
+            Toward::Server => &mut self.said_to_server,
+            Toward::Client => &mut self.said_to_client,
+        };
+        *said += if datagram { 0 } else { bytes.len() as u64 };
+        let position = *said;
+        let context = ParseContext { position, ..context(&limits, self.client_port, self.server_port) };
         let enabled = AppProtoSet::of(&AppProto::ALL);
         match datagram {
             true => self.app.receive_datagram(toward, bytes, &context, enabled, &mut self.counters),
@@ -114,7 +131,7 @@ impl Conversation {
 fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseContext<'_> {
     let hashes = Hashes { md5: true, ..Hashes::default() };
     let client = std::net::IpAddr::from([10, 0, 0, 1]);
-    ParseContext { now: Timestamp::from_micros(0), client, client_port, server_port, limits, hashes }
+    ParseContext { position: 0, now: Timestamp::from_micros(0), client, client_port, server_port, limits, hashes }
 }
 
 /// What a TCP conversation shows, its turns cut at `cuts` (each a share of the turn's length, in 1/256).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Path, World};
-use crate::packet::app::AppLayer;
+use crate::packet::app::{AppLayer, ParseContext};
 use crate::packet::decode::{Tcp, Transport, protocol};
 use crate::packet::detect;
 use crate::packet::event::Events;
@@ -116,6 +116,15 @@ impl Path {
         cleared
     }
 
+    /// Tells the application layer of a recording what the receivers have; see [`crate::packet::app::Parser::acknowledged`].
+    pub(super) fn note_acknowledged(&self, flow: &mut Flow) {
+        if let (true, Some(app), Some(streams)) = (self.policy.passive, &mut flow.app, &flow.stream) {
+            for toward in [Toward::Server, Toward::Client] {
+                app.acknowledged(toward, streams.acknowledged(toward));
+            }
+        }
+    }
+
     /// Between two transactions no rule waits for the rest of anything.
     pub(super) fn forget_what_is_over(&mut self, flow: &mut Flow) {
         let over = flow.app.as_mut().is_some_and(|app| app.is_between_messages());
@@ -140,7 +149,8 @@ impl Path {
             return;
         }
         let toward = tracked.info.direction().toward();
-        let context = self.app.context(&flow.key.orig, moment.now, world.rules.hashes());
+        let position = followed.as_ref().map_or(0, |followed| followed.arrival.position());
+        let context = ParseContext { position, ..self.app.context(&flow.key.orig, moment.now, world.rules.hashes()) };
         match (moment.headers.transport, followed) {
             (Transport::Tcp(_), Some(followed)) => {
                 let Some(streams) = &flow.stream else { return };

@@ -53,7 +53,7 @@ pub(super) struct Plan {
     /// Sequence number at the position before the segment.
     base: Option<u32>,
     /// Where the bytes in order end with this segment.
-    position: u64,
+    pub(super) position: u64,
     pub(super) kept_before: usize,
     urgent_before: usize,
     joined_from_queue: bool,
@@ -93,6 +93,10 @@ impl Half {
 
     pub(super) fn position(&self) -> u64 {
         self.position
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acked
     }
 
     pub(super) fn window(&self) -> usize {

@@ -151,6 +151,12 @@ impl Arrival {
         self.data == Data::Unread || self.conflict || self.urgent
     }
 
+    /// Where in the stream the bytes in order end with this segment.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.plan.position
+    }
+
     /// The whole payload stands in what [`Streams::view`] shows.
     #[must_use]
     pub fn shows_payload(&self) -> bool {
@@ -253,6 +259,12 @@ impl Streams {
     #[must_use]
     pub fn position(&self, toward: Toward) -> u64 {
         self.half(toward).position()
+    }
+
+    /// The receiver has what stands in front of this.
+    #[must_use]
+    pub fn acknowledged(&self, toward: Toward) -> u64 {
+        self.half(toward).acknowledged()
     }
 
     /// Nothing is held.

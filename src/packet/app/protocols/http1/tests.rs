@@ -79,7 +79,7 @@ impl Talk {
 
 fn context(limits: &AppLimits) -> ParseContext<'_> {
     ParseContext {
-        now: Timestamp::default(),
+        position: 0, now: Timestamp::default(),
         client: std::net::IpAddr::from([10, 0, 0, 1]),
         client_port: 40_000,
         server_port: 80,

@@ -253,7 +253,7 @@ fn the_parser_finds_the_next_frame_behind_a_hole_and_behind_an_encrypted_one() {
     let mut talk = hear(&file_talk()[..4]);
     let limits = talk.limits;
     let context = crate::packet::app::ParseContext {
-        now: crate::packet::ingress::Timestamp::from_micros(0),
+        position: 0, now: crate::packet::ingress::Timestamp::from_micros(0),
         client: std::net::IpAddr::from([10, 0, 0, 1]),
         client_port: 1,
         server_port: 445,

@@ -204,6 +204,12 @@ impl Parser for Tls {
         }
     }
 
+    fn acknowledged(&mut self, toward: Toward, position: u64) {
+        if let (Toward::Client, Some(slot)) = (toward, self.transactions.last_mut()) {
+            slot.data.acknowledged(position);
+        }
+    }
+
     fn transactions(&mut self) -> &mut dyn TxList {
         &mut self.transactions
     }
@@ -222,6 +228,7 @@ impl Tls {
             Toward::Client => &mut self.to_client,
         };
         let Some(slot) = self.transactions.last_mut() else { return Ok(0) };
+        slot.data.position = context.position;
         let mut reading = Reading { toward, tx: &mut slot.data, context };
         if side.record.rest == 0 {
             reading.tx.now = TlsMessage::default();
@@ -369,9 +376,11 @@ impl Reading<'_> {
     /// Only until a hello has said more about it.
     fn saw_version(&mut self, version: u16) {
         let has_hello = self.tx.has_hello(self.toward);
+        let position = self.tx.position;
         let side = self.tx.side(self.toward);
         if !(has_hello && side.version != 0) {
             side.version = version;
+            side.version_at = position;
         }
         if !self.tx.is_done() {
             self.tx.note();
@@ -388,7 +397,7 @@ impl Reading<'_> {
         if self.tx.is_early_data() {
             return false;
         }
-        self.tx.finish();
+        self.tx.finish(self.toward);
         true
     }
 
@@ -404,7 +413,7 @@ impl Reading<'_> {
             }
             _ => self.tx.certificates(self.toward, body, self.context.now),
         }
-        self.tx.finish_with_certificates();
+        self.tx.finish_with_certificates(self.toward);
     }
 
     /// A message of which only that it came is of interest.

@@ -32,6 +32,27 @@ fn conversation(turns: &[Chunk]) -> Conversation {
 }
 
 #[test]
+fn a_recording_tells_what_the_client_has_acknowledged() {
+    let der = certificate();
+    let hello = record(22, &server_hello(0x0303, &extension(16, b"\x00\x03\x02h2")));
+    let rest = [record(22, &certificates(&[&der])), record(22, &message(14, &[]))].concat();
+    let (first, all) = (hello.len() as u64, (hello.len() + rest.len()) as u64);
+    let ticket = extension(35, &[]);
+    for (acknowledged, version, subject) in [(0, "0", false), (first, "771", false), (all, "771", true)] {
+        let mut seen = Conversation::with(PORT);
+        seen.stream(CLIENT, &record(22, &client_hello(&ticket))).acknowledge(SERVER, 0);
+        seen.stream(SERVER, &hello).stream(SERVER, &rest).acknowledge(SERVER, acknowledged);
+        assert_eq!(seen.records(false).len(), usize::from(subject), "due once the client has all: {acknowledged}");
+        let told = seen.records(true).pop().unwrap_or_else(|| {
+            seen.app.record(0).map(|record| format!("{record:?}")).unwrap()
+        });
+        assert!(told.contains(&format!("version: {version},")), "{acknowledged}: {told}");
+        assert_eq!(told.contains("CN=www.example.com"), subject, "{acknowledged}: {told}");
+        assert_eq!(seen.buffers(0, Buffer::TLS_CERT_SUBJECT, SERVER).len(), 1, "rules have seen it all the same");
+    }
+}
+
+#[test]
 fn a_handshake_fills_the_buffers() {
     let mut seen = conversation(&handshake());
     let names = ["www.example.com", "example.com", "192.0.2.1"];

@@ -27,13 +27,20 @@ pub struct TlsTransaction {
     pub said: TlsMessage,
     /// The server has asked for a certificate.
     pub wants_client_certificate: bool,
-    /// The client has a ticket, or both name one session.
-    may_resume: bool,
+    /// The client has a ticket; both name one session.
+    has_ticket: bool,
+    resumes: bool,
     /// TLS 1.3: certificates are encrypted.
     hides_certificates: bool,
     early_data: bool,
     ssl2_encrypted: [bool; 2],
     done: bool,
+    /// Where in the server's stream that showed; 0: in the client's.
+    done_at: u64,
+    /// Where the stream that is being read stands.
+    pub position: u64,
+    /// Of the server's stream, what its client has acknowledged; `None`: nobody waits for that.
+    heard: Option<u64>,
     closed: bool,
     told: bool,
     news: bool,
@@ -45,6 +52,10 @@ pub struct TlsTransaction {
 pub struct Endpoint {
     /// Of its records, then of its hello; 0 before.
     pub version: u16,
+    /// Where in its stream that stood; likewise below.
+    pub version_at: u64,
+    hello_at: u64,
+    certificate_at: u64,
     hello: Option<Box<Hello>>,
     ja3: Option<Fingerprint>,
     ja4: Option<String>,
@@ -107,23 +118,34 @@ impl TlsTransaction {
     }
 
     /// The handshake is over.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, toward: Toward) {
         if !self.done {
             self.done = true;
+            self.done_at = if toward == Toward::Client { self.position } else { 0 };
             self.note();
         }
     }
 
     /// With the certificates there, all is there that a record tells.
-    pub fn finish_with_certificates(&mut self) {
+    pub fn finish_with_certificates(&mut self, toward: Toward) {
         let last = if self.wants_client_certificate { &self.client } else { &self.server };
         if last.certificate.is_some() {
-            self.finish();
+            self.finish(toward);
         }
     }
 
     pub fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// See [`crate::packet::app::Parser::acknowledged`].
+    pub fn acknowledged(&mut self, position: u64) {
+        self.heard = Some(position);
+    }
+
+    /// The client has what stood there in the server's stream.
+    fn is_heard(&self, at: u64) -> bool {
+        self.heard.is_none_or(|heard| at <= heard)
     }
 
     pub fn close(&mut self) {
@@ -160,35 +182,40 @@ impl TlsTransaction {
         match hello.role {
             Role::Client => {
                 self.early_data |= hello.has(extension::EARLY_DATA);
-                self.may_resume |= hello.has(extension::SESSION_TICKET);
+                self.has_ticket |= hello.has(extension::SESSION_TICKET);
             }
             Role::Server => {
                 let drafted = hello.field == version::TLS_1_3 || version::is_draft(hello.field);
                 let chosen = hello.has(extension::SUPPORTED_VERSIONS) && hello.version > version::TLS_1_2;
                 self.hides_certificates |= drafted || offered && chosen;
                 let asked = self.client.hello.as_ref().map_or(&[][..], |hello| &hello.session_id);
-                self.may_resume |= !asked.is_empty() && *asked == *hello.session_id;
+                self.resumes |= !asked.is_empty() && *asked == *hello.session_id;
             }
         }
         let TlsSettings { ja3, ja4, .. } = self.settings;
+        let position = self.position;
         let side = self.side(toward);
         side.version = hello.version;
+        side.version_at = position;
         if side.hello.is_none() {
             side.ja3 = ja3.then(|| fingerprint::ja3(&hello)).flatten();
             side.ja4 = ja4.then(|| fingerprint::ja4(&hello, Carrier::Tcp)).flatten();
             side.hello = Some(Box::new(hello));
+            side.hello_at = position;
         }
     }
 
     /// The body of a Certificate message.
     pub fn certificates(&mut self, toward: Toward, mut body: &[u8], now: Timestamp) {
         self.note();
+        let position = self.position;
         let Some(mut list) = vector24(&mut body) else { return self.raise("tls.invalid_certificate") };
         let side = self.side(toward);
         if side.certificate.is_some() {
             return;
         }
         side.chain.clear();
+        side.certificate_at = position;
         let mut wrong = None;
         while !list.is_empty() {
             let Some(der) = vector24(&mut list) else {
@@ -212,23 +239,40 @@ impl TlsTransaction {
 
     /// A session is only resumed if no certificate was needed; in TLS 1.3 nobody sees.
     fn is_resumed(&self) -> bool {
-        let server_spoke = self.said.has(TlsMessage::SERVER_HELLO);
-        self.may_resume && server_spoke && self.server.certificate.is_none() && !self.hides_certificates
+        let server_spoke = self.server_hello().is_some() || self.said.has(TlsMessage::SERVER_HELLO) && self.heard.is_none();
+        self.may_resume() && server_spoke && self.certificate().is_none() && !self.hides_certificates()
+    }
+
+    fn may_resume(&self) -> bool {
+        self.has_ticket || self.resumes && self.server_hello().is_some()
+    }
+
+    fn hides_certificates(&self) -> bool {
+        self.hides_certificates && self.server_hello().is_some()
+    }
+
+    fn server_hello(&self) -> Option<&Hello> {
+        self.server.hello.as_deref().filter(|_| self.is_heard(self.server.hello_at))
+    }
+
+    fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.server.certificate.as_ref().filter(|_| self.is_heard(self.server.certificate_at))
     }
 
     fn told_of(&self) -> TlsRecord {
-        let alpns = |side: &Endpoint| side.hello.as_ref().map_or_else(Vec::new, |hello| hello.alpn.clone());
+        let alpns = |hello: Option<&Hello>| hello.map_or_else(Vec::new, |hello| hello.alpn.clone());
+        let client_hello = self.client.hello.as_deref();
         TlsRecord {
-            version: self.server.version,
-            sni: self.client.hello.as_ref().and_then(|hello| hello.sni.clone()),
+            version: if self.is_heard(self.server.version_at) { self.server.version } else { 0 },
+            sni: client_hello.and_then(|hello| hello.sni.clone()),
             session_resumed: self.is_resumed(),
-            certificate: self.server.certificate.clone(),
+            certificate: self.certificate().cloned(),
             client_certificate: self.client.certificate.clone(),
             ja3: self.client.ja3.clone(),
-            ja3s: self.server.ja3.clone(),
+            ja3s: self.server.ja3.clone().filter(|_| self.server_hello().is_some()),
             ja4: self.client.ja4.clone(),
-            client_alpns: alpns(&self.client),
-            server_alpns: alpns(&self.server),
+            client_alpns: alpns(client_hello),
+            server_alpns: alpns(self.server_hello()),
         }
     }
 
@@ -346,10 +390,12 @@ impl Transaction for TlsTransaction {
     }
 
     /// Suricata tells of handshakes with a certificate, or where none can be seen because the session is resumed (a
-    /// ticket in the ClientHello is enough to think so), or because it is TLS 1.3.
+    /// ticket in the ClientHello is enough to think so), or because it is TLS 1.3. Of a recording it tells what the client
+    /// has acknowledged.
     fn take_record(&mut self, ended: bool) -> Option<AppRecord> {
-        let worth = self.server.certificate.is_some() || self.may_resume || self.hides_certificates;
-        if self.told || !worth || !(self.done || self.closed || ended) {
+        let worth = self.certificate().is_some() || self.may_resume() || self.hides_certificates();
+        let due = self.done && self.is_heard(self.done_at) || self.closed || ended;
+        if self.told || !worth || !due {
             return None;
         }
         self.told = true;
