@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::app::{AppRecord, FileEnd};
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
-use super::ingress::{Timestamp, VlanTag};
+use super::ingress::{Timestamp, VlanTags};
 use super::tunnel::Carrier;
 use super::verdict::Reason;
 use crate::rules::app::AppProto;
@@ -48,7 +48,7 @@ pub struct PacketFacts {
     pub flow_id: Option<u64>,
     pub in_ifindex: u32,
     pub out_ifindex: u32,
-    pub vlan: [Option<VlanTag>; 2],
+    pub vlan: VlanTags,
     pub pcap_cnt: u64,
     pub src: IpAddr,
     pub dst: IpAddr,

@@ -4,7 +4,7 @@ use super::conntrack::{Conntrack, Direction, Tuple};
 use super::decode::{self, Headers, Transport};
 use super::event::{HeaderFacts, IcmpFacts, PacketFacts, TcpFacts};
 use super::flow::Flow;
-use super::ingress::{Ingress, Timestamp};
+use super::ingress::{Ingress, Timestamp, VlanTags};
 
 /// Copies what an event needs out of a packet that will soon be gone.
 #[must_use]
@@ -46,7 +46,7 @@ pub fn of_flow(flow: &Flow, entry: &Conntrack, now: Timestamp) -> PacketFacts {
         flow_id: Some(flow.id),
         in_ifindex: flow.in_ifindex,
         out_ifindex: 0,
-        vlan: [None, None],
+        vlan: VlanTags::default(),
         pcap_cnt: 0,
         src,
         dst,

@@ -76,6 +76,9 @@ impl VlanTag {
     }
 }
 
+/// The tags of a frame, outermost first: as many as Suricata knows.
+pub type VlanTags = [Option<VlanTag>; 3];
+
 /// The connection tracking of one packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracked<'p> {
@@ -99,7 +102,7 @@ pub struct Ingress<'p> {
     /// The packet's mark (`skb->mark`), not the connection's.
     pub mark: u32,
     pub priority: u32,
-    pub vlan: [Option<VlanTag>; 2],
+    pub vlan: VlanTags,
     pub source_mac: Option<[u8; 6]>,
     pub checksum: ChecksumStatus,
     /// A super-packet: the lengths in the headers describe up to 64 KiB, not wire packets.
@@ -130,7 +133,7 @@ impl<'p> Ingress<'p> {
             phys_out_ifindex: 0,
             mark: 0,
             priority: 0,
-            vlan: [None; 2],
+            vlan: VlanTags::default(),
             source_mac: None,
             checksum: ChecksumStatus::Verified,
             gso: false,

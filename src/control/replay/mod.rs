@@ -51,6 +51,9 @@ pub enum Unseen {
     Link(Anomalies),
     /// ARP and the like.
     NotIp { ethertype: u16 },
+    /// Shorter than its IP header says: the kernel discards such a packet, or else the capture has left some of it out,
+    /// and nothing can be said of a packet from a part of it.
+    Truncated,
     /// A fragment that waits for the rest of its datagram.
     Fragment,
     /// A fragment that was dropped.
@@ -223,19 +226,22 @@ impl Feeder {
         if !matches!(frame.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6) {
             return Err(Unseen::NotIp { ethertype: frame.ethertype });
         }
-        // What the capture has left out is missing from the packet's end.
-        let left_out = usize::try_from(captured.wire_len).unwrap_or(usize::MAX).saturating_sub(captured.bytes.len());
         let decoded = decode(frame.network, frame.ethertype);
+        if decoded.anomalies.has(Anomaly::Ipv4Truncated) || decoded.anomalies.has(Anomaly::Ipv6Truncated) {
+            let part = Ingress { noted: anomalies, ..Ingress::bare(frame.network, frame.ethertype) };
+            self.look_at(part, captured.timestamp, sink);
+            return Err(Unseen::Truncated);
+        }
         let fragment = decoded.headers.filter(|headers| headers.ip.is_fragment());
         let Some(fragment) = fragment else {
-            self.queue(&frame, &decoded, (left_out, anomalies), captured.timestamp, sink);
+            self.queue(&frame, &decoded, anomalies, captured.timestamp, sink);
             return Ok(());
         };
         let part = Ingress { noted: anomalies, ..Ingress::bare(frame.network, frame.ethertype) };
         match self.defragmenter.take(frame.network, &fragment.ip, captured.timestamp) {
             Defragmented::Whole(packet) => {
                 let frame = Frame { network: &packet, ..frame };
-                self.queue(&frame, &decode(&packet, frame.ethertype), (0, anomalies), captured.timestamp, sink);
+                self.queue(&frame, &decode(&packet, frame.ethertype), anomalies, captured.timestamp, sink);
                 Ok(())
             }
             Defragmented::Kept => {
@@ -259,7 +265,7 @@ impl Feeder {
         &mut self,
         frame: &Frame<'_>,
         decoded: &Decoded<'_>,
-        (left_out, noted): (usize, Anomalies),
+        noted: Anomalies,
         now: Timestamp,
         sink: &mut dyn ReplaySink,
     ) {
@@ -270,7 +276,6 @@ impl Feeder {
         }
         // An entry that this packet has replaced goes before the packet that replaces it.
         self.tell_destroyed(sink);
-        let len = frame.network.len();
         let packet = Ingress {
             hook: self.options.hook,
             vlan: frame.vlan,
@@ -279,7 +284,6 @@ impl Feeder {
                 VerifyChecksums::None => ChecksumStatus::Verified,
                 VerifyChecksums::All | VerifyChecksums::Tcp => ChecksumStatus::NotVerified,
             },
-            full_len: u32::try_from(len.saturating_add(left_out)).unwrap_or(u32::MAX),
             conntrack: self.conntrack.current(),
             noted,
             pcap_cnt: self.summary.frames,

@@ -63,6 +63,7 @@ impl ReplaySink for Auditor {
             Unseen::LinkType(_) => "link type",
             Unseen::Link(_) => "link header",
             Unseen::NotIp { .. } => "not IP",
+            Unseen::Truncated => "truncated",
             Unseen::Fragment => "fragment",
             Unseen::FragmentDropped(_) => "fragment dropped",
         };

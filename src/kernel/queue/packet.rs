@@ -93,7 +93,7 @@ fn parse_message<'b>(message: &Message<'b>) -> Option<Packet<'b>> {
             nfqa::CT_INFO => info = attr.be32(),
             nfqa::CAP_LEN => cap_len = attr.be32(),
             nfqa::SKB_INFO => (ingress.checksum, ingress.gso) = skb_info(attr.be32()?),
-            nfqa::VLAN => ingress.vlan = [vlan_tag(attr.nested()), None],
+            nfqa::VLAN => ingress.vlan = [vlan_tag(attr.nested()), None, None],
             nfqa::L2HDR => packet.l2_header = Some(attr.payload),
             nfqa::PRIORITY => ingress.priority = attr.be32()?,
             nfqa::PAYLOAD => payload = Some(attr.payload),

@@ -67,7 +67,7 @@ fn every_attribute_finds_its_field() {
     assert_eq!((ingress.in_ifindex, ingress.out_ifindex), (2, 3));
     assert_eq!((ingress.phys_in_ifindex, ingress.phys_out_ifindex), (4, 5));
     assert_eq!(ingress.source_mac, Some([2, 0, 0, 0, 0, 9]));
-    assert_eq!(ingress.vlan, [Some(VlanTag { protocol: 0x8100, tci: 0x602a }), None]);
+    assert_eq!(ingress.vlan, [Some(VlanTag { protocol: 0x8100, tci: 0x602a }), None, None]);
     assert_eq!((ingress.checksum, ingress.gso, ingress.full_len), (ChecksumStatus::NotReady, true, 4096));
     assert!(ingress.conntrack.is_none() && !packet.conntrack_malformed);
 }

@@ -8,7 +8,7 @@ use crate::output::spec::EveLog;
 use crate::output::text::{Address, Protocol};
 use crate::packet::conntrack::Direction;
 use crate::packet::event::PacketFacts;
-use crate::packet::ingress::{Timestamp, VlanTag};
+use crate::packet::ingress::{Timestamp, VlanTags};
 
 /// Time and kind: all that a record without a packet has.
 #[derive(Serialize)]
@@ -133,7 +133,7 @@ pub fn with_icmp(ends: Ends, type_and_code: Option<(u8, u8)>) -> Ends {
     }
 }
 
-fn vlan_ids(tags: &[Option<VlanTag>; 2]) -> Vec<u16> {
+fn vlan_ids(tags: &VlanTags) -> Vec<u16> {
     tags.iter().flatten().map(|tag| tag.id()).collect()
 }
 

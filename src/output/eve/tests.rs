@@ -15,11 +15,13 @@ use crate::output::spec::{AlertOptions, Destination, DropOptions, RecordTypes};
 use crate::packet::conntrack::{
     Conntrack, ConntrackId, CtStatus, Direction, Fate, HelperName, TcpState, TcpTrack, Tuple,
 };
+use crate::packet::decode::inner::TunnelKind;
 use crate::packet::event::{
     AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary,
     HeaderFacts, IcmpFacts, PacketFacts, TaggedEvent, TcpFacts, TcpFlowFacts, Variable,
 };
 use crate::packet::ingress::{Timestamp, VlanTag};
+use crate::packet::tunnel::Carrier;
 use crate::rules::app::AppProto;
 use crate::rules::meta::{AlertTarget, RuleAction, RuleMeta};
 
@@ -120,7 +122,7 @@ fn packet() -> PacketFacts {
         flow_id: Some(1_234_567_890_123),
         in_ifindex: 3,
         out_ifindex: 4,
-        vlan: [Some(VlanTag { protocol: 0x8100, tci: 0x60c8 }), None],
+        vlan: [Some(VlanTag { protocol: 0x8100, tci: 0x60c8 }), None, None],
         pcap_cnt: 42,
         src: ip("192.168.1.2"),
         dst: ip("10.0.0.80"),
@@ -148,7 +150,7 @@ fn ping6() -> PacketFacts {
     PacketFacts {
         flow_id: None,
         in_ifindex: 9,
-        vlan: [None; 2],
+        vlan: [None; 3],
         pcap_cnt: 0,
         src: ip("2001:db8::1"),
         dst: ip("2001:db8::2"),
@@ -265,6 +267,19 @@ fn write(event: Event, log: &EveLog) -> String {
 }
 
 /// Every record kind, with all options and with none.
+fn tunnelled() -> AlertEvent {
+    let carrier = Carrier {
+        src: ip("203.0.113.7"),
+        dst: ip("203.0.113.8"),
+        src_port: 40_000,
+        dst_port: 4789,
+        protocol: 17,
+        depth: 1,
+        kind: TunnelKind::Vxlan,
+    };
+    AlertEvent { packet: PacketFacts { carrier: Some(carrier), conntrack: None, pcap_cnt: 3, ..packet() }, ..alert() }
+}
+
 fn records() -> BTreeMap<&'static str, String> {
     let drop = |packet, reason, rule: Option<Arc<RuleMeta>>, reject| {
         Event::Drop(Box::new(DropEvent { packet, reason, rule, reject, flow: None }))
@@ -302,6 +317,7 @@ fn records() -> BTreeMap<&'static str, String> {
         ("alert", write(Event::Alert(Box::new(alert())), &plain)),
         ("alert-everything", write(Event::Alert(Box::new(alert())), &talkative)),
         ("alert-to-client", write(Event::Alert(Box::new(from_server)), &plain)),
+        ("alert-tunnel", write(Event::Alert(Box::new(tunnelled())), &plain)),
         ("packet", write(tagged, &plain)),
         ("drop", write(drop(packet(), Reason::Rules, Some(rule(RuleAction::Drop)), false), &plain)),
         ("drop-everything", write(drop(udp, Reason::Rules, Some(rule(RuleAction::RejectBoth)), true), &talkative)),
@@ -378,7 +394,7 @@ fn allowed(object: &str) -> &'static str {
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable stream alert drop flow anomaly stats \
              tcp dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
-             verdict metadata conntrack tidegate"
+             verdict metadata tunnel conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
         "metadata" => "flowvars pktvars",
@@ -455,6 +471,7 @@ fn allowed(object: &str) -> &'static str {
              status status_string redirect length"
         }
         "http.content_range" => "raw start end size",
+        "tunnel" => "src_ip src_port dest_ip dest_port proto depth pcap_cnt pkt_src",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
         "stats" => {

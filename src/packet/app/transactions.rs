@@ -11,6 +11,8 @@ use crate::rules::plan::Toward;
 pub struct Inspection {
     /// [`Slot::version`] when rules last looked.
     pub seen_version: u32,
+    /// The flow was established then: rules ask for that, and data may come with the first SYN (RFC 7413).
+    pub seen_established: bool,
     /// Rules that matched already: each matches a transaction once. Ascending.
     pub matched: Vec<u32>,
     /// Rules that the prefilter found in some buffer, and that have not matched yet. Ascending.

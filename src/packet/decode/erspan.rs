@@ -43,7 +43,7 @@ fn mirrored<'p>(first: u16, version: u16, frame: &'p [u8], anomalies: &mut Anoma
     }
     let mut frame = link::ethernet(frame, anomalies)?;
     let id = first & 0x0fff;
-    if let ([None, _], true) = (frame.vlan, id != 0) {
+    if let ([None, ..], true) = (frame.vlan, id != 0) {
         frame.vlan[0] = Some(VlanTag { protocol: ETHERTYPE_VLAN, tci: id });
     }
     Some(frame)

@@ -3,7 +3,7 @@
 //! Live packets come without all this; it serves replay, and frames inside tunnels.
 
 use super::anomaly::{Anomalies, Anomaly};
-use crate::packet::ingress::VlanTag;
+use crate::packet::ingress::{VlanTag, VlanTags};
 
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -35,15 +35,15 @@ pub struct Frame<'p> {
     pub ethertype: u16,
     /// From the network header on, trailing padding included.
     pub network: &'p [u8],
-    /// The outermost two tags, outermost first.
-    pub vlan: [Option<VlanTag>; 2],
+    /// The outermost tags, outermost first.
+    pub vlan: VlanTags,
     pub source_mac: Option<[u8; 6]>,
 }
 
 impl<'p> Frame<'p> {
     #[must_use]
     pub fn of(ethertype: u16, network: &'p [u8]) -> Frame<'p> {
-        Frame { ethertype, network, vlan: [None; 2], source_mac: None }
+        Frame { ethertype, network, vlan: VlanTags::default(), source_mac: None }
     }
 }
 
@@ -58,7 +58,7 @@ pub enum LinkType {
     PppEther,
     ChdlcPpp,
     Chdlc,
-    /// The IP version decides.
+    /// The IP version decides. In captures that promise one version, too.
     Raw,
     Ipv4,
     Ipv6,
@@ -94,9 +94,7 @@ impl LinkType {
             LinkType::Ppp | LinkType::ChdlcPpp => ppp(bytes, anomalies),
             LinkType::PppEther => pppoe(Frame::of(ETHERTYPE_PPPOE_SESSION, bytes), anomalies),
             LinkType::Chdlc => chdlc(bytes, anomalies),
-            LinkType::Raw => raw(bytes, anomalies),
-            LinkType::Ipv4 => Some(Frame::of(ETHERTYPE_IPV4, bytes)),
-            LinkType::Ipv6 => Some(Frame::of(ETHERTYPE_IPV6, bytes)),
+            LinkType::Raw | LinkType::Ipv4 | LinkType::Ipv6 => raw(bytes, anomalies),
             LinkType::LinuxSll => linux_sll(bytes, anomalies),
             LinkType::LinuxSll2 => linux_sll2(bytes, anomalies),
         }

@@ -4,7 +4,7 @@ use super::anomaly::Anomaly as A;
 use super::checksum::Checksum;
 use super::link::LinkType;
 use super::*;
-use crate::packet::ingress::VlanTag;
+use crate::packet::ingress::{VlanTag, VlanTags};
 
 /// Bytes of hexadecimal text; whitespace is free.
 fn hex(text: &str) -> Vec<u8> {
@@ -468,47 +468,59 @@ fn link_headers_are_stripped() {
     let mac = Some([2, 0, 0, 0, 0, 1]);
     let tag = |protocol, tci| Some(VlanTag { protocol, tci });
     let ethernet = "ffffffffffff 020000000001";
-    type Case = (&'static str, u32, String, [Option<VlanTag>; 2], Option<[u8; 6]>);
+    type Case = (&'static str, u32, String, VlanTags, Option<[u8; 6]>);
     let cases: Vec<Case> = vec![
-        ("Ethernet", 1, format!("{ethernet} 0800"), [None, None], mac),
-        ("VLAN", 1, format!("{ethernet} 8100 6007 0800"), [tag(0x8100, 0x6007), None], mac),
-        ("QinQ", 1, format!("{ethernet} 88a8 0064 8100 00c8 0800"), [tag(0x88a8, 100), tag(0x8100, 200)], mac),
+        ("Ethernet", 1, format!("{ethernet} 0800"), [None; 3], mac),
+        ("VLAN", 1, format!("{ethernet} 8100 6007 0800"), [tag(0x8100, 0x6007), None, None], mac),
+        ("QinQ", 1, format!("{ethernet} 88a8 0064 8100 00c8 0800"), [tag(0x88a8, 100), tag(0x8100, 200), None], mac),
         (
             "three tags",
             1,
             format!("{ethernet} 9100 0001 8100 0002 8100 0003 0800"),
-            [tag(0x9100, 1), tag(0x8100, 2)],
+            [tag(0x9100, 1), tag(0x8100, 2), tag(0x8100, 3)],
             mac,
         ),
-        ("MPLS", 1, format!("{ethernet} 8847 00010040 00020140"), [None, None], mac),
-        ("MPLS pseudowire", 1, format!("{ethernet} 8847 00020140 00000000 {ethernet} 0800"), [None, None], mac),
+        ("MPLS", 1, format!("{ethernet} 8847 00010040 00020140"), [None; 3], mac),
+        ("MPLS pseudowire", 1, format!("{ethernet} 8847 00020140 00000000 {ethernet} 0800"), [None; 3], mac),
         (
             "NSH of IPv4",
             1,
             format!("{ethernet} 894f 0fc6 0101 00000102 00000000 00000000 00000000 00000000"),
-            [None, None],
+            [None; 3],
             mac,
         ),
-        ("NSH of Ethernet", 1, format!("{ethernet} 894f 0fc2 0203 00000102 {ethernet} 0800"), [None, None], mac),
-        ("VN-tag", 1, format!("{ethernet} 8926 80000001 0800"), [None, None], mac),
-        ("802.1ah", 1, format!("{ethernet} 88e7 00000001 {ethernet} 8100 0005 0800"), [tag(0x8100, 5), None], mac),
-        ("FabricPath", 1, format!("{ethernet} 8903 0001 {ethernet} 0800"), [None, None], mac),
-        ("PPPoE", 1, format!("{ethernet} 8864 1100 0001 0020 0021"), [None, None], mac),
-        ("null, little-endian", 0, "02000000".into(), [None, None], None),
-        ("null, big-endian", 0, "00000002".into(), [None, None], None),
-        ("loop", 108, "00000002".into(), [None, None], None),
-        ("PPP", 9, "0021".into(), [None, None], None),
-        ("PPP, address and control", 9, "ff03 21".into(), [None, None], None),
-        ("PPP over HDLC", 50, "ff03 0021".into(), [None, None], None),
-        ("PPPoE by itself", 51, "1100 0001 0020 0021".into(), [None, None], None),
-        ("Cisco HDLC", 104, "0f00 0800".into(), [None, None], None),
-        ("raw", 101, String::new(), [None, None], None),
-        ("raw of BSD", 12, String::new(), [None, None], None),
-        ("raw of OpenBSD", 14, String::new(), [None, None], None),
-        ("IPv4", 228, String::new(), [None, None], None),
-        ("SLL", 113, "0000 0001 0006 020000000001 0000 0800".into(), [None, None], mac),
-        ("SLL with a tag", 113, "0000 0001 0006 020000000001 0000 8100 0005 0800".into(), [tag(0x8100, 5), None], mac),
-        ("SLL2", 276, "0800 0000 00000002 0001 00 06 020000000001 0000".into(), [None, None], mac),
+        ("NSH of Ethernet", 1, format!("{ethernet} 894f 0fc2 0203 00000102 {ethernet} 0800"), [None; 3], mac),
+        ("VN-tag", 1, format!("{ethernet} 8926 80000001 0800"), [None; 3], mac),
+        (
+            "802.1ah",
+            1,
+            format!("{ethernet} 88e7 00000001 {ethernet} 8100 0005 0800"),
+            [tag(0x8100, 5), None, None],
+            mac,
+        ),
+        ("FabricPath", 1, format!("{ethernet} 8903 0001 {ethernet} 0800"), [None; 3], mac),
+        ("PPPoE", 1, format!("{ethernet} 8864 1100 0001 0020 0021"), [None; 3], mac),
+        ("null, little-endian", 0, "02000000".into(), [None; 3], None),
+        ("null, big-endian", 0, "00000002".into(), [None; 3], None),
+        ("loop", 108, "00000002".into(), [None; 3], None),
+        ("PPP", 9, "0021".into(), [None; 3], None),
+        ("PPP, address and control", 9, "ff03 21".into(), [None; 3], None),
+        ("PPP over HDLC", 50, "ff03 0021".into(), [None; 3], None),
+        ("PPPoE by itself", 51, "1100 0001 0020 0021".into(), [None; 3], None),
+        ("Cisco HDLC", 104, "0f00 0800".into(), [None; 3], None),
+        ("raw", 101, String::new(), [None; 3], None),
+        ("raw of BSD", 12, String::new(), [None; 3], None),
+        ("raw of OpenBSD", 14, String::new(), [None; 3], None),
+        ("IPv4", 228, String::new(), [None; 3], None),
+        ("SLL", 113, "0000 0001 0006 020000000001 0000 0800".into(), [None; 3], mac),
+        (
+            "SLL with a tag",
+            113,
+            "0000 0001 0006 020000000001 0000 8100 0005 0800".into(),
+            [tag(0x8100, 5), None, None],
+            mac,
+        ),
+        ("SLL2", 276, "0800 0000 00000002 0001 00 06 020000000001 0000".into(), [None; 3], mac),
     ];
     for (name, number, link_header, vlan, source_mac) in cases {
         let bytes = [hex(&link_header), inner.clone()].concat();

@@ -36,7 +36,7 @@ use super::conntrack::Direction;
 use super::decode::{Headers, Transport};
 use super::event::Variable;
 use super::flow::measure::Measured;
-use super::ingress::{ChecksumStatus, Ingress, Timestamp, VlanTag};
+use super::ingress::{ChecksumStatus, Ingress, Timestamp, VlanTags};
 use super::stream::StreamView;
 use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
@@ -278,7 +278,7 @@ struct Buffers<'p> {
     headers: &'p Headers<'p>,
     events: PacketEvents,
     checksum: ChecksumStatus,
-    vlan: [Option<VlanTag>; 2],
+    vlan: VlanTags,
     reputation: &'p Reputation,
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::packet::decode::{Icmp, Ip, Tcp, Udp};
+use crate::packet::ingress::VlanTag;
 use crate::rules::events::PacketEvent;
 use crate::rules::{Context, Options, Source, Vars, compile};
 
@@ -896,7 +897,7 @@ fn vlan_tags_and_igmp_are_known() {
     );
     let mut found = |ids: &[u16], headers: &Headers<'_>| {
         let tag = |at: usize| ids.get(at).map(|id| VlanTag { protocol: 0x8100, tci: 0x2000 | id });
-        let ingress = Ingress { vlan: [tag(0), tag(1)], ..Ingress::bare(&[], 0x0800) };
+        let ingress = Ingress { vlan: [tag(0), tag(1), tag(2)], ..Ingress::bare(&[], 0x0800) };
         let outcome = bench.thread.inspect(&bench.set, &ingress, headers, None, &bench.shared, bench.now);
         let mut sids: Vec<u32> = outcome.matches().map(|found| found.rule.sid).collect();
         sids.sort_unstable();

@@ -54,7 +54,7 @@ pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
 impl DetectThread {
     /// Adds the rules worth judging on the flow's transactions.
     pub(super) fn collect_on_transactions(&mut self, rules: &RuleSet, flow: &mut FlowView<'_>) {
-        let toward = flow.toward();
+        let (toward, established) = (flow.toward(), flow.established);
         let Some(app) = &mut flow.app else { return };
         for at in 0..app.count() {
             let Some((protocol, mut tx)) = app.transaction(at, toward) else { continue };
@@ -62,10 +62,11 @@ impl DetectThread {
             if tx.inspection.generation != rules.generation() {
                 *tx.inspection = Inspection { generation: rules.generation(), ..Inspection::default() };
             }
-            if tx.version == tx.inspection.seen_version {
+            let Inspection { seen_version, seen_established, .. } = tx.inspection;
+            if tx.version == *seen_version && (*seen_established || !established || tx.version == 0) {
                 continue;
             }
-            tx.inspection.seen_version = tx.version;
+            (*seen_version, *seen_established) = (tx.version, established);
             self.look_through(rules, group, &mut tx, toward);
             let Inspection { matched, candidates, .. } = &*tx.inspection;
             let worth = candidates.iter().chain(&group.always).filter(|rule| matched.binary_search(rule).is_err());

@@ -6,7 +6,7 @@ use crate::packet::decode::{self, Headers};
 use crate::packet::detect;
 use crate::packet::event::{Events, FlowEnd};
 use crate::packet::flow::Flow;
-use crate::packet::ingress::{Ingress, Timestamp, VlanTag};
+use crate::packet::ingress::{Ingress, Timestamp};
 use crate::packet::tell::{self, Moment};
 use crate::packet::tracking::EntryEnd;
 use crate::packet::tunnel::{Carrier, Ended};
@@ -80,7 +80,7 @@ impl Path {
 
 /// The inner packet as if a feeder had handed it over. Tags of the frames around it come before its own.
 fn packet_of<'i>(inner: &Inner<'i>, carrier: &'i Carrier, outer: &Ingress<'i>) -> Ingress<'i> {
-    let mut vlan: [Option<VlanTag>; 2] = outer.vlan;
+    let mut vlan = outer.vlan;
     for tag in inner.frame.vlan.into_iter().flatten() {
         if let Some(free) = vlan.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(tag);
