@@ -139,6 +139,9 @@ pub enum Field {
     SnmpVersion,
     SnmpPduType,
     FtpDynamicPort,
+    Http2Priority,
+    Http2Window,
+    Http2SizeUpdate,
     /// Seconds since 1970, UTC.
     TlsNotBefore,
     TlsNotAfter,
@@ -181,7 +184,61 @@ pub enum AppTest {
         negated: bool,
     },
     Tls(TlsTest),
+    Http2(Http2Test),
 }
+
+/// A question about the frames of a stream of HTTP/2 that is no number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Http2Test {
+    /// `http2.frametype`
+    FrameType(u8),
+    /// `http2.errorcode`: some frame has this code, or another one if `negated`.
+    ErrorCode { code: u32, negated: bool },
+    /// `http2.settings`: this setting, with such a value.
+    Setting { number: u16, test: Option<NumberTest> },
+}
+
+/// Kinds of frames of HTTP/2, as rules name them.
+pub const HTTP2_FRAMES: &[&str] = &[
+    "DATA",
+    "HEADERS",
+    "PRIORITY",
+    "RSTSTREAM",
+    "SETTINGS",
+    "PUSHPROMISE",
+    "PING",
+    "GOAWAY",
+    "WINDOWUPDATE",
+    "CONTINUATION",
+];
+
+/// Error codes of HTTP/2 by number, as rules name them; EVE leaves out the underscores.
+pub const HTTP2_ERRORS: &[&str] = &[
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+];
+
+/// Settings of HTTP/2 by number, from 1 on, as rules name them; EVE leaves out the underscores.
+pub const HTTP2_SETTINGS: &[&str] = &[
+    "SETTINGS_HEADER_TABLE_SIZE",
+    "SETTINGS_ENABLE_PUSH",
+    "SETTINGS_MAX_CONCURRENT_STREAMS",
+    "SETTINGS_INITIAL_WINDOW_SIZE",
+    "SETTINGS_MAX_FRAME_SIZE",
+    "SETTINGS_MAX_HEADER_LIST_SIZE",
+];
 
 impl AppTest {
     /// The digests of files that it needs.

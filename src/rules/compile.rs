@@ -519,7 +519,6 @@ const OTHER_WORDS: &[AppWord] = &[
 
 /// Protocols without a parser.
 const UNREAD: &[(AppProto, Need)] = &[
-    (AppProto::Http2, Need::Http2),
     (AppProto::Nfs, Need::Nfs),
     (AppProto::Rdp, Need::Rdp),
     (AppProto::Rfb, Need::Rfb),

@@ -10,6 +10,8 @@ use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
 use crate::packet::app::protocols::ftp::Mode;
 use crate::packet::app::protocols::ftp::record::{FtpDataRecord, FtpRecord};
 use crate::packet::app::protocols::http1::record::HttpRecord;
+use crate::packet::app::protocols::http2::hpack::Field;
+use crate::packet::app::protocols::http2::record::{Http2Half, Http2Record};
 use crate::packet::app::protocols::krb5::record::{KrbAccount, KrbRecord};
 use crate::packet::app::protocols::quic::header::Version;
 use crate::packet::app::protocols::quic::record::{ExtensionRecord, QuicRecord};
@@ -37,7 +39,14 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
         .chain(small())
         .chain(plain())
         .chain(ftp())
-        .chain([("smtp", smtp()), ("fileinfo", file()), ("http", http()), ("quic", quic()), ("tls", tls())])
+        .chain([
+            ("smtp", smtp()),
+            ("fileinfo", file()),
+            ("http", http()),
+            ("http2", http2()),
+            ("quic", quic()),
+            ("tls", tls()),
+        ])
         .collect()
 }
 
@@ -108,7 +117,26 @@ fn http() -> AppRecord {
         status_text: text("302?"),
         redirect: text("/z"),
         length: 1234,
+        http2: None,
     }))
+}
+
+fn http2() -> AppRecord {
+    let field =
+        |name: &str, value: &str| Arc::new(Field { name: name.as_bytes().into(), value: value.as_bytes().into() });
+    let record = Http2Record {
+        stream: 1,
+        request: Http2Half {
+            headers: vec![field(":method", "GET")],
+            size_updates: vec![40],
+            settings: vec![(1, 4096), (99, 1)],
+            error_code: Some(2),
+            priority: Some(7),
+            has_multiple: Some("priority"),
+        },
+        response: Http2Half { headers: vec![field(":status", "200")], error_code: Some(99), ..Http2Half::default() },
+    };
+    AppRecord::Http(Box::new(HttpRecord { http2: Some(Box::new(record)), ..HttpRecord::default() }))
 }
 
 fn file() -> AppRecord {

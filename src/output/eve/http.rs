@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::app::EveObject;
+use super::http2::Http2Parts;
 use crate::output::text::bytes_text;
 use crate::packet::app::protocols::http1::record::HttpRecord;
 
@@ -35,6 +36,8 @@ pub struct HttpObject {
     #[serde(skip_serializing_if = "Option::is_none")]
     redirect: Option<String>,
     length: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    http2: Option<Http2Parts>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +65,7 @@ impl EveObject for HttpRecord {
             status_string: text(&record.status_text),
             redirect: text(&record.redirect),
             length: record.length,
+            http2: record.http2.as_deref().map(Http2Parts::of),
         }
     }
 }

@@ -18,6 +18,7 @@ mod fileinfo;
 mod flow;
 mod ftp;
 mod http;
+mod http2;
 mod krb5;
 mod quic;
 mod sip;

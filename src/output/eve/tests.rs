@@ -468,8 +468,12 @@ fn allowed(object: &str) -> &'static str {
         "fileinfo" => "filename magic gaps state md5 sha1 sha256 stored file_id size start end tx_id sid",
         "http" => {
             "hostname http_port url http_user_agent xff http_content_type content_range http_refer http_method protocol \
-             status status_string redirect length"
+             status status_string redirect length version request_headers response_headers http2"
         }
+        "http.request_headers" | "http.response_headers" => "name value table_size_update",
+        "http.http2" => "stream_id request response",
+        "http.http2.request" | "http.http2.response" => "settings error_code priority has_multiple",
+        "http.http2.request.settings" => "settings_id settings_value",
         "http.content_range" => "raw start end size",
         "tunnel" => "src_ip src_port dest_ip dest_port proto depth pcap_cnt pkt_src",
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",

@@ -86,6 +86,20 @@ impl<T> Transactions<T> {
         self.slots.push_back_mut(slot)
     }
 
+    /// The first transaction that is the one, or a new one.
+    pub fn find_or_open(
+        &mut self,
+        is_it: impl Fn(&Slot<T>) -> bool,
+        begin: impl FnOnce() -> T,
+        count_max: usize,
+    ) -> &mut Slot<T> {
+        match self.slots.iter().position(is_it) {
+            #[allow(clippy::indexing_slicing)] // it was just found there
+            Some(at) => &mut self.slots[at],
+            None => self.open(begin(), count_max),
+        }
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()

@@ -114,6 +114,7 @@ const ASKED_ANEW: &[&str] = &[
 ];
 
 const HTTP: AppProtoSet = AppProtoSet::of(&[AppProto::Http1, AppProto::Http2]);
+const HTTP2: AppProtoSet = AppProtoSet::of(&[AppProto::Http2]);
 const FILES: AppProtoSet = AppProtoSet::of(&[
     AppProto::Http1,
     AppProto::Http2,
@@ -197,6 +198,8 @@ buffers! {
     HTTP_START => app("http.start", HTTP, "First line and headers.").aliased(&["http_start"]),
     HTTP_REQUEST_HEADER => app("http.request_header", HTTP, "Each request header.").toward(Toward::Server),
     HTTP_RESPONSE_HEADER => app("http.response_header", HTTP, "Each response header.").toward(Toward::Client),
+    HTTP2_HEADER_NAME => app("http2.header_name", HTTP2, "The name of each header."),
+    HTTP2_HEADER => app("http2.header", HTTP2, "Each header, `name: value`, colons within both doubled."),
     FILE_NAME => app("file.name", FILES, "The name of a transferred file."),
     DNS_QUERY => app("dns.query", DNS, "The name of each query of a request.").aliased(&["dns_query"]),
     DNS_QUERY_NAME => app("dns.queries.rrname", DNS, "The name of each query.").aliased(&["dns.query.name"]),

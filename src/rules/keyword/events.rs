@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, KRB5, QUIC, SMB, SMTP, SNMP, SSH, TLS];
+pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, HTTP2, KRB5, QUIC, SMB, SMTP, SNMP, SSH, TLS];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -133,6 +133,31 @@ const HTTP: &[&str] = &[
     "http.unable_to_match_response_to_request",
     "http.unknown_error",
     "http.uri_delim_non_compliant",
+];
+
+/// Suricata's names. Of these `invalid_frame_header`, `extra_header_data`, `invalid_http1_settings` and `invalid_range` are
+/// never raised: here nothing is wrong with such traffic, or another name says it.
+const HTTP2: &[&str] = &[
+    "http2.authority_host_mismatch",
+    "http2.data_stream_zero",
+    "http2.dns_request_too_long",
+    "http2.dns_response_too_long",
+    "http2.extra_header_data",
+    "http2.failed_decompression",
+    "http2.header_integer_overflow",
+    "http2.invalid_client_magic",
+    "http2.invalid_frame_data",
+    "http2.invalid_frame_header",
+    "http2.invalid_frame_length",
+    "http2.invalid_header",
+    "http2.invalid_http1_settings",
+    "http2.invalid_range",
+    "http2.long_frame_data",
+    "http2.reassembly_limit_reached",
+    "http2.stream_id_reuse",
+    "http2.too_many_frames",
+    "http2.too_many_streams",
+    "http2.userinfo_in_uri",
 ];
 
 const FTP: &[&str] = &["ftp.request_command_too_long", "ftp.response_command_too_long", "ftp.too_many_transactions"];

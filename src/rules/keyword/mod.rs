@@ -47,6 +47,7 @@ families! {
     flow
     ftp
     header
+    http2
     krb5
     lists
     meta

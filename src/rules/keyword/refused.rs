@@ -128,12 +128,5 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     refused("dhcp.leasetime", "dhcp", Value::Required, "[op]number", Need::Dhcp, "The lease time."),
     refused("dhcp.rebinding_time", "dhcp", Value::Required, "[op]number", Need::Dhcp, "The rebinding time."),
     refused("dhcp.renewal_time", "dhcp", Value::Required, "[op]number", Need::Dhcp, "The renewal time."),
-    refused("http2.frametype", "http2", Value::Required, "name", Need::Http2, "The type of a frame."),
-    refused("http2.errorcode", "http2", Value::Required, "name", Need::Http2, "The error code."),
-    refused("http2.priority", "http2", Value::Required, "[op]number", Need::Http2, "The priority."),
-    refused("http2.window", "http2", Value::Required, "[op]number", Need::Http2, "The window."),
-    refused("http2.size_update", "http2", Value::Required, "[op]number", Need::Http2, "The size of the table."),
-    refused("http2.settings", "http2", Value::Required, "name[,op number]", Need::Http2, "A setting."),
-    refused("http2.header_name", "http2", Value::None, "", Need::Http2, "Each header name."),
     refused("frame", "app-layer", Value::Required, "name", Need::AppLayer, "A frame of a protocol, as buffer."),
 ];

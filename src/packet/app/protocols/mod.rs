@@ -46,9 +46,10 @@ macro_rules! protocols {
 }
 
 protocols! {
-    folders { dcerpc dns ftp http1 krb5 quic sip smb smtp snmp ssh tftp tls }
+    folders { dcerpc dns ftp http1 http2 krb5 quic sip smb smtp snmp ssh tftp tls }
     surest_first {
         tls::TLS,
+        http2::TCP,
         http1::INFO,
         smb::SMB,
         dcerpc::CONNECTION,

@@ -5,7 +5,7 @@ use crate::packet::app::file::{File, Hashes};
 
 /// The body of one message.
 #[derive(Debug, Default)]
-pub(super) struct Body {
+pub struct Body {
     /// Bytes as transferred, chunk lengths left out.
     transferred: u64,
     /// The decoded body. It is told as a file if it has a name.
@@ -18,7 +18,7 @@ pub(super) struct Body {
 
 /// How a body is to be read.
 #[derive(Debug, Default)]
-pub(super) struct Plan<'p> {
+pub struct Plan<'p> {
     pub codings: &'p [Coding],
     /// Bytes that rules may look into.
     pub inspect_max: usize,
@@ -29,7 +29,7 @@ pub(super) struct Plan<'p> {
 }
 
 impl Body {
-    pub(super) fn begin(&mut self, plan: &Plan<'_>) {
+    pub fn begin(&mut self, plan: &Plan<'_>) {
         self.begun = true;
         self.is_file = plan.file_name.is_some();
         self.inspect_max = plan.inspect_max;
@@ -38,8 +38,13 @@ impl Body {
         self.decoder = (!plan.codings.is_empty()).then(|| Box::new(Decoder::new(plan.codings, plan.inflated_max)));
     }
 
+    /// Keeps no more than so many bytes in all from now on, if that is less than was planned.
+    pub fn limit(&mut self, inspect_max: usize) {
+        self.inspect_max = self.inspect_max.min(inspect_max);
+    }
+
     /// The next bytes; `fresh` gets each decoded piece.
-    pub(super) fn append(&mut self, bytes: &[u8], fresh: &mut dyn FnMut(&[u8]), odd: &mut dyn FnMut(&'static str)) {
+    pub fn append(&mut self, bytes: &[u8], fresh: &mut dyn FnMut(&[u8]), odd: &mut dyn FnMut(&'static str)) {
         self.transferred = self.transferred.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         let (file, inspect_max) = (&mut self.file, self.inspect_max);
         match &mut self.decoder {
@@ -58,11 +63,11 @@ impl Body {
     }
 
     /// What was sent is no body as its headers promise: no coding is undone.
-    pub(super) fn take_as_sent(&mut self) {
+    pub fn take_as_sent(&mut self) {
         self.decoder = None;
     }
 
-    pub(super) fn skip(&mut self, missing: u64) {
+    pub fn skip(&mut self, missing: u64) {
         self.transferred = self.transferred.saturating_add(missing);
         self.file.skip(missing);
         // What follows a hole in compressed bytes says nothing.
@@ -71,35 +76,35 @@ impl Body {
         }
     }
 
-    pub(super) fn end(&mut self, truncated: bool) {
+    pub fn end(&mut self, truncated: bool) {
         if let Some(mut decoder) = self.decoder.take() {
             self.file.append(&decoder.leftover(), self.inspect_max);
         }
         self.file.close(truncated);
     }
 
-    pub(super) fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    pub(super) fn data(&self) -> &[u8] {
+    pub fn data(&self) -> &[u8] {
         self.file.data()
     }
 
-    pub(super) fn transferred(&self) -> u64 {
+    pub fn transferred(&self) -> u64 {
         self.transferred
     }
 
     /// The body as a file, if it has a name and any bytes.
-    pub(super) fn file(&self) -> Option<&File> {
+    pub fn file(&self) -> Option<&File> {
         Some(&self.file).filter(|file| self.is_file && file.size() > 0)
     }
 
-    pub(super) fn file_mut(&mut self) -> Option<&mut File> {
+    pub fn file_mut(&mut self) -> Option<&mut File> {
         Some(&mut self.file).filter(|file| self.is_file && file.size() > 0)
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub fn heap_bytes(&self) -> usize {
         self.file.heap_bytes() + self.decoder.as_ref().map_or(0, |decoder| decoder.heap_bytes())
     }
 }

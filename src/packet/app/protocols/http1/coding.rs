@@ -26,7 +26,7 @@ const GUESS_BYTES_MAX: usize = 16 << 10;
 const BOMB_RATIO: u64 = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
     Gzip,
     Deflate,
     Brotli,
@@ -46,7 +46,7 @@ pub(super) struct Decoder {
 }
 
 /// What the header names, innermost last; codings beyond `layer_count_max` are left alone.
-pub(super) fn codings(value: &[u8], layer_count_max: usize, mut odd: impl FnMut(&'static str)) -> Vec<Coding> {
+pub fn codings(value: &[u8], layer_count_max: usize, mut odd: impl FnMut(&'static str)) -> Vec<Coding> {
     let mut codings = Vec::new();
     let words = value.split(|byte| matches!(byte, b',' | b' ' | b'\t')).filter(|word| !word.is_empty());
     for (at, word) in words.enumerate() {

@@ -10,12 +10,12 @@
 //! answers: what counts as a line end, a folded header, a chunk, a response. Where several readings are possible that is
 //! the one of common browsers.
 
-mod body;
-mod coding;
+pub(super) mod body;
+pub(super) mod coding;
 mod events;
 mod head;
 mod line;
-mod multipart;
+pub(super) mod multipart;
 pub mod record;
 mod request;
 mod response;

@@ -195,7 +195,7 @@ fn before_line_end(data: &[u8]) -> usize {
 }
 
 /// The value of `name=value` or `name="value"` among a header's parameters.
-pub(super) fn parameter<'h>(header: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
+pub fn parameter<'h>(header: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
     let mut from = memchr::memchr(b';', header)? + 1;
     loop {
         let rest = header.get(from..)?;

@@ -1,6 +1,7 @@
 //! What EVE tells of a transaction.
 
 use super::tx::HttpTx;
+use crate::packet::app::protocols::http2::record::Http2Record;
 
 /// EVE `http`. Texts as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct HttpRecord {
     pub redirect: Option<Vec<u8>>,
     /// Bytes of the response's body as transferred.
     pub length: u64,
+    /// It is a stream of HTTP/2.
+    pub http2: Option<Box<Http2Record>>,
 }
 
 impl HttpRecord {
@@ -53,6 +56,7 @@ impl HttpRecord {
             },
             redirect: answered(b"location"),
             length: response.body.transferred(),
+            http2: None,
         }
     }
 }

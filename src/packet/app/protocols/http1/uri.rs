@@ -6,7 +6,7 @@
 
 /// The parts of a URI, as sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Uri<'u> {
+pub struct Uri<'u> {
     pub scheme: Option<&'u [u8]>,
     pub host: Option<&'u [u8]>,
     pub port: Option<&'u [u8]>,
@@ -27,7 +27,7 @@ pub struct UriForm {
 }
 
 impl<'u> Uri<'u> {
-    pub(super) fn of(uri: &'u [u8]) -> Uri<'u> {
+    pub fn of(uri: &'u [u8]) -> Uri<'u> {
         let mut parts = Uri::default();
         let mut rest = uri;
         if !rest.starts_with(b"/")
@@ -65,7 +65,7 @@ impl<'u> Uri<'u> {
     }
 
     /// The form for rules. The second value: something was encoded twice.
-    pub(super) fn normalised(&self, form: UriForm) -> (Vec<u8>, bool) {
+    pub fn normalised(&self, form: UriForm) -> (Vec<u8>, bool) {
         let mut double = false;
         let mut out = Vec::new();
         if form.include_all {
@@ -98,7 +98,7 @@ impl<'u> Uri<'u> {
     }
 
     /// The path in its form: the name under which a body is told.
-    pub(super) fn path_form(&self) -> Vec<u8> {
+    pub fn path_form(&self) -> Vec<u8> {
         self.path.map(normal_path).unwrap_or_default()
     }
 
@@ -116,7 +116,7 @@ impl<'u> Uri<'u> {
 }
 
 /// Host and port of `host:port`, `[v6]:port` or `host`.
-pub(super) fn split_host(text: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
+pub fn split_host(text: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     let text = text.trim_ascii();
     if text.is_empty() {
         return (None, None);
@@ -130,12 +130,12 @@ pub(super) fn split_host(text: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
 }
 
 /// A port as a number, 1 to 65535.
-pub(super) fn port_number(text: &[u8]) -> Option<u16> {
+pub fn port_number(text: &[u8]) -> Option<u16> {
     std::str::from_utf8(text).ok()?.parse::<u16>().ok().filter(|port| *port > 0)
 }
 
 /// Lower case, decoded, without dots at its end.
-pub(super) fn normal_host(host: &[u8]) -> Vec<u8> {
+pub fn normal_host(host: &[u8]) -> Vec<u8> {
     let mut host = percent_decoded(host);
     host.make_ascii_lowercase();
     while host.last() == Some(&b'.') {
