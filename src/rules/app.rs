@@ -42,6 +42,7 @@ macro_rules! protocols {
 protocols! {
     Http1 => "http" over Tcp,
     Http2 => "http2" over Tcp,
+    Doh2 => "doh2" over Tcp,
     Dns => "dns" over Both,
     Tls => "tls" over Tcp,
     Quic => "quic" over Udp,

@@ -507,9 +507,10 @@ pub(super) fn app_words() -> impl Iterator<Item = &'static str> {
 
 /// Words that mean something else than the protocol of that name, which every protocol has without a line here.
 const OTHER_WORDS: &[AppWord] = &[
-    word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2], None),
+    word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2, AppProto::Doh2], None),
+    word("http2", HeaderProtocol::Tcp, &[AppProto::Http2, AppProto::Doh2], None),
+    word("dns", HeaderProtocol::Ip, &[AppProto::Dns, AppProto::Doh2], None),
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
-    word("doh2", HeaderProtocol::Tcp, &[AppProto::Http2], Some(Need::Http2)),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], None),
     word("dcerpc", HeaderProtocol::Ip, &[AppProto::Dcerpc, AppProto::Smb], None),
     word("ikev2", HeaderProtocol::Udp, &[AppProto::Ike], Some(Need::Ike)),

@@ -509,8 +509,9 @@ impl AppLayer {
         counters: &mut AppCounters,
     ) {
         let State::Known { parser, protocol } = &mut self.state else { return };
-        let protocol = *protocol;
+        let from = *protocol;
         let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, context));
+        *protocol = parser.refined().unwrap_or(from);
         match step {
             Step::Taken { consumed, wanted } => {
                 let rest = bytes.get(consumed..).unwrap_or_default();
@@ -525,7 +526,7 @@ impl AppLayer {
             }
             Step::Changed { consumed, to } => {
                 let rest = bytes.get(consumed..).unwrap_or_default();
-                self.change(protocol, to, enabled, counters);
+                self.change(from, to, enabled, counters);
                 self.receive_stream(toward, rest, context, enabled, counters);
             }
             Step::Opaque => self.finish(true),

@@ -195,6 +195,11 @@ pub trait Parser: fmt::Debug + Send {
 
     fn transactions(&mut self) -> &mut dyn TxList;
 
+    /// What the flow turned out to speak within the protocol that this parser was chosen for.
+    fn refined(&self) -> Option<AppProto> {
+        None
+    }
+
     /// Both sides have said all of what they began: not a byte of another message has come. Rules about the raw stream
     /// then let go of what came before.
     fn is_between_messages(&self) -> bool {

@@ -113,17 +113,18 @@ const ASKED_ANEW: &[&str] = &[
     "tls.cert_subject",
 ];
 
-const HTTP: AppProtoSet = AppProtoSet::of(&[AppProto::Http1, AppProto::Http2]);
-const HTTP2: AppProtoSet = AppProtoSet::of(&[AppProto::Http2]);
+const HTTP: AppProtoSet = AppProtoSet::of(&[AppProto::Http1, AppProto::Http2, AppProto::Doh2]);
+const HTTP2: AppProtoSet = AppProtoSet::of(&[AppProto::Http2, AppProto::Doh2]);
 const FILES: AppProtoSet = AppProtoSet::of(&[
     AppProto::Http1,
     AppProto::Http2,
+    AppProto::Doh2,
     AppProto::Smtp,
     AppProto::FtpData,
     AppProto::Smb,
     AppProto::Nfs,
 ]);
-const DNS: AppProtoSet = AppProtoSet::of(&[AppProto::Dns]);
+const DNS: AppProtoSet = AppProtoSet::of(&[AppProto::Dns, AppProto::Doh2]);
 const TLS: AppProtoSet = AppProtoSet::of(&[AppProto::Tls]);
 /// Whose hellos have fingerprints.
 const HELLO: AppProtoSet = AppProtoSet::of(&[AppProto::Tls, AppProto::Quic]);

@@ -65,7 +65,6 @@ families! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
     Http,
-    Http2,
     Dns,
     Tls,
     Smtp,
@@ -109,7 +108,6 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parser = match self {
             Need::Http => "HTTP",
-            Need::Http2 => "HTTP/2",
             Need::Dns => "DNS",
             Need::Tls => "TLS",
             Need::Smtp => "SMTP",

@@ -183,30 +183,11 @@ struct DnsTransaction {
 
 impl Transaction for DnsTransaction {
     fn buffer(&self, buffer: Buffer, _toward: Toward, nth: usize) -> Option<&[u8]> {
-        let message = &*self.message;
-        match buffer {
-            Buffer::DNS_QUERY if self.is_response => None,
-            Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
-            Buffer::DNS_ANSWER_NAME => name_at(&message.answers, nth),
-            Buffer::DNS_AUTHORITY_NAME => name_at(&message.authorities, nth),
-            Buffer::DNS_ADDITIONAL_NAME => name_at(&message.additionals, nth),
-            _ => None,
-        }
+        buffer_of(&self.message, buffer, nth)
     }
 
     fn accepts(&self, test: &AppTest, _toward: Toward) -> bool {
-        let AppTest::Number { field, test } = test else { return false };
-        let header = &self.message.header;
-        match field {
-            Field::DnsOpcode => test.accepts(header.opcode().into()),
-            Field::DnsRcode => test.accepts(header.rcode().into()),
-            Field::DnsRrtype if self.is_response => {
-                self.message.answers.iter().any(|record| test.accepts(record.rrtype.into()))
-            }
-            Field::DnsRrtype => self.message.queries.iter().any(|query| test.accepts(query.rrtype.into())),
-            #[allow(unreachable_patterns)] // other protocols' fields
-            _ => false,
-        }
+        accepts(&self.message, test)
     }
 
     fn events(&self) -> &[&'static str] {
@@ -229,6 +210,34 @@ impl Transaction for DnsTransaction {
         }
         self.told += 1;
         Some(self.in_form(if self.is_response { Form::Answer } else { Form::Query(at) }))
+    }
+}
+
+/// The `nth` instance of a buffer of a message.
+pub fn buffer_of(message: &Message, buffer: Buffer, nth: usize) -> Option<&[u8]> {
+    match buffer {
+        Buffer::DNS_QUERY if message.header.is_response() => None,
+        Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
+        Buffer::DNS_ANSWER_NAME => name_at(&message.answers, nth),
+        Buffer::DNS_AUTHORITY_NAME => name_at(&message.authorities, nth),
+        Buffer::DNS_ADDITIONAL_NAME => name_at(&message.additionals, nth),
+        _ => None,
+    }
+}
+
+/// Whether a test of a number holds for a message.
+pub fn accepts(message: &Message, test: &AppTest) -> bool {
+    let AppTest::Number { field, test } = test else { return false };
+    let (header, is_response) = (&message.header, message.header.is_response());
+    match field {
+        Field::DnsOpcode => test.accepts(header.opcode().into()),
+        Field::DnsRcode => test.accepts(header.rcode().into()),
+        Field::DnsRrtype if is_response => {
+            message.answers.iter().any(|record| test.accepts(record.rrtype.into()))
+        }
+        Field::DnsRrtype => message.queries.iter().any(|query| test.accepts(query.rrtype.into())),
+        #[allow(unreachable_patterns)] // other protocols' fields
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@
 //! A stream is a transaction, and shows the buffers of HTTP/1; frames about the whole connection are transactions of their
 //! own, as in Suricata. Only what holds headers waits until it is whole.
 
+mod dns;
 mod events;
 mod frame;
 mod headers;
@@ -83,6 +84,8 @@ struct Http2 {
     last_single: u64,
     /// Bytes of bodies that are kept.
     body_bytes: usize,
+    /// Some stream has carried DNS.
+    speaks_dns: bool,
 }
 
 /// How far one side's bytes are.
@@ -230,6 +233,7 @@ impl Http2 {
         {
             slot.data.end(toward);
             slot.touch(toward);
+            self.speaks_dns |= slot.data.speaks_dns();
         }
     }
 
@@ -346,6 +350,7 @@ impl Http2 {
         {
             slot.data.end(toward);
             slot.touch(toward);
+            self.speaks_dns |= slot.data.speaks_dns();
         }
     }
 
@@ -376,6 +381,7 @@ impl Http2 {
         odd.into_iter().for_each(|event| slot.data.note(event));
         slot.data.renew(toward);
         slot.touch(toward);
+        self.speaks_dns |= slot.data.speaks_dns();
         self.side(toward).table = table;
     }
 
@@ -470,6 +476,10 @@ impl Parser for Http2 {
 
     fn transactions(&mut self) -> &mut dyn TxList {
         &mut self.streams
+    }
+
+    fn refined(&self) -> Option<AppProto> {
+        self.speaks_dns.then_some(AppProto::Doh2)
     }
 
     fn is_between_messages(&self) -> bool {

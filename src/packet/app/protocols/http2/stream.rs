@@ -3,11 +3,13 @@
 
 use std::cell::OnceCell;
 
+use super::dns::{self, Dns};
 use super::events;
 use super::frame::kind;
 use super::headers::Headers;
 use super::record::{Http2Half, Http2Record};
 use crate::packet::app::file::File;
+use crate::packet::app::protocols::dns::{accepts as dns_accepts, buffer_of};
 use crate::packet::app::protocols::http1::body::{Body, Plan};
 use crate::packet::app::protocols::http1::coding::codings;
 use crate::packet::app::protocols::http1::multipart::parameter;
@@ -35,6 +37,7 @@ pub(super) struct Stream {
     host: OnceCell<Vec<u8>>,
     /// Reset, or frames that stand alone.
     closed: bool,
+    dns: Dns,
     events: Vec<&'static str>,
     told: bool,
 }
@@ -121,6 +124,10 @@ impl Stream {
             return;
         }
         (self.uri, self.host) = (OnceCell::new(), OnceCell::new());
+        let asked = self.path().and_then(|path| dns::of_path(&self.client.headers, path));
+        if let Some(message) = asked.filter(|_| self.dns.of(toward).is_none()) {
+            self.dns.hear(toward, message);
+        }
         let authority = self.client.headers.first(b":authority");
         let host = self.client.headers.first(b"host");
         let mismatch = authority.zip(host).is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host));
@@ -138,6 +145,15 @@ impl Stream {
         let half = self.half(toward);
         half.ended = true;
         half.body.end(false);
+        let Half { headers, body, .. } = self.of(toward);
+        if let Some(message) = dns::of_body(headers, body.data()) {
+            self.dns.hear(toward, message);
+        }
+    }
+
+    /// It is a question or an answer of DNS over HTTPS.
+    pub(super) fn speaks_dns(&self) -> bool {
+        !self.dns.is_empty()
     }
 
     /// Bytes of a body, before they are decoded. `room`: how many more may be kept; returns how many were.
@@ -151,10 +167,13 @@ impl Stream {
         body.limit(before.saturating_add(room));
         body.append(bytes, &mut |_| {}, &mut |_| odd = true);
         let kept = body.data().len().saturating_sub(before);
+        let body_length = body.transferred();
         if odd {
             self.note(events::FAILED_DECOMPRESSION);
         }
-        self.check_dns(toward);
+        if let Some(event) = dns::too_long(toward, &self.of(toward).headers, body_length) {
+            self.note(event);
+        }
         kept
     }
 
@@ -183,18 +202,6 @@ impl Stream {
         let mut body = Body::default();
         body.begin(&plan);
         self.half(toward).body = body;
-    }
-
-    /// DNS over HTTPS: no message is longer than its length field allows.
-    fn check_dns(&mut self, toward: Toward) {
-        let half = self.of(toward);
-        let is_dns = half.headers.first(b"content-type").is_some_and(|kind| kind.starts_with(b"application/dns-message"));
-        if is_dns && half.body.transferred() > u64::from(u16::MAX) {
-            self.note(match toward {
-                Toward::Server => events::DNS_REQUEST_TOO_LONG,
-                Toward::Client => events::DNS_RESPONSE_TOO_LONG,
-            });
-        }
     }
 
     fn path(&self) -> Option<&[u8]> {
@@ -283,7 +290,7 @@ impl Stream {
 
     pub(super) fn heap_bytes(&self) -> usize {
         let of_uri = self.uri.get().map_or(0, Vec::capacity) + self.host.get().map_or(0, Vec::capacity);
-        self.client.heap_bytes() + self.server.heap_bytes() + of_uri
+        self.client.heap_bytes() + self.server.heap_bytes() + self.dns.heap_bytes() + of_uri
     }
 }
 
@@ -348,6 +355,11 @@ impl Transaction for Stream {
     fn buffer(&self, buffer: Buffer, toward: Toward, nth: usize) -> Option<&[u8]> {
         let half = self.of(toward);
         match buffer {
+            Buffer::DNS_QUERY
+            | Buffer::DNS_QUERY_NAME
+            | Buffer::DNS_ANSWER_NAME
+            | Buffer::DNS_AUTHORITY_NAME
+            | Buffer::DNS_ADDITIONAL_NAME => return buffer_of(self.dns.of(toward)?, buffer, nth),
             Buffer::HTTP2_HEADER_NAME => return half.headers.name(nth),
             Buffer::HTTP2_HEADER => return half.headers.escaped(nth),
             Buffer::HTTP_REQUEST_HEADER if toward == Toward::Server => return half.headers.each(nth),
@@ -373,6 +385,9 @@ impl Transaction for Stream {
         let half = self.of(toward);
         match test {
             AppTest::File(tests) => half.body.file().is_some_and(|file| file.accepts(tests)),
+            AppTest::Number { field: Field::DnsOpcode | Field::DnsRcode | Field::DnsRrtype, .. } => {
+                self.dns.of(toward).is_some_and(|message| dns_accepts(message, test))
+            }
             AppTest::Number { field, test } => half.number_holds(*field, |number| test.accepts(number)),
             AppTest::Http2(test) => half.passes(test),
             _ => false,
@@ -400,6 +415,9 @@ impl Transaction for Stream {
         }
         if let Some(file) = self.take_file() {
             return Some(file);
+        }
+        if let Some(record) = self.dns.take_record() {
+            return Some(record);
         }
         if !(ended || over) || std::mem::replace(&mut self.told, true) || !self.is_worth_telling() {
             return None;

@@ -247,6 +247,35 @@ fn a_hole_in_a_body_is_survived_and_one_elsewhere_is_not() {
     assert_eq!(talk.counters.parser_errors, 1);
 }
 
+/// A question for the address of `a.example`.
+const QUESTION: &[u8] = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";
+
+#[test]
+fn dns_is_heard_in_bodies_and_in_paths() {
+    const DNS: &str = "application/dns-message";
+    let encoded = "/dns-query?dns=AAEBAAABAAAAAAAAAWEHZXhhbXBsZQAAAQAB";
+    let by_get = headers(1, flag::END_STREAM, &[(":method", "GET"), (":path", encoded), ("accept", DNS)]);
+    let by_post = [
+        headers(1, 0, &[(":method", "POST"), (":path", "/dns-query"), ("content-type", DNS)]),
+        frame(kind::DATA, flag::END_STREAM, 1, QUESTION),
+    ];
+    for request in [by_get, by_post.concat()] {
+        let mut talk = talked(&[(CLIENT, [&PREFACE[..], &request].concat())]);
+        assert_eq!(talk.app.protocol(), Some(AppProto::Doh2));
+        assert_eq!(talk.buffers(0, Buffer::DNS_QUERY, CLIENT), ["a.example"]);
+        let is_address = AppTest::Number { field: Field::DnsRrtype, test: NumberTest::Equal(1) };
+        assert!(holds(&mut talk, 0, CLIENT, &is_address));
+        let answer = [headers(1, 0, &[(":status", "200"), ("content-type", DNS)]), frame(0, 0, 1, &[0; 65_536])];
+        talk.stream(SERVER, &answer.concat());
+        assert_eq!(talk.events(), ["http2.dns_response_too_long"]);
+        let records = talk.records(true);
+        let told = |kind: &str| records.iter().filter(|record| record.starts_with(kind)).count();
+        assert_eq!((told("0 Dns"), told("0 Http")), (1, 1), "{records:?}");
+    }
+    let plain = headers(1, flag::END_STREAM, &[(":path", encoded), ("accept", "*/*")]);
+    assert_eq!(talked(&[(CLIENT, [&PREFACE[..], &plain].concat())]).app.protocol(), Some(AppProto::Http2));
+}
+
 proptest! {
     #[test]
     fn no_segmentation_changes_what_is_seen(cuts in prop::collection::vec(any::<u8>(), 1..20)) {
