@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::industrial::{CipTest, ModbusTest};
 use super::plan::NumberTest;
 
 /// The table of protocols: each with the word that EVE `app_proto` has for it, as Suricata writes it, which is also its
@@ -143,6 +144,28 @@ pub enum Field {
     Http2Priority,
     Http2Window,
     Http2SizeUpdate,
+    /// Seconds, as the next two.
+    DhcpLeaseTime,
+    DhcpRebindingTime,
+    DhcpRenewalTime,
+    NtpVersion,
+    NtpMode,
+    NtpStratum,
+    IkeExchangeType,
+    /// Bytes, as the next.
+    IkeNonceLength,
+    IkeKeyExchangeLength,
+    EnipCommand,
+    Dnp3Function,
+    NfsVersion,
+    NfsProcedure,
+    RfbSecurityType,
+    RfbSecurityResult,
+    MqttType,
+    MqttQos,
+    MqttReasonCode,
+    MqttSessionPresent,
+    MqttProtocolVersion,
     /// Seconds since 1970, UTC.
     TlsNotBefore,
     TlsNotAfter,
@@ -171,6 +194,27 @@ pub enum AppTest {
         received: bool,
     },
     DceInterface(DceInterface),
+    /// `ike.chosen_sa_attribute`
+    IkeChosen {
+        name: &'static str,
+        value: u32,
+    },
+    Modbus(ModbusTest),
+    /// `cip_service`
+    Cip(CipTest),
+    /// `dnp3_ind`: one of these bits, IIN1 above IIN2.
+    Dnp3Indications(u16),
+    /// `dnp3_obj`
+    Dnp3Object {
+        group: u8,
+        variation: u8,
+    },
+    /// `mqtt.flags` and `mqtt.connect.flags`: a message has all of `set` and none of `clear`.
+    MqttFlags {
+        of_connect: bool,
+        set: u8,
+        clear: u8,
+    },
     /// `krb5.weak_encryption`
     KrbWeakEncryption,
     /// `krb5.ticket_encryption`: one of these; `None`: any weak one.
@@ -255,6 +299,20 @@ impl AppTest {
             FileTest::Size(_) => all,
         })
     }
+}
+
+/// Bits of MQTT messages as the wire has them: of the first byte, and of CONNECT's flags.
+#[derive(Clone, Copy, Debug)]
+pub struct MqttFlag;
+
+impl MqttFlag {
+    pub const RETAIN: u8 = 0x01;
+    pub const DUP: u8 = 0x08;
+    pub const CLEAN_SESSION: u8 = 0x02;
+    pub const WILL: u8 = 0x04;
+    pub const WILL_RETAIN: u8 = 0x20;
+    pub const PASSWORD: u8 = 0x40;
+    pub const USERNAME: u8 = 0x80;
 }
 
 /// Messages of a TLS handshake, for `ssl_state`.

@@ -513,23 +513,15 @@ const OTHER_WORDS: &[AppWord] = &[
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], None),
     word("dcerpc", HeaderProtocol::Ip, &[AppProto::Dcerpc, AppProto::Smb], None),
-    word("ikev2", HeaderProtocol::Udp, &[AppProto::Ike], Some(Need::Ike)),
+    word("ikev2", HeaderProtocol::Udp, &[AppProto::Ike], None),
     word("template", HeaderProtocol::Tcp, &[], Some(Need::Template)),
     word("msn", HeaderProtocol::Tcp, &[], Some(Need::Never("MSN is not parsed; use `tcp` with the port"))),
 ];
 
 /// Protocols without a parser.
 const UNREAD: &[(AppProto, Need)] = &[
+    (AppProto::BittorrentDht, Need::Bittorrent),
     (AppProto::Nfs, Need::Nfs),
-    (AppProto::Rdp, Need::Rdp),
-    (AppProto::Rfb, Need::Rfb),
-    (AppProto::Mqtt, Need::Mqtt),
-    (AppProto::Ike, Need::Ike),
-    (AppProto::Dhcp, Need::Dhcp),
-    (AppProto::Ntp, Need::Ntp),
-    (AppProto::Modbus, Need::Modbus),
-    (AppProto::Dnp3, Need::Dnp3),
-    (AppProto::Enip, Need::Enip),
     (AppProto::BittorrentDht, Need::Bittorrent),
     (AppProto::Pgsql, Need::Pgsql),
     (AppProto::Imap, Need::Never("IMAP is not parsed; use `tcp` with the port")),

@@ -30,6 +30,7 @@ pub mod reputation;
 
 pub mod events;
 
+pub mod industrial;
 pub mod keyword;
 
 pub mod plan;

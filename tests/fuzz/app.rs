@@ -27,6 +27,13 @@ pub fn fuzz_datagrams(data: &[u8]) {
     converse(*port, turns, usize::MAX, true);
 }
 
+/// Ports beyond 255 that protocols are known by, in place of the highest numbers.
+fn server_port(chosen: u8) -> u16 {
+    const HIGH: [u16; 9] = [502, 20_000, 44_818, 2049, 5432, 389, 3389, 500, 6881];
+    let high = chosen.checked_sub(240).and_then(|at| HIGH.get(usize::from(at)));
+    high.copied().unwrap_or(u16::from(chosen))
+}
+
 fn converse(port: u8, data: &[u8], piece: usize, datagrams: bool) {
     let limits = AppLimits { transaction_count_max: TRANSACTION_COUNT_MAX, ..AppLimits::default() };
     let context = ParseContext {
@@ -34,7 +41,7 @@ fn converse(port: u8, data: &[u8], piece: usize, datagrams: bool) {
         now: Timestamp::from_micros(1),
         client: std::net::IpAddr::from([10, 0, 0, 1]),
         client_port: 40_000,
-        server_port: u16::from(port),
+        server_port: server_port(port),
         limits: &limits,
         hashes: Hashes { md5: true, ..Hashes::default() },
     };

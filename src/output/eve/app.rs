@@ -28,7 +28,7 @@ macro_rules! define {
             File(FileObject),
             $(#[serde(rename = $event)] $name(Box<<protocols::$folder::record::$record as EveObject>::Object>),)*
             #[serde(untagged)]
-            Plain(Box<PlainRecord>),
+            Plain(PlainRecord),
         }
 
         impl AppObject {

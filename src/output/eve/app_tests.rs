@@ -1,5 +1,7 @@
 //! Records of application protocols for the goldens: each with every field that it can have.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::packet::app::protocols::dcerpc::record::{
@@ -21,12 +23,12 @@ use crate::packet::app::protocols::smb::record::{Services, SmbDetail, SmbRecord}
 use crate::packet::app::protocols::smtp::record::{EmailRecord, SmtpRecord};
 use crate::packet::app::protocols::snmp::record::{SnmpPduRecord, SnmpRecord, SnmpTrap};
 use crate::packet::app::protocols::ssh::record::{SshRecord, SshSide};
-use crate::packet::app::protocols::tftp::record::TftpRecord;
 use crate::packet::app::protocols::tls::certificate::Certificate;
 use crate::packet::app::protocols::tls::fingerprint::Fingerprint;
 use crate::packet::app::protocols::tls::record::TlsRecord;
 use crate::packet::app::protocols::tls::samples;
 use crate::packet::app::record::FileAccount;
+use crate::packet::app::testing::Conversation;
 use crate::packet::app::{AppRecord, File, Hashes};
 use crate::rules::plan::Toward;
 
@@ -50,10 +52,64 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
         .collect()
 }
 
-/// Records whose structs are the schema.
+/// Records whose structs are the schema, from conversations of the fuzzer's corpus: name, kind, port, file, which.
 fn plain() -> Vec<(&'static str, AppRecord)> {
-    let text = |text: &str| text.to_owned();
-    vec![("tftp", TftpRecord { packet: "read", file: text("rfc1350.txt"), mode: text("octet") }.into())]
+    let cases = [
+        ("dhcp", "datagrams", 67, "dhcp", 0),
+        ("dnp3-request", "streams", 20_000, "dnp3", 0),
+        ("dnp3-response", "streams", 20_000, "dnp3", 1),
+        ("ike-offer", "datagrams", 500, "ike", 0),
+        ("ike-choice", "datagrams", 500, "ike", 1),
+        ("ike-keys", "datagrams", 500, "ike", 3),
+        ("ike-2", "datagrams", 500, "ike2", 0),
+        ("modbus-write", "streams", 502, "modbus", 0),
+        ("modbus-read", "streams", 502, "modbus", 1),
+        ("modbus-diagnosis", "streams", 502, "modbus", 2),
+        ("modbus-coil", "streams", 502, "modbus", 3),
+        ("nfs", "streams", 2049, "nfs", 0),
+        ("rdp-request", "streams", 3389, "rdp", 0),
+        ("rdp-response", "streams", 3389, "rdp", 1),
+        ("rdp-connect", "streams", 3389, "rdp", 2),
+        ("rdp-refused", "streams", 3389, "rdp-refused", 0),
+        ("mqtt-connect", "streams", 1883, "mqtt", 0),
+        ("mqtt-subscribe", "streams", 1883, "mqtt", 1),
+        ("mqtt-publish", "streams", 1883, "mqtt", 2),
+        ("mqtt-unsubscribe", "streams", 1883, "mqtt", 3),
+        ("mqtt-pingreq", "streams", 1883, "mqtt", 4),
+        ("mqtt-pingresp", "streams", 1883, "mqtt", 5),
+        ("mqtt-auth", "streams", 1883, "mqtt", 6),
+        ("mqtt-disconnect", "streams", 1883, "mqtt", 7),
+        ("mqtt-truncated", "streams", 1883, "mqtt-long", 1),
+        ("rfb", "streams", 5900, "rfb", 0),
+        ("rfb-refused", "streams", 5900, "rfb-refused", 0),
+        ("tftp", "datagrams", 69, "tftp", 0),
+    ];
+    cases
+        .into_iter()
+        .map(|(name, kind, port, file, at)| (name, conversation(kind, port, file).swap_remove(at)))
+        .collect()
+}
+
+/// What is told of a conversation: the form stands in `tests/fuzz/app.rs`.
+fn conversation(kind: &str, port: u16, file: &str) -> Vec<AppRecord> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    let text = fs::read_to_string(folder.join(format!("app-{kind}/{file}.hex"))).unwrap();
+    let digits: String = text.lines().map(|line| line.split('#').next().unwrap()).collect();
+    let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
+    let mut talk = Conversation::with(port);
+    let mut rest = &bytes[1..];
+    while let Some((length, after)) = rest.split_first() {
+        let toward = if length & 0x80 == 0 { Toward::Server } else { Toward::Client };
+        let length = if length & 0x7f == 0x7f { after.len() } else { usize::from(length & 0x7f) };
+        match kind {
+            "streams" => talk.stream(toward, &after[..length]),
+            _ => talk.datagram(toward, &after[..length]),
+        };
+        rest = &after[length..];
+    }
+    talk.told(true)
 }
 
 fn tls() -> AppRecord {

@@ -394,6 +394,7 @@ fn allowed(object: &str) -> &'static str {
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable stream alert drop flow anomaly stats \
              tcp dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
+             dhcp mqtt rfb ike rdp nfs modbus dnp3 enip ldap pgsql bittorrent_dht \
              verdict metadata tunnel conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -456,6 +457,85 @@ fn allowed(object: &str) -> &'static str {
         "sip" => "method uri version request_line code reason response_line",
         "ssh" => "client server",
         "tftp" => "packet file mode",
+        "dhcp" => {
+            "type id client_mac assigned_ip client_ip relay_ip next_server_ip dhcp_type client_id hostname \
+             vendor_class_identifier requested_ip subnet_mask lease_time rebinding_time renewal_time params \
+             dns_servers routers"
+        }
+        "mqtt" => {
+            "auth connect connack disconnect pingreq pingresp publish pubrec pubrel pubcomp subscribe suback \
+             unsubscribe unsuback"
+        }
+        "mqtt.auth" => "qos retain dup reason_code",
+        "mqtt.connect" => "qos retain dup protocol_string protocol_version client_id flags username will properties",
+        "mqtt.connect.flags" => "username password will_retain will clean_session",
+        "mqtt.connect.will" => "topic message properties",
+        "mqtt.connect.will.properties" => "will_delay_interval",
+        "mqtt.connect.properties" => "session_expiry_interval",
+        "mqtt.connack" => "qos retain dup session_present return_code properties",
+        "mqtt.connack.properties" => "receive_maximum",
+        "mqtt.disconnect" => "qos retain dup reason_code properties",
+        "mqtt.disconnect.properties" => "reason_string",
+        "mqtt.pingreq" => "qos retain dup",
+        "mqtt.pingresp" => "qos retain dup",
+        "mqtt.publish" => "qos retain dup message_id topic message truncated skipped_length",
+        "mqtt.pubrec" => "qos retain dup message_id reason_code properties",
+        "mqtt.pubrec.properties" => "reason_string",
+        "mqtt.pubrel" => "qos retain dup message_id",
+        "mqtt.pubcomp" => "qos retain dup message_id",
+        "mqtt.subscribe" => "qos retain dup message_id topics",
+        "mqtt.subscribe.topics" => "topic qos",
+        "mqtt.suback" => "qos retain dup message_id qos_granted",
+        "mqtt.unsubscribe" => "qos retain dup message_id topics",
+        "mqtt.unsuback" => "qos retain dup message_id reason_codes",
+        "rfb" => {
+            "server_protocol_version client_protocol_version authentication server_security_failure_reason \
+             screen_shared framebuffer"
+        }
+        "rfb.server_protocol_version" => "major minor",
+        "rfb.client_protocol_version" => "major minor",
+        "rfb.authentication" => "security_type vnc security_result",
+        "rfb.authentication.vnc" => "challenge response",
+        "rfb.framebuffer" => "width height name pixel_format",
+        "rfb.framebuffer.pixel_format" => {
+            "bits_per_pixel depth big_endian true_color red_max green_max blue_max red_shift green_shift \
+             blue_shift"
+        }
+        "ike" => {
+            "version_major version_minor init_spi resp_spi message_id exchange_type role alg_enc alg_auth \
+             alg_prf alg_dh alg_esn payload ikev2 alg_enc_raw alg_hash alg_hash_raw alg_auth_raw alg_dh_raw \
+             sa_life_type sa_life_type_raw sa_life_duration sa_life_duration_raw ikev1"
+        }
+        "ike.ikev2" => "errors notify",
+        "ike.ikev1" => "doi encrypted_payloads client server vendor_ids",
+        "ike.ikev1.client" => {
+            "key_exchange_payload key_exchange_payload_length nonce_payload nonce_payload_length proposals"
+        }
+        "ike.ikev1.server" => "key_exchange_payload key_exchange_payload_length nonce_payload nonce_payload_length",
+        "ike.ikev1.client.proposals" => {
+            "alg_enc alg_enc_raw alg_hash alg_hash_raw alg_auth alg_auth_raw alg_dh alg_dh_raw sa_life_type \
+             sa_life_type_raw sa_life_duration sa_life_duration_raw"
+        }
+        "modbus" => "request response",
+        "modbus.request" => {
+            "transaction_id protocol_id unit_id function_raw function_code category write diagnostic read"
+        }
+        "modbus.request.write" => "address quantity data",
+        "modbus.response" => "transaction_id protocol_id unit_id function_raw function_code category write exception",
+        "modbus.response.write" => "address quantity data",
+        "modbus.request.diagnostic" => "raw",
+        "modbus.response.exception" => "raw code",
+        "modbus.request.read" => "address quantity",
+        "dnp3" => "type control src dst application iin",
+        "dnp3.control" => "dir pri fcb fcv function_code",
+        "dnp3.application" => "control function_code objects complete",
+        "dnp3.application.control" => "fir fin con uns sequence",
+        "dnp3.application.objects" => "group variation qualifier prefix_code range_code start stop count",
+        "dnp3.iin" => "indicators",
+        "rdp" => "tx_id event_type client channels error_code reason cookie flags server_supports protocol",
+        "rdp.client" => "version desktop_width desktop_height build client_name",
+        "nfs" => "version procedure filename hhash id file_tx type status rename",
+        "nfs.rename" => "from to",
         "ssh.client" | "ssh.server" => "proto_version software_version hassh",
         "ssh.client.hassh" | "ssh.server.hassh" => "hash string",
         "snmp" => "version pdu_type error trap_type trap_oid trap_address vars community usm",

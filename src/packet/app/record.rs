@@ -31,6 +31,14 @@ macro_rules! with_records {
                 Tls "tls" tls::TlsRecord, "TLS handshakes, with certificates and fingerprints";
             }
             plain {
+                Dhcp "dhcp" dhcp::DhcpRecord, "DHCP messages";
+                Dnp3 "dnp3" dnp3::Dnp3Record, "DNP3 requests and responses";
+                Ike "ike" ike::IkeRecord, "IKE messages";
+                Modbus "modbus" modbus::ModbusRecord, "Modbus requests with their responses";
+                Mqtt "mqtt" mqtt::MqttRecord, "MQTT messages with their answers";
+                Nfs "nfs" nfs::NfsRecord, "NFS calls with their replies";
+                Rdp "rdp" rdp::RdpRecord, "Beginnings of remote desktops (RDP)";
+                Rfb "rfb" rfb::RfbRecord, "Handshakes of remote desktops (VNC)";
                 Tftp "tftp" tftp::TftpRecord, "TFTP requests";
             }
         }
@@ -45,14 +53,14 @@ macro_rules! define {
         #[derive(Clone, Debug, PartialEq)]
         pub enum AppRecord {
             File(Box<FileAccount>),
-            Plain(Box<PlainRecord>),
+            Plain(PlainRecord),
             $($name(Box<protocols::$folder::record::$record>),)*
         }
 
         /// Records that are told as they are.
         #[derive(Clone, Debug, PartialEq, Serialize)]
         pub enum PlainRecord {
-            $(#[serde(rename = $plain_event)] $plain(protocols::$plain_folder::record::$plain_record),)*
+            $(#[serde(rename = $plain_event)] $plain(Box<protocols::$plain_folder::record::$plain_record>),)*
         }
 
         impl AppRecord {
@@ -61,7 +69,7 @@ macro_rules! define {
             pub fn event_type(&self) -> &'static str {
                 match self {
                     AppRecord::File(_) => FILE_EVENT_TYPE,
-                    AppRecord::Plain(record) => match **record {
+                    AppRecord::Plain(record) => match record {
                         $(PlainRecord::$plain(_) => $plain_event,)*
                     },
                     $(AppRecord::$name(_) => $event,)*
@@ -72,7 +80,7 @@ macro_rules! define {
         $(
             impl From<protocols::$plain_folder::record::$plain_record> for AppRecord {
                 fn from(record: protocols::$plain_folder::record::$plain_record) -> AppRecord {
-                    AppRecord::Plain(Box::new(PlainRecord::$plain(record)))
+                    AppRecord::Plain(PlainRecord::$plain(Box::new(record)))
                 }
             }
         )*

@@ -1,6 +1,6 @@
 //! For parsers' tests: a conversation through [`AppLayer`], and all that rules and EVE could see of it.
 
-use super::{AppCounters, AppLayer, AppLimits, Hashes, ParseContext, Told};
+use super::{AppCounters, AppLayer, AppLimits, AppRecord, Hashes, ParseContext, Told};
 use crate::packet::ingress::Timestamp;
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::keyword::buffers::Buffer;
@@ -103,6 +103,17 @@ impl Conversation {
         self.app.settle(ended, &mut |_, id, told| {
             if let Told::Record(record) = told {
                 records.push(format!("{id} {record:?}"));
+            }
+        });
+        records
+    }
+
+    /// The records that are due now.
+    pub fn told(&mut self, ended: bool) -> Vec<AppRecord> {
+        let mut records = Vec::new();
+        self.app.settle(ended, &mut |_, _, told| {
+            if let Told::Record(record) = told {
+                records.push(record);
             }
         });
         records

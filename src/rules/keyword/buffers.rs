@@ -86,11 +86,6 @@ impl BufferInfo {
         self.growing = true;
         self
     }
-
-    const fn needing(mut self, need: Need) -> BufferInfo {
-        self.need = Some(need);
-        self
-    }
 }
 
 /// Suricata's buffers with "multi-buffer matching".
@@ -139,6 +134,8 @@ const SIP: AppProtoSet = AppProtoSet::of(&[AppProto::Sip]);
 const RFB: AppProtoSet = AppProtoSet::of(&[AppProto::Rfb]);
 const SNMP: AppProtoSet = AppProtoSet::of(&[AppProto::Snmp]);
 const MQTT: AppProtoSet = AppProtoSet::of(&[AppProto::Mqtt]);
+const DNP3: AppProtoSet = AppProtoSet::of(&[AppProto::Dnp3]);
+const NTP: AppProtoSet = AppProtoSet::of(&[AppProto::Ntp]);
 const IKE: AppProtoSet = AppProtoSet::of(&[AppProto::Ike]);
 
 /// Names each line of the table, so that parsers and table cannot differ.
@@ -270,23 +267,25 @@ buffers! {
     SIP_USER_AGENT => app("sip.user_agent", SIP, "The User-Agent header."),
     SIP_CONTENT_TYPE => app("sip.content_type", SIP, "The Content-Type header."),
     SIP_CONTENT_LENGTH => app("sip.content_length", SIP, "The Content-Length header."),
-    RFB_NAME => app("rfb.name", RFB, "The desktop's name.").toward(Toward::Client).needing(Need::Rfb),
+    RFB_NAME => app("rfb.name", RFB, "The desktop's name.").toward(Toward::Client),
     SNMP_COMMUNITY => app("snmp.community", SNMP, "The SNMP community."),
     SNMP_USM => app("snmp.usm", SNMP, "The SNMPv3 user."),
-    MQTT_CONNECT_CLIENTID => app("mqtt.connect.clientid", MQTT, "The client's identifier.").needing(Need::Mqtt),
-    MQTT_CONNECT_USERNAME => app("mqtt.connect.username", MQTT, "The user name.").needing(Need::Mqtt),
-    MQTT_CONNECT_PASSWORD => app("mqtt.connect.password", MQTT, "The password.").needing(Need::Mqtt),
-    MQTT_CONNECT_WILLTOPIC => app("mqtt.connect.willtopic", MQTT, "The topic of the last will.").needing(Need::Mqtt),
-    MQTT_CONNECT_WILLMESSAGE => app("mqtt.connect.willmessage", MQTT, "The last will.").needing(Need::Mqtt),
-    MQTT_CONNECT_PROTOCOL_STRING => app("mqtt.connect.protocol_string", MQTT, "The protocol's name.").needing(Need::Mqtt),
-    MQTT_PUBLISH_TOPIC => app("mqtt.publish.topic", MQTT, "The topic published to.").needing(Need::Mqtt),
-    MQTT_PUBLISH_MESSAGE => app("mqtt.publish.message", MQTT, "What is published.").needing(Need::Mqtt),
-    MQTT_SUBSCRIBE_TOPIC => app("mqtt.subscribe.topic", MQTT, "Each topic subscribed to.").needing(Need::Mqtt),
-    MQTT_UNSUBSCRIBE_TOPIC => app("mqtt.unsubscribe.topic", MQTT, "Each topic unsubscribed from.").needing(Need::Mqtt),
-    IKE_INIT_SPI => app("ike.init_spi", IKE, "The initiator's SPI.").needing(Need::Ike),
-    IKE_RESP_SPI => app("ike.resp_spi", IKE, "The responder's SPI.").needing(Need::Ike),
-    IKE_VENDOR => app("ike.vendor", IKE, "Each vendor identifier.").needing(Need::Ike),
-    IKE_NONCE_PAYLOAD => app("ike.nonce_payload", IKE, "The nonce.").needing(Need::Ike),
-    IKE_KEY_EXCHANGE_PAYLOAD => app("ike.key_exchange_payload", IKE, "The key exchange payload.").needing(Need::Ike),
+    MQTT_CONNECT_CLIENTID => app("mqtt.connect.clientid", MQTT, "The client's identifier."),
+    MQTT_CONNECT_USERNAME => app("mqtt.connect.username", MQTT, "The user name."),
+    MQTT_CONNECT_PASSWORD => app("mqtt.connect.password", MQTT, "The password."),
+    MQTT_CONNECT_WILLTOPIC => app("mqtt.connect.willtopic", MQTT, "The topic of the last will."),
+    MQTT_CONNECT_WILLMESSAGE => app("mqtt.connect.willmessage", MQTT, "The last will."),
+    MQTT_CONNECT_PROTOCOL_STRING => app("mqtt.connect.protocol_string", MQTT, "The protocol's name."),
+    MQTT_PUBLISH_TOPIC => app("mqtt.publish.topic", MQTT, "The topic published to."),
+    MQTT_PUBLISH_MESSAGE => app("mqtt.publish.message", MQTT, "What is published."),
+    MQTT_SUBSCRIBE_TOPIC => app("mqtt.subscribe.topic", MQTT, "Each topic subscribed to."),
+    MQTT_UNSUBSCRIBE_TOPIC => app("mqtt.unsubscribe.topic", MQTT, "Each topic unsubscribed from."),
+    IKE_INIT_SPI => app("ike.init_spi", IKE, "The initiator's SPI."),
+    IKE_RESP_SPI => app("ike.resp_spi", IKE, "The responder's SPI."),
+    IKE_VENDOR => app("ike.vendor", IKE, "Each vendor identifier."),
+    IKE_NONCE_PAYLOAD => app("ike.nonce_payload", IKE, "The nonce."),
+    IKE_KEY_EXCHANGE_PAYLOAD => app("ike.key_exchange_payload", IKE, "The key exchange payload."),
+    DNP3_DATA => app("dnp3_data", DNP3, "The application data of a message, without checksums.").aliased(&["dnp3.data"]),
+    NTP_REFERENCE_ID => app("ntp.reference_id", NTP, "What the clock is set by, 4 bytes."),
     BASE64_DATA => packet("base64_data", "What base64_decode has decoded."),
 }

@@ -1,10 +1,9 @@
 //! `dns.opcode`, `dns.rcode`, `dns.rrtype`: numbers in the header and the records of a DNS message.
 
-use super::number::comparison;
+use super::number::push_number;
 use super::{Arg, Draft, Keyword, option};
-use crate::rules::app::{AppTest, Field};
+use crate::rules::app::Field;
 use crate::rules::error::Mistake;
-use crate::rules::plan::NumberTest;
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option("dns.opcode", "dns", "[op]number", "The opcode of a message.", opcode).aliased(&["dns_opcode"]),
@@ -19,35 +18,15 @@ pub(super) static KEYWORDS: &[Keyword] = &[
 ];
 
 fn opcode(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    push(draft, arg, Field::DnsOpcode, &[], 255)
+    push_number(draft, arg, Field::DnsOpcode, &[], 255)
 }
 
 fn rcode(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    push(draft, arg, Field::DnsRcode, RCODES, 65_535)
+    push_number(draft, arg, Field::DnsRcode, RCODES, 65_535)
 }
 
 fn rrtype(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    push(draft, arg, Field::DnsRrtype, RRTYPES, 65_535)
-}
-
-fn push(
-    draft: &mut Draft<'_>,
-    arg: &Arg<'_>,
-    field: Field,
-    names: &[(&'static str, u16)],
-    high: u32,
-) -> Result<(), Mistake> {
-    let (negated, word) = match arg.text().strip_prefix('!') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, arg.text()),
-    };
-    let test = match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
-        Some((_, number)) if negated => NumberTest::NotEqual((*number).into()),
-        Some((_, number)) => NumberTest::Equal((*number).into()),
-        None => comparison(arg.rule, arg.span, high)?,
-    };
-    draft.app.push((AppTest::Number { field, test }, arg.option()));
-    Ok(())
+    push_number(draft, arg, Field::DnsRrtype, RRTYPES, 65_535)
 }
 
 /// Response codes by name (IANA).

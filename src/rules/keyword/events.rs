@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DNS, FTP, HTTP, HTTP2, KRB5, QUIC, SMB, SMTP, SNMP, SSH, TLS];
+pub static EVENTS: &[&[&str]] = &[DHCP, DNP3, DNS, FTP, HTTP, HTTP2, IKE, KRB5, MODBUS, MQTT, NFS, NTP, QUIC, RFB, SMB, SMTP, SNMP, SSH, TLS];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -30,6 +30,71 @@ const DNS: &[&str] = &[
     "dns.too_many_labels",
     "dns.invalid_authorities",
     "dns.invalid_additionals",
+];
+
+const DHCP: &[&str] = &["dhcp.malformed_options", "dhcp.truncated_options"];
+
+/// The first alone is raised: an answer without a question is seen by conntrack, and the mode says who asks.
+const NTP: &[&str] = &["ntp.malformed_data", "ntp.unsolicited_response", "ntp.not_request", "ntp.not_response"];
+
+const RFB: &[&str] = &[
+    "rfb.malformed_message",
+    "rfb.unimplemented_security_type",
+    "rfb.unknown_security_result",
+    "rfb.confused_state",
+];
+
+const MQTT: &[&str] = &[
+    "mqtt.missing_connect",
+    "mqtt.missing_publish",
+    "mqtt.missing_subscribe",
+    "mqtt.missing_unsubscribe",
+    "mqtt.double_connect",
+    "mqtt.unintroduced_message",
+    "mqtt.invalid_qos_level",
+    "mqtt.missing_msg_id",
+    "mqtt.unassigned_msg_type",
+    "mqtt.too_many_transactions",
+    "mqtt.malformed_traffic",
+];
+
+/// The last is never raised: what follows the last payload is not looked at.
+const IKE: &[&str] = &[
+    "ike.malformed_data",
+    "ike.no_encryption",
+    "ike.weak_crypto_enc",
+    "ike.weak_crypto_prf",
+    "ike.weak_crypto_dh",
+    "ike.weak_crypto_auth",
+    "ike.weak_crypto_no_dh",
+    "ike.weak_crypto_no_auth",
+    "ike.invalid_proposal",
+    "ike.unknown_proposal",
+    "ike.multiple_server_proposal",
+    "ike.payload_extra_data",
+];
+
+/// Never raised: what is no call or reply is let go by.
+const NFS: &[&str] = &["nfs.malformed_data", "nfs.nonexisting_version", "nfs.unsupported_version"];
+
+const MODBUS: &[&str] = &[
+    "modbus.unsolicited_response",
+    "modbus.invalid_function_code",
+    "modbus.invalid_length",
+    "modbus.invalid_value",
+    "modbus.invalid_exception_code",
+    "modbus.value_mismatch",
+    "modbus.flooded",
+    "modbus.invalid_protocol_id",
+];
+
+const DNP3: &[&str] = &[
+    "dnp3.flooded",
+    "dnp3.len_too_small",
+    "dnp3.bad_link_crc",
+    "dnp3.bad_transport_crc",
+    "dnp3.malformed",
+    "dnp3.unknown_object",
 ];
 
 const KRB5: &[&str] = &["krb5.malformed_data", "krb5.weak_encryption"];
@@ -203,8 +268,14 @@ const QUIC: &[&str] =
 
 const SSH: &[&str] = &["ssh.invalid_banner", "ssh.long_banner", "ssh.invalid_record", "ssh.long_kex_record"];
 
+/// Before version 7 Suricata had `ikev2.` for `ike.`.
+const OLD_IKE: &str = "ikev2.";
+
 fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    let name = arg.text().to_ascii_lowercase();
+    let mut name = arg.text().to_ascii_lowercase();
+    if let Some(event) = name.strip_prefix(OLD_IKE) {
+        name = format!("ike.{event}");
+    }
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, ours)| ours);
     let known = || EVENTS.iter().copied().flatten().copied();
     let Some(event) = known().find(|known| *known == name) else {

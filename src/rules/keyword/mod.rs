@@ -39,6 +39,8 @@ families! {
     bytes
     content
     dcerpc
+    dhcp
+    dnp3
     dns
     encoded
     event
@@ -48,11 +50,17 @@ families! {
     ftp
     header
     http2
+    ike
+    industrial
     krb5
     lists
     meta
+    mqtt
+    nfs
+    ntp
     pcre
     refused
+    rfb
     smb
     snmp
     state

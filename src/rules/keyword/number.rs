@@ -1,5 +1,7 @@
 //! Numbers, and comparisons with numbers, as all integer keywords write them.
 
+use super::{Arg, Draft};
+use crate::rules::app::{AppTest, Field};
 use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::plan::NumberTest;
 
@@ -66,6 +68,27 @@ fn compared(rule: &str, span: Span, high: i64) -> Result<NumberTest, Mistake> {
         return Err(Mistake::new(Code::EmptyRange, span, "no number lies between these: both ends are excluded"));
     }
     Ok(if negated { NumberTest::Outside(low, top) } else { NumberTest::Between(low, top) })
+}
+
+/// Asks a number of the transaction; it may be written by one of `names`, too.
+pub(super) fn push_number(
+    draft: &mut Draft<'_>,
+    arg: &Arg<'_>,
+    field: Field,
+    names: &[(&'static str, u16)],
+    high: u32,
+) -> Result<(), Mistake> {
+    let (negated, word) = match arg.text().strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, arg.text()),
+    };
+    let test = match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+        Some((_, number)) if negated => NumberTest::NotEqual((*number).into()),
+        Some((_, number)) => NumberTest::Equal((*number).into()),
+        None => comparison(arg.rule, arg.span, high)?,
+    };
+    draft.app.push((AppTest::Number { field, test }, arg.option()));
+    Ok(())
 }
 
 type Make = fn(u64) -> NumberTest;

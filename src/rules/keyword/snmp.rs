@@ -1,8 +1,8 @@
 //! `snmp.version` and `snmp.pdu_type`: numbers of an SNMP message.
 
-use super::number::comparison;
+use super::number::push_number;
 use super::{Arg, Draft, Keyword, option};
-use crate::rules::app::{AppTest, Field};
+use crate::rules::app::Field;
 use crate::rules::error::Mistake;
 
 pub(super) static KEYWORDS: &[Keyword] = &[
@@ -11,15 +11,9 @@ pub(super) static KEYWORDS: &[Keyword] = &[
 ];
 
 fn version(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    push(draft, arg, Field::SnmpVersion)
+    push_number(draft, arg, Field::SnmpVersion, &[], u32::MAX)
 }
 
 fn pdu_type(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    push(draft, arg, Field::SnmpPduType)
-}
-
-fn push(draft: &mut Draft<'_>, arg: &Arg<'_>, field: Field) -> Result<(), Mistake> {
-    let test = comparison(arg.rule, arg.span, u32::MAX)?;
-    draft.app.push((AppTest::Number { field, test }, arg.option()));
-    Ok(())
+    push_number(draft, arg, Field::SnmpPduType, &[], u32::MAX)
 }

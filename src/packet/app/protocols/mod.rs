@@ -46,7 +46,32 @@ macro_rules! protocols {
 }
 
 protocols! {
-    folders { dcerpc dns ftp http1 http2 krb5 quic sip smb smtp snmp ssh tftp tls }
+    folders {
+        dcerpc
+        dhcp
+        dnp3
+        dns
+        enip
+        ftp
+        http1
+        http2
+        ike
+        krb5
+        modbus
+        mqtt
+        nfs
+        ntp
+        quic
+        rdp
+        rfb
+        sip
+        smb
+        smtp
+        snmp
+        ssh
+        tftp
+        tls
+    }
     surest_first {
         tls::TLS,
         http2::TCP,
@@ -62,8 +87,20 @@ protocols! {
         sip::UDP,
         sip::TCP,
         ssh::SSH,
+        rfb::TCP,
+        mqtt::TCP,
+        rdp::TCP,
+        dnp3::TCP,
+        modbus::TCP,
+        enip::TCP,
+        enip::UDP,
         smtp::INFO,
         ftp::INFO,
+        nfs::TCP,
+        nfs::UDP,
+        dhcp::UDP,
+        ntp::UDP,
+        ike::UDP,
         tftp::UDP,
         dcerpc::DATAGRAMS,
     }

@@ -1,0 +1,85 @@
+//! Numbers of NFS by name.
+
+/// Procedures of version 3; those of version 2 are told by the names of their kin here.
+pub const PROCEDURES_3: &[&str] = &[
+    "NULL",
+    "GETATTR",
+    "SETATTR",
+    "LOOKUP",
+    "ACCESS",
+    "READLINK",
+    "READ",
+    "WRITE",
+    "CREATE",
+    "MKDIR",
+    "SYMLINK",
+    "MKNOD",
+    "REMOVE",
+    "RMDIR",
+    "RENAME",
+    "LINK",
+    "READDIR",
+    "READDIRPLUS",
+    "FSSTAT",
+    "FSINFO",
+    "PATHCONF",
+    "COMMIT",
+];
+
+pub const PROCEDURES_2: &[&str] = &[
+    "NULL",
+    "GETATTR",
+    "SETATTR",
+    "ROOT",
+    "LOOKUP",
+    "READLINK",
+    "READ",
+    "WRITECACHE",
+    "WRITE",
+    "CREATE",
+    "REMOVE",
+    "RENAME",
+    "LINK",
+    "SYMLINK",
+    "MKDIR",
+    "RMDIR",
+    "READDIR",
+    "STATFS",
+];
+
+pub const PROCEDURES_4: &[&str] = &["NULL", "COMPOUND"];
+
+/// The name of a status that versions 2 and 3 share.
+pub fn status(number: u32) -> &'static str {
+    match number {
+        0 => "OK",
+        1 => "ERR_PERM",
+        2 => "ERR_NOENT",
+        5 => "ERR_IO",
+        6 => "ERR_NXIO",
+        13 => "ERR_ACCESS",
+        17 => "ERR_EXIST",
+        18 => "ERR_XDEV",
+        19 => "ERR_NODEV",
+        20 => "ERR_NOTDIR",
+        21 => "ERR_ISDIR",
+        22 => "ERR_INVAL",
+        27 => "ERR_FBIG",
+        28 => "ERR_NOSPC",
+        30 => "ERR_ROFS",
+        31 => "ERR_MLINK",
+        63 => "ERR_NAMETOOLONG",
+        66 => "ERR_NOTEMPTY",
+        69 => "ERR_DQUOT",
+        70 => "ERR_STALE",
+        10_001 => "ERR_BADHANDLE",
+        10_002 => "ERR_NOT_SYNC",
+        10_003 => "ERR_BAD_COOKIE",
+        10_004 => "ERR_NOTSUPP",
+        10_005 => "ERR_TOOSMALL",
+        10_006 => "ERR_SERVERFAULT",
+        10_007 => "ERR_BADTYPE",
+        10_008 => "ERR_JUKEBOX",
+        _ => "UNKNOWN",
+    }
+}
