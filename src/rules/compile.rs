@@ -10,15 +10,15 @@ use super::error::{Code, Diagnostic, Mistake, Severity, Span, nearest};
 use super::keyword::buffers::Buffer;
 use super::keyword::{Arg, Around, BufferDraft, Draft, Need, PcreLimits, table};
 use super::lex::{RuleText, rule_texts};
+use super::literal::Literal;
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
 use super::plan::{
-    Absence, Amount, BitChange, BufferPlan, BufferTest, Chain, Content, Effect, FastPattern, FlowTest, Header,
-    HeaderProtocol, NameId, NumberTest, PacketTest, Rule, StateTest, Step, Toward,
+    Absence, Amount, BitChange, BufferPlan, BufferTest, Chain, Effect, FastPattern, FlowTest, Header, HeaderProtocol,
+    NameId, NumberTest, PacketTest, Rule, StateTest, Step, Toward,
 };
-use super::prefilter::literal_of;
 use super::reputation::Reputation;
-use super::ruleset::{Literal, RuleSet};
+use super::ruleset::RuleSet;
 use super::thresholds::Thresholds;
 use super::vars::{Sets, Vars};
 
@@ -219,7 +219,7 @@ impl Compiler<'_> {
         let toward = draft.toward();
         let buffers = nest_base64(std::mem::take(&mut draft.buffers));
         let on_transactions = is_on_transactions(draft, &buffers);
-        let literal = literal(&buffers, on_transactions);
+        let literal = Literal::of(&buffers, on_transactions);
         let needs_payload = buffers.iter().any(|buffer| buffer.buffer == Buffer::PAYLOAD);
         let header = header?;
         let meta = Arc::new(meta);
@@ -798,46 +798,6 @@ fn nest_base64(mut buffers: Vec<BufferDraft>) -> Vec<BufferDraft> {
 fn is_on_transactions(draft: &Draft<'_>, buffers: &[BufferDraft]) -> bool {
     let asked = draft.app.iter().any(|(test, _)| !matches!(test, AppTest::Protocol { .. }));
     asked || buffers.iter().any(|buffer| buffer.buffer.is_app())
-}
-
-/// The literal without which the rule cannot match: the author's choice, else the rarest. A rule about transactions is
-/// found through their buffers only.
-fn literal(buffers: &[BufferDraft], on_transactions: bool) -> Option<Literal> {
-    let searchable = |buffer: &&BufferDraft| match on_transactions {
-        true => buffer.buffer.is_app(),
-        false => buffer.is_payload(),
-    };
-    let buffers = buffers.iter().filter(|buffer| buffer.absence == Absence::Fails);
-    let contents = buffers.filter(searchable).flat_map(|buffer| {
-        let contents = buffer.tests.iter().filter_map(|(test, _)| match test {
-            BufferTest::Content(content) if !content.negated => Some(content),
-            _ => None,
-        });
-        contents.map(move |content| (buffer, content))
-    });
-    contents
-        .map(|(buffer, content)| {
-            let (bytes, worth) = literal_of(searched(content));
-            let chosen = content.fast_pattern != FastPattern::Unsaid;
-            (chosen, worth, bytes, buffer)
-        })
-        .max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)))
-        .map(|(_, _, bytes, buffer)| Literal {
-            bytes,
-            buffer: buffer.buffer,
-            transforms: buffer.transforms.clone().into(),
-        })
-}
-
-fn searched(content: &Content) -> &[u8] {
-    let whole = content.pattern.bytes();
-    match content.fast_pattern {
-        FastPattern::Chop { offset, length } => {
-            let from = usize::from(offset);
-            whole.get(from..from + usize::from(length)).unwrap_or(whole)
-        }
-        _ => whole,
-    }
 }
 
 /// Cuts the tests of a buffer into chains that can be judged independently, cheapest first.

@@ -2,9 +2,9 @@
 
 use super::app::AppProto;
 use super::keyword::buffers::Buffer;
+use super::literal::Literal;
 use super::plan::{Rule, Toward, Transform};
 use super::prefilter::Prefilter;
-use super::ruleset::Literal;
 
 /// One way of looking at a buffer, and what is looked for in it.
 #[derive(Debug)]
@@ -100,10 +100,10 @@ impl Lenses {
 
 fn file<'r>(filling: &mut Vec<Filling<'r>>, literal: &'r Literal, toward: Toward, number: u32) {
     let key = format!("{:?} {toward:?} {:?}", literal.buffer, literal.transforms);
-    let entry = (literal.bytes.clone(), number);
+    let entries = literal.any_of.iter().map(|bytes| (bytes.clone(), number));
     match filling.iter_mut().find(|lens| lens.key == key) {
-        Some(lens) => lens.entries.push(entry),
-        None => filling.push(Filling { key, literal, toward, entries: vec![entry] }),
+        Some(lens) => lens.entries.extend(entries),
+        None => filling.push(Filling { key, literal, toward, entries: entries.collect() }),
     }
 }
 

@@ -37,15 +37,27 @@ pub mod plan;
 
 pub mod compile;
 
+pub mod needle;
+
+pub mod literal;
+
 pub mod lens;
 
 pub mod prefilter;
+
+pub mod common;
+
+mod pairs;
+
+mod windows;
 
 pub mod addresses;
 
 pub mod ruleset;
 
 pub mod sieve;
+
+pub mod odd;
 
 pub mod meta;
 

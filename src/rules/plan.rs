@@ -9,6 +9,7 @@ use super::dataset::DataSet;
 use super::events::PacketEvent;
 use super::keyword::buffers::Buffer;
 use super::meta::{RuleAction, RuleMeta};
+use super::needle::Hint;
 use super::vars::{AddressSet, PortSet};
 
 /// One rule of a rule set.
@@ -388,6 +389,18 @@ pub enum IpProtoTest {
     Greater(u8),
 }
 
+impl IpProtoTest {
+    #[must_use]
+    pub fn accepts(self, protocol: u8) -> bool {
+        match self {
+            IpProtoTest::Equal(wanted) => protocol == wanted,
+            IpProtoTest::NotEqual(other) => protocol != other,
+            IpProtoTest::Less(limit) => protocol < limit,
+            IpProtoTest::Greater(limit) => protocol > limit,
+        }
+    }
+}
+
 /// `ipopts`: an IPv4 option by its number, or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpOption {
@@ -735,6 +748,8 @@ pub struct Pcre {
     pub relative: bool,
     pub negated: bool,
     pub captures: Box<[Capture]>,
+    /// Of expressions in rules without a content.
+    pub hint: Hint,
 }
 
 /// A group of an expression whose text a match keeps.

@@ -6,13 +6,14 @@ use hashbrown::HashMap;
 
 use super::addresses::{AddressIndex, Side};
 use super::app::Hashes;
-use super::keyword::buffers::Buffer;
 use super::lens::Lenses;
-use super::plan::{HeaderProtocol, PacketTest, Rule, Toward, Transform};
+use super::literal::Literal;
+use super::odd;
+use super::plan::{Header, HeaderProtocol, PacketTest, Rule, Toward};
 use super::prefilter::Prefilter;
 use super::reputation::Reputation;
 use super::sieve::{Sieve, Sifted};
-use super::vars::AddressSet;
+use super::vars::{AddressSet, PortSet};
 
 /// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
 const RULE_PORT_COUNT_MAX: usize = 32;
@@ -34,15 +35,18 @@ pub enum Class {
 
 impl Class {
     pub const ALL: [Class; 6] = [Class::Tcp, Class::Udp, Class::Icmpv4, Class::Icmpv6, Class::Sctp, Class::Other];
-}
 
-/// What the prefilter looks for on behalf of a rule, and where.
-#[derive(Clone, Debug)]
-pub struct Literal {
-    /// In lower case.
-    pub bytes: Vec<u8>,
-    pub buffer: Buffer,
-    pub transforms: Box<[Transform]>,
+    /// The number that each packet of this class has in its IP header.
+    fn ip_protocol(self) -> Option<u8> {
+        match self {
+            Class::Tcp => Some(6),
+            Class::Udp => Some(17),
+            Class::Icmpv4 => Some(1),
+            Class::Icmpv6 => Some(58),
+            Class::Sctp => Some(132),
+            Class::Other => None,
+        }
+    }
 }
 
 /// Compiled rules, shared by all threads and never changed.
@@ -57,6 +61,8 @@ pub struct RuleSet {
     addresses: AddressIndex,
     /// Rules about oddities that have names; ascending.
     events: Box<[u32]>,
+    /// Rules about headers that few packets have ([`odd`]); ascending.
+    odd: Box<[u32]>,
     /// Rules about transactions.
     lenses: Lenses,
     reputation: Reputation,
@@ -78,7 +84,7 @@ impl RuleSet {
     #[must_use]
     pub fn new(generation: u64, rules: Vec<Rule>, literals: &[Option<Literal>]) -> RuleSet {
         let filed: Vec<Filed> = (rules.iter().enumerate())
-            .map(|(at, rule)| Filed::new(rule, literals.get(at).is_some_and(Option::is_some)))
+            .map(|(at, rule)| Filed::new(rule, literals.get(at).and_then(Option::as_ref)))
             .collect();
         let mut groups = Vec::with_capacity(Class::ALL.len() * WAYS.len());
         for class in Class::ALL {
@@ -91,10 +97,11 @@ impl RuleSet {
         let sieves = rules.iter().map(Sieve::new).collect();
         let hashes = rules.iter().flat_map(|rule| &rule.app).fold(Hashes::default(), |all, test| all.or(test.hashes()));
         let (rules, groups) = (rules.into(), groups.into());
-        let events = (filed.iter().enumerate())
-            .filter(|(_, filed)| **filed == Filed::Event)
-            .filter_map(|(at, _)| u32::try_from(at).ok())
-            .collect();
+        let all_filed = |wanted: Filed| {
+            let filed = filed.iter().enumerate().filter(move |(_, filed)| **filed == wanted);
+            filed.filter_map(|(at, _)| u32::try_from(at).ok()).collect()
+        };
+        let (events, odd) = (all_filed(Filed::Event), all_filed(Filed::Odd));
         RuleSet {
             generation,
             rules,
@@ -102,6 +109,7 @@ impl RuleSet {
             groups,
             addresses,
             events,
+            odd,
             lenses,
             reputation: Reputation::default(),
             hashes,
@@ -189,6 +197,12 @@ impl RuleSet {
         &self.events
     }
 
+    /// Rules that ask for a header that few packets have, of any class and direction; ascending.
+    #[must_use]
+    pub fn by_odd_header(&self) -> &[u32] {
+        &self.odd
+    }
+
     /// The rules about transactions.
     #[must_use]
     pub fn lenses(&self) -> &Lenses {
@@ -218,16 +232,20 @@ enum Filed {
     Transactions,
     /// Judged only on packets that are odd.
     Event,
+    /// Judged only on packets whose header is odd.
+    Odd,
     Literal,
     DstPort,
     SrcPort,
+    /// Both ways, by the ports of one side.
+    EitherPort(Side),
     Address(Side),
     Everywhere,
 }
 
 impl Filed {
     /// The narrowest of what the rule has.
-    fn new(rule: &Rule, has_literal: bool) -> Filed {
+    fn new(rule: &Rule, literal: Option<&Literal>) -> Filed {
         let header = &rule.header;
         if rule.on_transactions {
             return Filed::Transactions;
@@ -235,20 +253,38 @@ impl Filed {
         if rule.packet.iter().any(|test| matches!(test, PacketTest::Event(_))) {
             return Filed::Event;
         }
-        if has_literal {
-            return Filed::Literal;
+        if odd::is_wanted_by(rule) {
+            return Filed::Odd;
+        }
+        let by_port = Filed::by_port(header);
+        match literal {
+            Some(literal) if !literal.poor || by_port.is_none() => return Filed::Literal,
+            _ => {}
         }
         if header.both_ways {
-            return Filed::Everywhere;
+            return by_port.unwrap_or(Filed::Everywhere);
         }
         let (src, dst) = (header.src.size(), header.dst.size());
         let side = if src <= dst { Side::Source } else { Side::Destination };
         match src.min(dst) {
             size if size <= FEW_ADDRESS_COUNT_MAX => Filed::Address(side),
-            _ if header.dst_ports.enumerated(RULE_PORT_COUNT_MAX).is_some() => Filed::DstPort,
-            _ if header.src_ports.enumerated(RULE_PORT_COUNT_MAX).is_some() => Filed::SrcPort,
-            size if size <= MANY_ADDRESS_COUNT_MAX => Filed::Address(side),
-            _ => Filed::Everywhere,
+            size => match by_port {
+                Some(by_port) => by_port,
+                None if size <= MANY_ADDRESS_COUNT_MAX => Filed::Address(side),
+                None => Filed::Everywhere,
+            },
+        }
+    }
+
+    /// Under its ports, if they are few.
+    fn by_port(header: &Header) -> Option<Filed> {
+        let few = |ports: &PortSet| ports.enumerated(RULE_PORT_COUNT_MAX).is_some();
+        match (few(&header.dst_ports), few(&header.src_ports), header.both_ways) {
+            (true, _, true) => Some(Filed::EitherPort(Side::Destination)),
+            (false, true, true) => Some(Filed::EitherPort(Side::Source)),
+            (true, _, false) => Some(Filed::DstPort),
+            (false, true, false) => Some(Filed::SrcPort),
+            (false, false, _) => None,
         }
     }
 }
@@ -276,8 +312,10 @@ fn group(rules: &[Rule], literals: &[Option<Literal>], filed: &[Filed], class: C
             continue;
         }
         match (filed, literals.get(at).and_then(Option::as_ref)) {
-            (Filed::Literal, Some(literal)) => entries.push((literal.bytes.clone(), number)),
-            (Filed::Address(_) | Filed::Transactions | Filed::Event, _) => {}
+            (Filed::Literal, Some(literal)) => {
+                entries.extend(literal.any_of.iter().map(|bytes| (bytes.clone(), number)))
+            }
+            (Filed::Address(_) | Filed::Transactions | Filed::Event | Filed::Odd, _) => {}
             _ => always.push((number, *filed)),
         }
     }
@@ -292,7 +330,16 @@ fn concerns(rule: &Rule, class: Class, way: Option<Toward>) -> bool {
         Some(toward) => rule.flow.toward.is_none_or(|wanted| wanted == toward),
         None => !rule.flow.needs_flow(),
     };
-    flow_fits && rule.header.protocol.concerns(class)
+    flow_fits && rule.header.protocol.concerns(class) && protocol_fits(rule, class)
+}
+
+/// Whether the rule's `ip_proto` leaves room for packets of this class.
+fn protocol_fits(rule: &Rule, class: Class) -> bool {
+    let Some(protocol) = class.ip_protocol() else { return true };
+    rule.packet.iter().all(|test| match test {
+        PacketTest::IpProto(test) => test.accepts(protocol),
+        _ => true,
+    })
 }
 
 impl HeaderProtocol {
@@ -326,16 +373,24 @@ impl PortIndex {
         let mut index = PortIndex::default();
         for (number, filed) in numbers {
             let Some(rule) = usize::try_from(*number).ok().and_then(|at| rules.get(at)) else { continue };
-            let (map, ports) = match filed {
-                Filed::DstPort => (&mut index.by_dst, &rule.header.dst_ports),
-                Filed::SrcPort => (&mut index.by_src, &rule.header.src_ports),
+            let header = &rule.header;
+            let (by_dst, by_src, ports) = match filed {
+                Filed::DstPort => (true, false, &header.dst_ports),
+                Filed::SrcPort => (false, true, &header.src_ports),
+                Filed::EitherPort(Side::Destination) => (true, true, &header.dst_ports),
+                Filed::EitherPort(Side::Source) => (true, true, &header.src_ports),
                 _ => {
                     any.push(*number);
                     continue;
                 }
             };
             for port in ports.enumerated(RULE_PORT_COUNT_MAX).unwrap_or_default() {
-                map.entry(port).or_default().push(*number);
+                if by_dst {
+                    index.by_dst.entry(port).or_default().push(*number);
+                }
+                if by_src {
+                    index.by_src.entry(port).or_default().push(*number);
+                }
             }
         }
         index.any = any.into();

@@ -1,6 +1,6 @@
 //! What can be told of a rule without fetching it: most of the rules that the prefilter finds fall through here.
 //!
-//! A sieve is 24 bytes, a rule several hundred in many places of memory. It only ever says no where the rule's own
+//! A sieve is 32 bytes, a rule several hundred in many places of memory. It only ever says no where the rule's own
 //! questions would; the rule is still judged whole.
 
 use super::app::AppProto;
@@ -8,7 +8,7 @@ use super::plan::{BitsMode, FlowTest, HeaderProtocol, NumberTest, PacketTest, Ru
 
 /// What a sieve is asked about, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PacketFacts(u8);
+pub struct PacketFacts(u16);
 
 impl PacketFacts {
     pub const NO_FLOW: PacketFacts = PacketFacts(1);
@@ -19,6 +19,8 @@ impl PacketFacts {
     pub const NO_PAYLOAD: PacketFacts = PacketFacts(32);
     pub const IPV4: PacketFacts = PacketFacts(64);
     pub const IPV6: PacketFacts = PacketFacts(128);
+    /// TCP acknowledges something.
+    pub const ACKNOWLEDGES: PacketFacts = PacketFacts(256);
 
     #[must_use]
     pub fn with(self, other: PacketFacts) -> PacketFacts {
@@ -36,6 +38,8 @@ pub struct Sifted {
     pub payload_size: u16,
     /// 0 where it is not TCP.
     pub tcp_flags: u8,
+    /// 0 where it is not TCP.
+    pub tcp_window: u16,
     pub app: Option<AppProto>,
 }
 
@@ -43,7 +47,7 @@ pub struct Sifted {
 #[derive(Clone, Copy, Debug)]
 pub struct Sieve {
     /// Facts of a packet that the rule cannot match.
-    refused: u8,
+    refused: u16,
     /// The ports lie between these, both included.
     src_ports: (u16, u16),
     dst_ports: (u16, u16),
@@ -52,6 +56,7 @@ pub struct Sieve {
     /// TCP flags that must have these values.
     flags_mask: u8,
     flags: u8,
+    tcp_windows: (u16, u16),
     /// Protocols of which the flow must speak one; 0: nothing is asked.
     app: u64,
 }
@@ -70,10 +75,19 @@ impl Sieve {
             _ => PacketFacts::default(),
         };
         let payload = if rule.needs_payload { PacketFacts::NO_PAYLOAD } else { PacketFacts::default() };
-        let refused = flow(rule.flow).with(protocol).with(payload).0;
+        let refused = flow(rule.flow).with(protocol).with(payload).with(acknowledgement(&rule.packet)).0;
         let app = header.app.iter().fold(0, |bits, protocol| bits | 1 << protocol as u8);
         let (flags_mask, flags) = tcp_flags(&rule.packet);
-        Sieve { refused, src_ports, dst_ports, payload_sizes: payload_sizes(&rule.packet), flags_mask, flags, app }
+        Sieve {
+            refused,
+            src_ports,
+            dst_ports,
+            payload_sizes: payload_sizes(&rule.packet),
+            flags_mask,
+            flags,
+            tcp_windows: tcp_windows(&rule.packet),
+            app,
+        }
     }
 
     /// False where the rule cannot match this packet.
@@ -86,6 +100,7 @@ impl Sieve {
             && within(self.src_ports, packet.src_port)
             && within(self.payload_sizes, packet.payload_size)
             && packet.tcp_flags & self.flags_mask == self.flags
+            && within(self.tcp_windows, packet.tcp_window)
             && (self.app == 0 || packet.app.is_some_and(|protocol| self.app & 1 << protocol as u8 != 0))
     }
 }
@@ -118,6 +133,23 @@ fn tcp_flags(tests: &[PacketTest]) -> (u8, u8) {
     });
     // Bits that the mask hides can never be had: the rule itself says so.
     wanted.filter(|(mask, bits)| bits & !mask == 0).unwrap_or((0, 0))
+}
+
+/// The windows that `window` lets through.
+fn tcp_windows(tests: &[PacketTest]) -> (u16, u16) {
+    let wanted = tests.iter().find_map(|test| match *test {
+        PacketTest::TcpWindow { window, negated: false } => Some((window, window)),
+        _ => None,
+    });
+    wanted.unwrap_or((0, u16::MAX))
+}
+
+/// `ack:0` is asked by rules about scans: of most packets it says no.
+fn acknowledgement(tests: &[PacketTest]) -> PacketFacts {
+    match tests.iter().any(|test| matches!(test, PacketTest::TcpAck(0))) {
+        true => PacketFacts::ACKNOWLEDGES,
+        false => PacketFacts::default(),
+    }
 }
 
 fn flow(test: FlowTest) -> PacketFacts {

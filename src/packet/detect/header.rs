@@ -2,11 +2,12 @@
 
 use super::{Buffers, Headers};
 use crate::packet::decode::checksum::{self, Checksum};
-use crate::packet::decode::{Tcp, Transport};
+use crate::packet::decode::{Ip, Tcp, Transport};
 use crate::packet::ingress::ChecksumStatus;
 use crate::rules::keyword::buffers::Buffer;
+use crate::rules::odd;
 use crate::rules::plan::{
-    ChecksumOf, Header, IpOption, IpProtoTest, NumberTest, PacketTest, ReputationSide, ReputationTest, VlanLayers,
+    ChecksumOf, Header, IpOption, NumberTest, PacketTest, ReputationSide, ReputationTest, VlanLayers,
 };
 
 impl<'p> Buffers<'p> {
@@ -46,6 +47,15 @@ pub(super) fn addresses_fit(header: &Header, headers: &Headers<'_>) -> bool {
             && header.dst.contains(src)
 }
 
+/// Whether the header is one of those that few packets have.
+pub(super) fn is_odd(ip: &Ip<'_>) -> bool {
+    ip.fragment_offset != 0
+        || !odd::USUAL_FRAGMENT_FLAGS.contains(&ip.fragment_flags)
+        || ip.ttl < odd::USUAL_TTL_MIN
+        || ip.version == 4 && !ip.options.is_empty()
+        || ip.src == ip.dst
+}
+
 /// Whether the packet has the field and it is as wanted.
 pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
     let headers = buffers.headers;
@@ -58,12 +68,7 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
         PacketTest::IpOption(option) => ip.version == 4 && has_ip_option(ip.options, option),
         PacketTest::FragBits(test) => ip.version == 4 && test.accepts(ip.fragment_flags),
         PacketTest::FragOffset(test) => test.accepts(u64::from(ip.fragment_offset / 8)),
-        PacketTest::IpProto(test) => match test {
-            IpProtoTest::Equal(protocol) => ip.protocol == protocol,
-            IpProtoTest::NotEqual(protocol) => ip.protocol != protocol,
-            IpProtoTest::Less(protocol) => ip.protocol < protocol,
-            IpProtoTest::Greater(protocol) => ip.protocol > protocol,
-        },
+        PacketTest::IpProto(test) => test.accepts(ip.protocol),
         PacketTest::SameIp => ip.src == ip.dst,
         PacketTest::VlanId { test, layers } => vlan_accepts(test, layers, buffers),
         PacketTest::VlanCount(test) => test.accepts(buffers.vlan.iter().flatten().count() as u64),

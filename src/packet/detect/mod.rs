@@ -68,8 +68,8 @@ pub struct DetectThread {
     noted: PacketEvents,
     /// Rules whose literal stands in what the packet adds to its stream, ascending.
     in_stream: Vec<u32>,
-    /// The rule that is judged looked at a stream and may yet match when more of it is there.
-    unfinished: bool,
+    /// The rule that is judged looked at a stream and may yet match when so many more bytes of it are there.
+    unfinished: Option<usize>,
     /// The rule that is judged matched a stream.
     matched_in_stream: bool,
     /// What rules that matched have captured in this packet.
@@ -317,9 +317,10 @@ impl DetectThread {
             reputation: rules.reputation(),
         };
         self.candidates.clear();
-        self.collect(rules, &buffers, flow.as_ref());
+        let packet = sifted(&buffers, flow.as_ref());
+        self.collect(rules, &buffers, flow.as_ref(), &packet);
         if let Some(flow) = &mut flow {
-            self.collect_on_transactions(rules, flow);
+            self.collect_on_transactions(rules, flow, &packet);
         }
         self.candidates.sort_unstable();
         self.candidates.dedup();
@@ -399,9 +400,8 @@ impl DetectThread {
     }
 
     /// Adds the rules worth judging on the packet.
-    fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) {
-        let packet = sifted(buffers, flow);
-        let worth = |rule: &&u32| rules.lets_through(**rule, &packet);
+    fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>, packet: &Sifted) {
+        let worth = |rule: &&u32| rules.lets_through(**rule, packet);
         let on_packet = |rule: &u32| Candidate::on_packet(*rule);
         if !buffers.events.is_empty() {
             self.candidates.extend(rules.by_event().iter().map(on_packet));
@@ -409,17 +409,20 @@ impl DetectThread {
         if buffers.headers.is_unknown() {
             return;
         }
+        if header::is_odd(&buffers.headers.ip) {
+            self.candidates.extend(rules.by_odd_header().iter().filter(worth).map(on_packet));
+        }
         let group = rules.group(class(buffers.headers), flow.map(FlowView::toward));
         if let Some((stream, flow)) = flow.and_then(|flow| flow.stream.zip(Some(flow))) {
-            self.collect_in_stream(rules, group, stream, flow, &packet);
+            self.collect_in_stream(rules, group, stream, flow, packet);
             if flow.payload == PayloadPlace::Shown {
-                self.collect_always(rules, group, buffers, &packet);
+                self.collect_always(rules, group, buffers, packet);
                 return;
             }
         } else {
             self.in_stream.clear();
         }
-        self.collect_always(rules, group, buffers, &packet);
+        self.collect_always(rules, group, buffers, packet);
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
             self.next_packet(rules);
             let (seen, number, candidates) = (&mut self.seen, self.packet_number, &mut self.candidates);
@@ -466,7 +469,7 @@ impl DetectThread {
         now: Timestamp,
     ) -> bool {
         let headers = buffers.headers;
-        self.unfinished = false;
+        self.unfinished = None;
         self.matched_in_stream = false;
         if rule.needs_payload && buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none())
             || !flow_fits(rule.flow, flow)
@@ -538,12 +541,18 @@ fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
         way.with(if flow.established { PacketFacts::ESTABLISHED } else { PacketFacts::NOT_ESTABLISHED })
     });
     let app = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
+    let tcp = buffers.headers.tcp();
+    let acknowledges = match tcp {
+        Some(tcp) if tcp.ack != 0 => PacketFacts::ACKNOWLEDGES,
+        _ => PacketFacts::default(),
+    };
     Sifted {
-        facts: version.with(payload).with(flow_facts),
+        facts: version.with(payload).with(flow_facts).with(acknowledges),
         src_port,
         dst_port,
         payload_size: u16::try_from(buffers.headers.payload.len()).unwrap_or(u16::MAX),
-        tcp_flags: buffers.headers.tcp().map_or(0, |tcp| tcp.flags),
+        tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
+        tcp_window: tcp.map_or(0, |tcp| tcp.window),
         app,
     }
 }

@@ -9,7 +9,7 @@ use super::{Buffers, Candidate, DetectThread, FlowView};
 use crate::packet::conntrack::Direction;
 use crate::packet::stream::StreamView;
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::{Amount, BufferTest, HeaderProtocol, JumpFrom, Rule};
+use crate::rules::plan::{Amount, BufferTest, Content, HeaderProtocol, JumpFrom, Rule};
 use crate::rules::prefilter::LITERAL_BYTES_MAX;
 use crate::rules::ruleset::{Group, RuleSet};
 use crate::rules::sieve::Sifted;
@@ -42,9 +42,24 @@ pub(super) struct Unfinished {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Way {
-    /// The rule, and the end of the bytes in which its literal stands.
-    rules: Vec<(u32, u64)>,
+    rules: Vec<Waiting>,
     overflowed: bool,
+}
+
+/// A rule whose literal was seen. Places count from the beginning of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiting {
+    rule: u32,
+    /// The end of the bytes in which the literal stands.
+    end: u64,
+    /// Fresh bytes from here on are no part of a match with it.
+    until: u64,
+}
+
+impl Waiting {
+    fn concerns(&self, stream: StreamView<'_>) -> bool {
+        self.end > stream.begins && self.until > stream.begins.saturating_add(stream.fresh_from as u64)
+    }
 }
 
 impl Unfinished {
@@ -69,12 +84,12 @@ impl Unfinished {
 }
 
 impl Way {
-    fn add(&mut self, rule: u32, end: u64, window_begins: u64) {
-        self.rules.retain(|(_, end)| *end > window_begins);
-        if let Some((_, known)) = self.rules.iter_mut().find(|(known, _)| *known == rule) {
-            *known = end;
+    fn add(&mut self, waiting: Waiting, stream: StreamView<'_>) {
+        self.rules.retain(|known| known.concerns(stream));
+        if let Some(known) = self.rules.iter_mut().find(|known| known.rule == waiting.rule) {
+            *known = waiting;
         } else if self.rules.len() < UNFINISHED_COUNT_MAX {
-            self.rules.push((rule, end));
+            self.rules.push(waiting);
         } else {
             self.overflowed = true;
         }
@@ -96,8 +111,8 @@ impl DetectThread {
             Some(way) if way.overflowed => 0,
             _ => stream.fresh_from.saturating_sub(LITERAL_BYTES_MAX - 1),
         };
-        let still = waiting.into_iter().flat_map(|way| &way.rules).filter(|(_, end)| *end > stream.begins);
-        self.candidates.extend(still.map(|(rule, _)| Candidate::on_packet(*rule)));
+        let still = waiting.into_iter().flat_map(|way| &way.rules).filter(|waiting| waiting.concerns(stream));
+        self.candidates.extend(still.map(|waiting| Candidate::on_packet(waiting.rule)));
         self.next_packet(rules);
         self.in_stream.clear();
         let (seen, number, found) = (&mut self.seen, self.packet_number, &mut self.in_stream);
@@ -113,16 +128,19 @@ impl DetectThread {
         self.candidates.extend(self.in_stream.iter().map(|rule| Candidate::on_packet(*rule)));
     }
 
-    /// A rule that looked at the stream and did not match is looked at again when there is more.
+    /// A rule that looked at the stream and did not match is looked at again when there is more, for as long as what it
+    /// found may be part of a match.
     pub(super) fn keep_unfinished(&mut self, rules: &RuleSet, number: u32, flow: Option<&mut FlowView<'_>>) {
-        if !self.unfinished || self.in_stream.binary_search(&number).is_err() {
+        let Some(reach) = self.unfinished else { return };
+        if self.in_stream.binary_search(&number).is_err() {
             return;
         }
         let Some(flow) = flow else { return };
         let Some(stream) = flow.stream else { return };
         let end = stream.begins.saturating_add(stream.window.len() as u64);
         let way = flow.state.unfinished_mut().way_mut(flow.direction, rules.generation());
-        way.add(number, end, stream.begins);
+        let until = end.saturating_add(u64::try_from(reach).unwrap_or(u64::MAX));
+        way.add(Waiting { rule: number, end, until }, stream);
     }
 
     /// Whether a rule about streams matches: in the window, or in the packet where that says something of its own.
@@ -131,11 +149,13 @@ impl DetectThread {
         if let Some(stream) = flow.stream {
             // Places count from the beginning of the stream; where the window begins elsewhere there are none.
             let shown = stream.begins == 0 || !*placed.get_or_insert_with(|| asks_for_places(rule));
-            if shown && self.is_new_in_window(rule, buffers, stream) {
+            let reach = Reach::of(rule);
+            if shown && self.is_new_in_window(rule, buffers, stream, reach) {
                 self.matched_in_stream = true;
                 return true;
             }
-            self.unfinished = shown && may_continue(rule);
+            let waits = shown && may_continue(rule);
+            self.unfinished = waits.then(|| reach.within.unwrap_or(usize::MAX));
         }
         let packet_too = match flow.payload {
             PayloadPlace::Alone | PayloadPlace::Hidden => true,
@@ -147,14 +167,16 @@ impl DetectThread {
         packet_too && !stream_only && self.matches_in(rule, buffers)
     }
 
-    fn is_new_in_window(&mut self, rule: &Rule, buffers: &Buffers<'_>, stream: StreamView<'_>) -> bool {
-        let old = stream.window.get(..stream.fresh_from).unwrap_or_default();
-        if !self.matches_in(rule, &Buffers { payload: stream.window, ..*buffers }) {
+    fn is_new_in_window(&mut self, rule: &Rule, buffers: &Buffers<'_>, stream: StreamView<'_>, reach: Reach) -> bool {
+        let from = reach.within.map_or(0, |within| stream.fresh_from.saturating_sub(within));
+        let near = stream.window.get(from..).unwrap_or_default();
+        if !self.matches_in(rule, &Buffers { payload: near, ..*buffers }) {
             return false;
         }
+        let old = stream.window.get(from..stream.fresh_from).unwrap_or_default();
         let captured = std::mem::take(&mut self.captured);
         let new = old.is_empty() || !self.matches_in(rule, &Buffers { payload: old, ..*buffers }) || {
-            let reaches_back = stream.fresh_from.saturating_sub(reach(rule));
+            let reaches_back = stream.fresh_from.saturating_sub(reach.exactly);
             let fresh = stream.window.get(reaches_back..).unwrap_or_default();
             self.matches_in(rule, &Buffers { payload: fresh, ..*buffers })
         };
@@ -166,9 +188,7 @@ impl DetectThread {
 /// Whether a test is about a place in the payload and not only about what stands where relative to what.
 fn asks_for_places(rule: &Rule) -> bool {
     payload_tests(rule).any(|test| match test {
-        BufferTest::Content(content) => {
-            !content.is_relative() && (content.startswith || content.depth.is_some() || !is_start(content.offset))
-        }
+        BufferTest::Content(content) => !content.is_relative() && asks_for_place(content),
         BufferTest::IsDataAt(test) => !test.relative,
         BufferTest::ByteTest(test) => !test.relative,
         BufferTest::ByteJump(jump) => !jump.relative || jump.from != JumpFrom::Here,
@@ -179,23 +199,44 @@ fn asks_for_places(rule: &Rule) -> bool {
     })
 }
 
+fn asks_for_place(content: &Content) -> bool {
+    content.is_relative() || content.startswith || content.depth.is_some() || !is_start(content.offset)
+}
+
 fn is_start(offset: Option<Amount>) -> bool {
     matches!(offset, None | Some(Amount::Number(0)))
 }
 
-/// How far in front of fresh bytes a match may begin that old bytes alone do not make: known where a rule asks for one
-/// content.
-fn reach(rule: &Rule) -> usize {
-    let mut tests = payload_tests(rule);
-    match (tests.next(), tests.next()) {
-        (Some(BufferTest::Content(content)), None) if !content.negated => content.pattern.len().saturating_sub(1),
-        _ => 0,
+/// How far in front of fresh bytes a match may begin that old bytes alone do not make.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reach {
+    /// It begins nowhere before this; `None`: anywhere.
+    within: Option<usize>,
+    /// From here on there is no room for one that ends before the fresh bytes.
+    exactly: usize,
+}
+
+impl Reach {
+    /// It is known where a rule asks for one content or one expression.
+    fn of(rule: &Rule) -> Reach {
+        let mut tests = payload_tests(rule);
+        match (tests.next(), tests.next()) {
+            (Some(BufferTest::Content(content)), None) if !content.negated && !asks_for_place(content) => {
+                let back = content.pattern.len().saturating_sub(1);
+                Reach { within: Some(back), exactly: back }
+            }
+            (Some(BufferTest::Pcre(pcre)), None) if !pcre.negated => {
+                Reach { within: pcre.hint.match_bytes_max.map(|most| most.saturating_sub(1)), exactly: 0 }
+            }
+            _ => Reach::default(),
+        }
     }
 }
 
 /// A rule that asks for its literal alone has nothing to wait for.
 fn may_continue(rule: &Rule) -> bool {
-    payload_tests(rule).nth(1).is_some()
+    let mut tests = payload_tests(rule);
+    !matches!((tests.next(), tests.next()), (Some(BufferTest::Content(_)), None))
 }
 
 fn payload_tests(rule: &Rule) -> impl Iterator<Item = &BufferTest> {

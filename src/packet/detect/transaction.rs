@@ -12,6 +12,7 @@ use crate::rules::lens::{AppGroup, Lens};
 use crate::rules::plan::{Absence, BufferPlan, FileStoring, Rule, StoreScope, Toward};
 use crate::rules::prefilter::LITERAL_BYTES_MAX;
 use crate::rules::ruleset::RuleSet;
+use crate::rules::sieve::Sifted;
 
 /// Instances of one buffer that rules look into.
 const INSTANCE_COUNT_MAX: usize = 256;
@@ -53,7 +54,7 @@ pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
 
 impl DetectThread {
     /// Adds the rules worth judging on the flow's transactions.
-    pub(super) fn collect_on_transactions(&mut self, rules: &RuleSet, flow: &mut FlowView<'_>) {
+    pub(super) fn collect_on_transactions(&mut self, rules: &RuleSet, flow: &mut FlowView<'_>, packet: &Sifted) {
         let (toward, established) = (flow.toward(), flow.established);
         let Some(app) = &mut flow.app else { return };
         for at in 0..app.count() {
@@ -69,7 +70,8 @@ impl DetectThread {
             (*seen_version, *seen_established) = (tx.version, established);
             self.look_through(rules, group, &mut tx, toward);
             let Inspection { matched, candidates, .. } = &*tx.inspection;
-            let worth = candidates.iter().chain(&group.always).filter(|rule| matched.binary_search(rule).is_err());
+            let worth = (candidates.iter().chain(&group.always))
+                .filter(|rule| rules.lets_through(**rule, packet) && matched.binary_search(rule).is_err());
             self.candidates.extend(worth.map(|rule| Candidate::on_transaction(*rule, at)));
             if tx.inspection.candidates.len() > REMEMBERED_COUNT_MAX {
                 self.counters.remembered_overflow += 1;

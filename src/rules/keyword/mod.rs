@@ -511,6 +511,12 @@ impl<'t> Draft<'t> {
         }
     }
 
+    /// Whether some buffer must hold a content.
+    fn has_content(&self) -> bool {
+        let mut tests = self.buffers.iter().flat_map(|buffer| &buffer.tests);
+        tests.any(|(test, _)| matches!(test, BufferTest::Content(content) if !content.negated))
+    }
+
     /// Adds a test to `buffer` and leaves the selection as it is.
     fn push_into(&mut self, buffer: Buffer, test: BufferTest, arg: &Arg<'_>) {
         self.needs.extend(buffer.info().need.map(|need| (need, arg.option())));

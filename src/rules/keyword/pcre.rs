@@ -12,6 +12,7 @@ use super::buffers::Buffer;
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::lex::{split, trim};
+use crate::rules::needle::Hint;
 use crate::rules::plan::{BufferTest, Capture, Pcre, VariableScope};
 
 /// Groups of one expression that become variables, as in Suricata.
@@ -54,6 +55,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 
 #[derive(Default)]
 struct Flags {
+    caseless: bool,
     relative: bool,
     unlimited: bool,
     anchored: bool,
@@ -118,7 +120,10 @@ fn pcre(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         return Err(Mistake::new(Code::Conflict, arg.option(), label));
     }
     let regex = Arc::new(regex);
-    let test = BufferTest::Pcre(Pcre { regex, relative: flags.relative, negated, captures: captures.into() });
+    // A content serves the prefilter better than what can be read out of an expression.
+    let useless = negated || flags.extended || flags.anchored || draft.has_content();
+    let hint = if useless { Hint::default() } else { Hint::of(text, flags.caseless) };
+    let test = BufferTest::Pcre(Pcre { regex, relative: flags.relative, negated, captures: captures.into(), hint });
     match flags.buffer.and_then(Buffer::named) {
         Some(buffer) => draft.push_into(buffer, test, arg),
         None => draft.push(test, arg.option()),
@@ -206,7 +211,10 @@ fn read_flags(arg: &Arg<'_>, letters: Span, builder: &mut RegexBuilder) -> Resul
     for (at, letter) in arg.at(letters).char_indices() {
         let here = Span::new(letters.start + at, letters.start + at + letter.len_utf8());
         match letter {
-            'i' => drop(builder.caseless(true)),
+            'i' => {
+                builder.caseless(true);
+                flags.caseless = true;
+            }
             's' => drop(builder.dotall(true)),
             'm' => {
                 builder.multi_line(true);

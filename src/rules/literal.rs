@@ -1,0 +1,72 @@
+//! What the prefilter looks for on behalf of a rule.
+
+use super::keyword::BufferDraft;
+use super::keyword::buffers::Buffer;
+use super::plan::{Absence, BufferTest, Content, FastPattern, Transform};
+use super::prefilter::literal_of;
+
+/// Without one of these in the buffer the rule cannot match.
+#[derive(Clone, Debug)]
+pub struct Literal {
+    /// In lower case; never empty.
+    pub any_of: Box<[Vec<u8>]>,
+    pub buffer: Buffer,
+    pub transforms: Box<[Transform]>,
+    /// It is met so often that another way to the rule is better, if there is one.
+    pub poor: bool,
+}
+
+/// Literals that are worth less than this stand in every other packet: single bytes, two of which one is zero, zeros.
+const WORTH_MIN: u32 = 14;
+
+impl Literal {
+    /// The author's choice, else the rarest content, else what an expression asks for. A rule about transactions is found
+    /// through their buffers only.
+    pub(super) fn of(buffers: &[BufferDraft], on_transactions: bool) -> Option<Literal> {
+        let searchable = |buffer: &&BufferDraft| match on_transactions {
+            _ if buffer.absence != Absence::Fails => false,
+            true => buffer.buffer.is_app(),
+            false => buffer.is_payload(),
+        };
+        let tests = || {
+            buffers
+                .iter()
+                .filter(searchable)
+                .flat_map(|buffer| buffer.tests.iter().map(move |(test, _)| (buffer, test)))
+        };
+        let contents = tests().filter_map(|(buffer, test)| match test {
+            BufferTest::Content(content) if !content.negated => Some((buffer, content)),
+            _ => None,
+        });
+        let content = contents
+            .map(|(buffer, content)| {
+                let (bytes, worth) = literal_of(searched(content));
+                (content.fast_pattern != FastPattern::Unsaid, worth, bytes, buffer)
+            })
+            .max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)))
+            .map(|(_, worth, bytes, buffer)| Literal::new(vec![bytes], worth < WORTH_MIN, buffer));
+        content.or_else(|| {
+            tests().find_map(|(buffer, test)| match test {
+                BufferTest::Pcre(pcre) if !pcre.negated && !pcre.hint.needles.is_empty() => {
+                    Some(Literal::new(pcre.hint.needles.to_vec(), false, buffer))
+                }
+                _ => None,
+            })
+        })
+    }
+
+    fn new(any_of: Vec<Vec<u8>>, poor: bool, buffer: &BufferDraft) -> Literal {
+        Literal { any_of: any_of.into(), buffer: buffer.buffer, transforms: buffer.transforms.clone().into(), poor }
+    }
+}
+
+fn searched(content: &Content) -> &[u8] {
+    let whole = content.pattern.bytes();
+    match content.fast_pattern {
+        FastPattern::Chop { offset, length } => {
+            let from = usize::from(offset);
+            whole.get(from..from + usize::from(length)).unwrap_or(whole)
+        }
+        _ => whole,
+    }
+}

@@ -1,0 +1,338 @@
+//! Literals for rules that name none: what a regular expression cannot match without.
+//!
+//! `/ \d\d-\d{7} /` matches nowhere where none of `0-0`, `0-1` … `9-9` stands. The prefilter looks for these, and the
+//! expression runs only where one was found. The expression is read by another parser than the one that runs it, so only
+//! what both understand alike is read at all; and needles are taken for a hint: they say where an expression may match.
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+
+use super::plan::rarity;
+use super::prefilter::LITERAL_BYTES_MAX;
+
+/// Needles of one expression.
+const NEEDLE_COUNT_MAX: usize = 256;
+/// Spellings of one stretch of an expression.
+const SPELLING_COUNT_MAX: usize = 128;
+/// A stretch of one byte is met too often to say anything.
+const NEEDLE_BYTES_MIN: usize = 2;
+/// Steps of one expression that are looked at.
+const STEP_COUNT_MAX: usize = 512;
+/// Copies of what is repeated: longer than any needle.
+const COPY_COUNT_MAX: u32 = 12;
+
+/// What can be told of an expression without running it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// One of these, in lower case, stands in any case in whatever it matches; empty: nothing of the kind is known.
+    pub needles: Box<[Vec<u8>]>,
+    /// A match is no longer than this and does not depend on what stands around it.
+    pub match_bytes_max: Option<usize>,
+}
+
+impl Hint {
+    #[must_use]
+    pub fn of(expression: &str, caseless: bool) -> Hint {
+        let Some((common, looks_around)) = common_syntax(expression) else { return Hint::default() };
+        let mut parser = ParserBuilder::new().unicode(false).utf8(false).case_insensitive(caseless).build();
+        let Ok(hir) = parser.parse(&common) else { return Hint::default() };
+        let alone = !looks_around && hir.properties().look_set().is_empty();
+        Hint {
+            needles: best(&hir).map(|found| found.needles).unwrap_or_default().into(),
+            match_bytes_max: hir.properties().maximum_len().filter(|_| alone),
+        }
+    }
+}
+
+/// Needles, and how little is to be expected of meeting one by chance: a negative binary logarithm.
+struct Found {
+    needles: Vec<Vec<u8>>,
+    worth: f32,
+}
+
+/// What an expression asks for, one after the other.
+enum Step<'h> {
+    /// One of these bytes, in lower case, ascending.
+    One(Vec<u8>),
+    /// One of these expressions.
+    Choice(&'h [Hir]),
+    /// Anything.
+    Gap,
+}
+
+fn best(hir: &Hir) -> Option<Found> {
+    let mut steps = Vec::new();
+    flatten(hir, &mut steps);
+    let choices = steps.iter().filter_map(|step| match step {
+        Step::Choice(branches) => any_of(branches),
+        _ => None,
+    });
+    let stretches = steps.split(|step| !matches!(step, Step::One(_))).filter_map(best_of_stretch);
+    choices.chain(stretches).max_by(|a, b| a.worth.total_cmp(&b.worth))
+}
+
+/// All branches must have needles: then one of all these is there.
+fn any_of(branches: &[Hir]) -> Option<Found> {
+    let mut all = Found { needles: Vec::new(), worth: 0.0 };
+    let mut chance = 0.0;
+    for branch in branches {
+        let mut found = best(branch)?;
+        chance += (-found.worth).exp2();
+        all.needles.append(&mut found.needles);
+        if all.needles.len() > NEEDLE_COUNT_MAX {
+            return None;
+        }
+    }
+    all.worth = -chance.log2();
+    Some(all)
+}
+
+fn flatten<'h>(hir: &'h Hir, steps: &mut Vec<Step<'h>>) {
+    if steps.len() >= STEP_COUNT_MAX {
+        steps.push(Step::Gap);
+        return;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => {
+            steps.extend(literal.0.iter().map(|byte| Step::One(vec![byte.to_ascii_lowercase()])))
+        }
+        HirKind::Class(class) => steps.push(one_of(class)),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| flatten(part, steps)),
+        HirKind::Capture(capture) => flatten(&capture.sub, steps),
+        HirKind::Alternation(branches) => steps.push(Step::Choice(branches)),
+        HirKind::Repetition(repetition) => repeat(repetition, steps),
+    }
+}
+
+fn repeat<'h>(repetition: &'h Repetition, steps: &mut Vec<Step<'h>>) {
+    for _ in 0..repetition.min.min(COPY_COUNT_MAX) {
+        flatten(&repetition.sub, steps);
+    }
+    if repetition.max != Some(repetition.min) || repetition.min > COPY_COUNT_MAX {
+        steps.push(Step::Gap);
+    }
+}
+
+fn one_of(class: &Class) -> Step<'_> {
+    let Class::Bytes(class) = class else { return Step::Gap };
+    let mut bytes = Vec::new();
+    for range in class.ranges() {
+        let lower = (range.start()..=range.end()).map(|byte| byte.to_ascii_lowercase());
+        bytes.extend(lower);
+    }
+    bytes.sort_unstable();
+    bytes.dedup();
+    if bytes.len() > SPELLING_COUNT_MAX { Step::Gap } else { Step::One(bytes) }
+}
+
+/// The part of a stretch without gaps that is least likely to stand anywhere by chance.
+fn best_of_stretch(stretch: &[Step<'_>]) -> Option<Found> {
+    let mut best: Option<(f32, &[Step<'_>])> = None;
+    for from in 0..stretch.len() {
+        let (mut count, mut worth) = (1_usize, 0.0);
+        let rest = stretch.get(from..).unwrap_or_default();
+        for (length, step) in (1..=LITERAL_BYTES_MAX).zip(rest) {
+            let Step::One(bytes) = step else { break };
+            count = count.saturating_mul(bytes.len());
+            if count > SPELLING_COUNT_MAX {
+                break;
+            }
+            let chance: f32 = bytes.iter().map(|byte| (-1.0 - f32::from(rarity(*byte))).exp2()).sum();
+            worth -= chance.log2();
+            if length >= NEEDLE_BYTES_MIN && best.is_none_or(|(before, _)| worth > before) {
+                best = rest.get(..length).map(|part| (worth, part));
+            }
+        }
+    }
+    let (worth, part) = best?;
+    Some(Found { needles: spellings(part), worth })
+}
+
+fn spellings(part: &[Step<'_>]) -> Vec<Vec<u8>> {
+    let mut all = vec![Vec::new()];
+    for step in part {
+        let Step::One(bytes) = step else { continue };
+        let longer = |begun: Vec<u8>| bytes.iter().map(move |byte| begun.iter().chain([byte]).copied().collect());
+        all = all.into_iter().flat_map(longer).collect();
+    }
+    all
+}
+
+/// The expression without what looks around, which only narrows it, and whether it had any; `None` where PCRE2 and the
+/// parser would read it differently. What the parser refuses by itself (back-references, verbs, `\Q`) needs no care here.
+fn common_syntax(expression: &str) -> Option<(String, bool)> {
+    let mut common = String::with_capacity(expression.len());
+    // For each open group: how long the text was before it, if it is to be taken out.
+    let mut groups: Vec<Option<usize>> = Vec::new();
+    let mut looks_around = false;
+    let mut rest = expression;
+    while let Some(next) = rest.chars().next() {
+        let taken = match next {
+            _ if !next.is_ascii() => return None,
+            '\\' => escape(rest)?,
+            '[' => class(rest)?,
+            '(' => {
+                let (opening, looks) = group(rest)?;
+                looks_around |= looks;
+                groups.push(looks.then_some(common.len()));
+                common.push_str(if opening == "(?>" { "(?:" } else { opening });
+                rest = rest.get(opening.len()..)?;
+                continue;
+            }
+            ')' => {
+                if let Some(before) = groups.pop()? {
+                    common.truncate(before);
+                    rest = rest.get(1..)?;
+                    if rest.starts_with(['*', '+', '?', '{']) {
+                        return None;
+                    }
+                    continue;
+                }
+                1
+            }
+            _ => 1,
+        };
+        common.push_str(rest.get(..taken)?);
+        rest = rest.get(taken..)?;
+    }
+    Some((common, looks_around))
+}
+
+/// How long an escape is; `None` for those that mean another thing to the parser.
+fn escape(rest: &str) -> Option<usize> {
+    let differs = ["\\v", "\\<", "\\>", "\\b{"].iter().any(|escape| rest.starts_with(escape));
+    (!differs && rest.len() >= 2 && rest.is_char_boundary(2)).then_some(2)
+}
+
+/// How long a class is. Within one PCRE2 knows no operators and no inner classes but `[:name:]`.
+fn class(rest: &str) -> Option<usize> {
+    let bytes = rest.as_bytes();
+    let mut at = if rest.starts_with("[^") { 2 } else { 1 };
+    let first = at;
+    loop {
+        match bytes.get(at..)? {
+            [b']', ..] if at > first => return Some(at + 1),
+            [b'\\', ..] => at += escape(rest.get(at..)?)?,
+            [b'[', b':', ..] => at += rest.get(at..)?.find(":]")? + 2,
+            [b'[', ..] | [b'&', b'&', ..] | [b'-', b'-', ..] | [b'~', b'~', ..] => return None,
+            [_, ..] => at += 1,
+            [] => return None,
+        }
+    }
+}
+
+/// How a group opens, and whether it looks around.
+fn group(rest: &str) -> Option<(&str, bool)> {
+    for opening in ["(?=", "(?!", "(?<=", "(?<!"] {
+        if rest.starts_with(opening) {
+            return rest.get(..opening.len()).map(|opening| (opening, true));
+        }
+    }
+    let plain = ["(?:", "(?>", "(?P<", "(?<"].into_iter().find(|opening| rest.starts_with(opening));
+    let length = match plain {
+        Some(opening) => opening.len(),
+        None if rest.starts_with("(?") => {
+            let flags = rest.get(2..)?.bytes().take_while(|byte| b"imsU-".contains(byte)).count();
+            // A parenthesis that closes at once is left to the next round.
+            match rest.as_bytes().get(2 + flags)? {
+                b':' => 3 + flags,
+                b')' if flags > 0 => 2 + flags,
+                _ => return None,
+            }
+        }
+        None => 1,
+    };
+    rest.get(..length).map(|opening| (opening, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spelled(expression: &str) -> Vec<String> {
+        let needles = Hint::of(expression, false).needles;
+        needles.iter().map(|needle| String::from_utf8_lossy(needle).into_owned()).collect()
+    }
+
+    #[test]
+    fn the_least_likely_stretch_is_taken() {
+        let cases: &[(&str, &[&str])] = &[
+            ("GET /evil\\.php", &["get /evil.ph"]),
+            ("\\d+abc[xy]def\\d*", &["abcxdef", "abcydef"]),
+            ("a(foo|bar)b", &["foo", "bar"]),
+            ("x{3}y+", &["xxxy"]),
+            ("(?=abc)quux(?!d)", &["quux"]),
+            ("^\\x00\\x01\\xff", &["\0\u{1}\u{fffd}"]),
+            ("(?i)Ab(?-i)c?dE", &["ab", "de"]),
+        ];
+        for (expression, expected) in cases {
+            let found = spelled(expression);
+            assert!(
+                found.iter().all(|needle| expected.contains(&needle.as_str())) && !found.is_empty(),
+                "{expression}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_both_parsers_read_differently_is_not_read() {
+        for expression in
+            ["a\\vbc", "\\<abc", "[a&&b]cd", "[[a]b]cd", "(?R)abc", "(?x) a b c", "\\1abc", "(*FAIL)abc", "é+abc"]
+        {
+            assert!(spelled(expression).is_empty(), "{expression}");
+        }
+    }
+
+    #[test]
+    fn an_expression_that_can_match_without_any_of_its_letters_has_none() {
+        for expression in ["(abc)*", "a?b?", "(abc|.)", "[^a]{3}", "\\w+", ""] {
+            assert!(spelled(expression).is_empty(), "{expression}");
+        }
+    }
+
+    /// Small expressions over few letters, so that many of them match.
+    fn expression() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            "[abC]{1,3}",
+            Just("[ab]".to_owned()),
+            Just("[^a]".to_owned()),
+            Just("\\d".to_owned()),
+            Just("\\s".to_owned()),
+            Just(".".to_owned()),
+            Just("\\b".to_owned()),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+                prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| format!("({})", parts.join("|"))),
+                (inner.clone(), prop_oneof![Just("*"), Just("+"), Just("?"), Just("{2}"), Just("{1,3}"), Just("*?")])
+                    .prop_map(|(part, times)| format!("(?:{part}){times}")),
+                inner.clone().prop_map(|part| format!("(?={part})")),
+                inner.clone().prop_map(|part| format!("(?<!a)(?i:{part})")),
+                inner.prop_map(|part| format!("(?>{part})")),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn nothing_matches_without_a_needle(expression in expression(), caseless: bool, subject in "[abcABC1 \n]{0,12}") {
+            let Hint { needles, match_bytes_max } = Hint::of(&expression, caseless);
+            let regex = pcre2::bytes::RegexBuilder::new().caseless(caseless).build(&expression).unwrap();
+            if let Some(found) = regex.find(subject.as_bytes()).unwrap() {
+                let lower = subject.to_ascii_lowercase().into_bytes();
+                let stands = |needle: &Vec<u8>| lower.windows(needle.len()).any(|window| window == needle);
+                let said = needles.is_empty() || needles.iter().any(stands);
+                prop_assert!(said, "{expression:?} matches {subject:?} without {needles:?}");
+                let length = found.end() - found.start();
+                prop_assert!(match_bytes_max.is_none_or(|most| length <= most), "{expression:?} matches {subject:?}");
+                let alone = regex.is_match(found.as_bytes()).unwrap();
+                prop_assert!(match_bytes_max.is_none() || alone, "{expression:?} matches {subject:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Literals, each known by one window of its bytes.
+//!
+//! A bitmap that stays in the caches says of nearly every place of a buffer that no window begins there. Where it cannot, a
+//! table leads to the few literals with that window, and these are compared.
+
+use std::collections::HashMap;
+
+use super::common::is_common;
+use super::plan::rarity;
+
+/// Bits of a bitmap for each window in it, to the power of two: one place in 64 is looked at in vain.
+const SPARSE_LOG2: u32 = 6;
+/// The largest bitmap has this many bits to the power of two: 32 KiB.
+const BITMAP_LOG2_MAX: u32 = 18;
+const BITMAP_LOG2_MIN: u32 = 9;
+/// So many literals may share a window before another is taken that begins with bytes that are met more often.
+const FEW: usize = 4;
+
+/// Literals by one window of `WIDTH` bytes each.
+#[derive(Debug, Default)]
+pub(super) struct Windows<const WIDTH: usize> {
+    /// A set bit: some window has this hash. Empty: there are no windows.
+    bitmap: Box<[u64]>,
+    bitmap_log2: u32,
+    /// Open addressing; its length is a power of two, and at most half of it is taken.
+    slots: Box<[Slot]>,
+    /// Literals with one window stand together.
+    literals: Box<[Windowed]>,
+}
+
+/// The literals that have one window; `count` 0 is an empty slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    key: u32,
+    first: u32,
+    count: u32,
+}
+
+/// A literal known by its window.
+#[derive(Debug)]
+struct Windowed {
+    /// The first eight bytes as a number, letters without case; `mask` covers those that there are.
+    head: u64,
+    mask: u64,
+    bytes: Box<[u8]>,
+    /// Where in the literal its window begins.
+    at: usize,
+    literal: u32,
+}
+
+impl Windowed {
+    fn new(bytes: &[u8], at: usize, literal: u32) -> Windowed {
+        let mut first = [0; 8];
+        let mut mask = [0; 8];
+        for ((first, mask), byte) in first.iter_mut().zip(&mut mask).zip(bytes) {
+            (*first, *mask) = (*byte, 0xff);
+        }
+        let mask = u64::from_le_bytes(mask);
+        Windowed { head: folded(first) & mask, mask, bytes: bytes.into(), at, literal }
+    }
+
+    #[inline]
+    fn stands_at(&self, haystack: &[u8], start: usize) -> bool {
+        let Some(there) = haystack.get(start..) else { return false };
+        if let Some(first) = there.first_chunk::<8>()
+            && folded(*first) & self.mask != self.head
+        {
+            return false;
+        }
+        there.get(..self.bytes.len()).is_some_and(|there| there.eq_ignore_ascii_case(&self.bytes))
+    }
+}
+
+/// Eight bytes as a number: letters lose their case, and some other bytes are taken for one another.
+#[inline]
+fn folded(bytes: [u8; 8]) -> u64 {
+    u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
+}
+
+/// The bit in which upper and lower case differ, in each byte of a key.
+const CASE: u32 = 0x2020_2020;
+
+impl<const WIDTH: usize> Windows<WIDTH> {
+    /// Takes the literals whose length `wanted` accepts; it must not accept lengths below `WIDTH`.
+    pub(super) fn new(literals: &[&[u8]], wanted: impl Fn(usize) -> bool) -> Windows<WIDTH> {
+        let mut by_window: HashMap<u32, Vec<Windowed>> = HashMap::new();
+        let numbered = literals.iter().zip(0u32..).filter(|(literal, _)| wanted(literal.len()));
+        for (bytes, literal) in numbered {
+            let windows = bytes.array_windows::<WIDTH>().enumerate();
+            let best = windows.map(|(at, window)| {
+                let key = key(window);
+                let shared = by_window.get(&key).map_or(0, Vec::len);
+                (is_run(window), is_everywhere(window), shared / FEW, commonness(window), shared, key, at)
+            });
+            if let Some((.., key, at)) = best.min() {
+                by_window.entry(key).or_default().push(Windowed::new(bytes, at, literal));
+            }
+        }
+        Windows::filed(by_window)
+    }
+
+    fn filed(by_window: HashMap<u32, Vec<Windowed>>) -> Windows<WIDTH> {
+        if by_window.is_empty() {
+            return Windows::default();
+        }
+        let slot_count = (by_window.len() * 2).next_power_of_two();
+        let bitmap_log2 = (slot_count.ilog2() + SPARSE_LOG2).clamp(BITMAP_LOG2_MIN, BITMAP_LOG2_MAX);
+        let mut windows = Windows {
+            bitmap: vec![0; 1 << (bitmap_log2 - 6)].into(),
+            bitmap_log2,
+            slots: vec![Slot::default(); slot_count].into(),
+            literals: Box::default(),
+        };
+        let mut literals = Vec::new();
+        let mut sorted: Vec<(u32, Vec<Windowed>)> = by_window.into_iter().collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        for (key, mut same) in sorted {
+            let (word, bit) = windows.place(key);
+            if let Some(word) = windows.bitmap.get_mut(word) {
+                *word |= bit;
+            }
+            let slot = Slot {
+                key,
+                first: u32::try_from(literals.len()).unwrap_or(u32::MAX),
+                count: u32::try_from(same.len()).unwrap_or(u32::MAX),
+            };
+            let free = windows.probe(key).find(|at| windows.slots.get(*at).is_some_and(|slot| slot.count == 0));
+            if let Some(place) = free.and_then(|at| windows.slots.get_mut(at)) {
+                *place = slot;
+            }
+            literals.append(&mut same);
+        }
+        windows.literals = literals.into();
+        windows
+    }
+
+    /// Tells of the literals which stand in `haystack` with their window at `at`.
+    #[inline]
+    pub(super) fn look(&self, haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
+        if self.bitmap.is_empty() {
+            return;
+        }
+        let Some(window) = haystack.get(at..).and_then(<[u8]>::first_chunk::<WIDTH>) else { return };
+        let (word, bit) = self.place(key(window));
+        if self.bitmap.get(word).is_some_and(|word| word & bit != 0) {
+            self.compare(window, haystack, at, found);
+        }
+    }
+
+    /// The first two bytes of each window, in lower case.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = [u8; 2]> {
+        let begun = self.literals.iter().map(|literal| literal.bytes.get(literal.at..).unwrap_or_default());
+        begun.filter_map(|window| window.first_chunk().copied())
+    }
+
+    pub(super) fn literals(&self) -> impl Iterator<Item = &[u8]> {
+        self.literals.iter().map(|literal| &*literal.bytes)
+    }
+
+    fn compare(&self, window: &[u8; WIDTH], haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
+        // Only a run has the same window twice on end. A literal that is known by the window of a run is that run, and
+        // nothing else: it stood at the run's first place, or stands nowhere in it.
+        let before = at.checked_sub(1).and_then(|before| haystack.get(before));
+        if is_run(window) && before == window.first() {
+            return;
+        }
+        let key = key(window);
+        let taken = self.probe(key).map_while(|at| self.slots.get(at).filter(|slot| slot.count > 0));
+        let Some(slot) = taken.into_iter().find(|slot| slot.key == key) else { return };
+        let (Ok(first), Ok(count)) = (usize::try_from(slot.first), usize::try_from(slot.count)) else { return };
+        for candidate in self.literals.get(first..).unwrap_or_default().iter().take(count) {
+            let start = at.checked_sub(candidate.at);
+            if start.is_some_and(|start| candidate.stands_at(haystack, start)) {
+                found(usize::try_from(candidate.literal).unwrap_or(usize::MAX));
+            }
+        }
+    }
+
+    /// Where a window's bit stands in the bitmap.
+    #[inline]
+    fn place(&self, key: u32) -> (usize, u64) {
+        let hash = spread(key) >> (32 - self.bitmap_log2);
+        (usize::try_from(hash >> 6).unwrap_or(0), 1 << (hash & 63))
+    }
+
+    /// The slots where a window may stand, in the order in which they are tried.
+    fn probe(&self, key: u32) -> impl Iterator<Item = usize> + use<WIDTH> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let start = usize::try_from(spread(key) >> 7).unwrap_or(0);
+        (0..=mask).map(move |step| start.wrapping_add(step) & mask)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let literals: usize = self.literals.iter().map(|windowed| windowed.bytes.len() + 64).sum();
+        self.bitmap.len() * 8 + self.slots.len() * 12 + literals
+    }
+}
+
+/// How often the two bytes are met with which a window begins: less is better.
+fn commonness(window: &[u8]) -> u8 {
+    window.iter().take(2).fold(u8::MAX, |common, byte| common.saturating_sub(rarity(*byte)))
+}
+
+/// Whether it stands in nearly every exchange.
+fn is_everywhere(window: &[u8]) -> bool {
+    window.first_chunk().is_some_and(|window| is_common(*window))
+}
+
+/// Whether it is one byte again and again.
+#[inline]
+fn is_run(window: &[u8]) -> bool {
+    window.windows(2).all(|pair| matches!(pair, [one, other] if one == other))
+}
+
+/// A window as a number. Letters lose their case, and some other bytes are taken for one another: the literals that share
+/// a key are compared in full.
+#[inline]
+fn key<const WIDTH: usize>(window: &[u8; WIDTH]) -> u32 {
+    let mut bytes = [0; 4];
+    for (byte, of_window) in bytes.iter_mut().zip(window) {
+        *byte = *of_window;
+    }
+    u32::from_le_bytes(bytes) | CASE
+}
+
+/// Fibonacci hashing: the upper bits depend on all bits of the key.
+#[inline]
+fn spread(key: u32) -> u32 {
+    key.wrapping_mul(0x9e37_79b1)
+}
