@@ -20,6 +20,18 @@ pub struct Disguise {
     pub open: Option<&'static str>,
 }
 
+impl Disguise {
+    /// Why it is not sent through a real kernel to a real server (`tests/e2e`).
+    pub fn not_in_kernel(&self) -> Option<&'static str> {
+        match self.name {
+            _ if self.one_sided => Some("both directions cross the gate there"),
+            "middle" => Some("a server knows no connection without its beginning"),
+            name if name.starts_with("tunnel") => Some("the server ends no tunnels"),
+            _ => None,
+        }
+    }
+}
+
 const fn honest(name: &'static str, what: &'static str, frames: fn(&[u8]) -> Vec<Vec<u8>>) -> Disguise {
     Disguise { name, what, frames, honest: true, one_sided: false, open: None }
 }
@@ -391,11 +403,14 @@ pub static DISGUISES: &[Disguise] = &[
         });
         v4(open()).into_iter().chain(cut).collect()
     }),
-    honest("fragments6", "IPv6 fragments of 16 bytes", |text| {
+    honest("fragments6", "IPv6 fragments of 24 bytes", |text| {
+        [open_v6(), fragments6(&at(0, text).v6(), 7, 24)].concat()
+    }),
+    lying("fragments6-tiny", "IPv6 fragments of 16 bytes, which cut the TCP header (RFC 8200 forbids it)", |text| {
         [open_v6(), fragments6(&at(0, text).v6(), 7, 16)].concat()
     }),
-    honest("fragments6-reversed", "IPv6 fragments of 16 bytes, the last one first", |text| {
-        let parts = fragments6(&at(0, text).v6(), 7, 16).into_iter().rev().collect();
+    honest("fragments6-reversed", "IPv6 fragments of 24 bytes, the last one first", |text| {
+        let parts = fragments6(&at(0, text).v6(), 7, 24).into_iter().rev().collect();
         [open_v6(), parts].concat()
     }),
     honest("fragment6-atomic", "an IPv6 packet with a fragment header that is not fragmented", |text| {
@@ -418,6 +433,14 @@ pub static DISGUISES: &[Disguise] = &[
     }),
     honest("tunnel-gre", "inside of a GRE tunnel", |text| {
         let inner = [open(), vec![at(0, text)]].concat();
+        inner.iter().map(|real| tunnel(IpNumber::GRE, &[0, 0, 8, 0], &real.v4())).collect()
+    }),
+    honest("tunnel-bytes", "inside of an IP in IP tunnel, in segments of one byte in no order", |text| {
+        let inner = [open(), shuffled(cut(text, 1))].concat();
+        inner.iter().map(|real| tunnel(IpNumber::IPV4, &[], &real.v4())).collect()
+    }),
+    honest("tunnel-gre-threes", "inside of a GRE tunnel, in segments of three", |text| {
+        let inner = [open(), cut(text, 3)].concat();
         inner.iter().map(|real| tunnel(IpNumber::GRE, &[0, 0, 8, 0], &real.v4())).collect()
     }),
     lying(

@@ -1,11 +1,52 @@
 //! Packets of one client, made of bytes.
 
+use std::cell::Cell;
+
 use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder, TcpHeader, TcpOptionElement};
 
-pub const CLIENT: [u8; 4] = [192, 168, 1, 10];
-pub const SERVER: [u8; 4] = [10, 0, 0, 1];
-pub const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-pub const SERVER6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+/// Who speaks to whom.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    pub client: [u8; 4],
+    pub server: [u8; 4],
+    pub client6: [u8; 16],
+    pub server6: [u8; 16],
+    /// The client's port; the server's is 80.
+    pub port: u16,
+    /// The server's first data byte.
+    pub server_first: u32,
+    /// Added to the numbers of fragmented packets, which a host keeps in mind for a while.
+    pub salt: u16,
+}
+
+impl Ends {
+    /// Of hosts that are acted.
+    pub const ACTED: Ends = Ends {
+        client: [192, 168, 1, 10],
+        server: [10, 0, 0, 1],
+        client6: [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        server6: [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+        port: 40_000,
+        server_first: SERVER_FIRST,
+        salt: 0,
+    };
+
+    /// Of the packets that this thread makes.
+    pub fn current() -> Ends {
+        ENDS.get()
+    }
+
+    /// This thread's packets are between these from now on.
+    #[allow(dead_code, reason = "for hosts that are not acted")]
+    pub fn set(self) {
+        ENDS.set(self);
+    }
+}
+
+thread_local! {
+    static ENDS: Cell<Ends> = const { Cell::new(Ends::ACTED) };
+}
+
 /// The client's first data byte.
 pub const FIRST: u32 = 5001;
 pub const SERVER_FIRST: u32 = 9001;
@@ -84,8 +125,9 @@ impl Tcp {
     }
 
     fn header(&self) -> TcpHeader {
-        let mut header = TcpHeader::new(40_000, 80, self.seq, 64_000);
-        header.acknowledgment_number = if self.flags & ACK != 0 { SERVER_FIRST } else { 0 };
+        let Ends { port, server_first, .. } = Ends::current();
+        let mut header = TcpHeader::new(port, 80, self.seq, 64_000);
+        header.acknowledgment_number = if self.flags & ACK != 0 { server_first } else { 0 };
         header.fin = self.flags & FIN != 0;
         header.syn = self.flags & SYN != 0;
         header.rst = self.flags & RST != 0;
@@ -104,7 +146,8 @@ impl Tcp {
 
     pub fn v4(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let builder = PacketBuilder::ipv4(CLIENT, SERVER, self.ttl).tcp_header(self.header());
+        let Ends { client, server, .. } = Ends::current();
+        let builder = PacketBuilder::ipv4(client, server, self.ttl).tcp_header(self.header());
         builder.write(&mut bytes, &self.payload).unwrap();
         if self.broken {
             bytes[36] ^= 0x55;
@@ -114,7 +157,8 @@ impl Tcp {
 
     pub fn v6(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let builder = PacketBuilder::ipv6(CLIENT6, SERVER6, self.ttl).tcp_header(self.header());
+        let Ends { client6, server6, .. } = Ends::current();
+        let builder = PacketBuilder::ipv6(client6, server6, self.ttl).tcp_header(self.header());
         builder.write(&mut bytes, &self.payload).unwrap();
         bytes
     }
@@ -135,14 +179,15 @@ impl Tcp {
 
 /// The server's answer to what it has received.
 pub fn answer(v6: bool, seq: u32, ack: u32, flags: u8) -> Vec<u8> {
-    let mut header = TcpHeader::new(80, 40_000, seq, 64_000);
+    let Ends { client, server, client6, server6, port, .. } = Ends::current();
+    let mut header = TcpHeader::new(80, port, seq, 64_000);
     header.acknowledgment_number = ack;
     header.ack = true;
     header.syn = flags & SYN != 0;
     let mut bytes = Vec::new();
     match v6 {
-        true => PacketBuilder::ipv6(SERVER6, CLIENT6, 64).tcp_header(header).write(&mut bytes, &[]).unwrap(),
-        false => PacketBuilder::ipv4(SERVER, CLIENT, 64).tcp_header(header).write(&mut bytes, &[]).unwrap(),
+        true => PacketBuilder::ipv6(server6, client6, 64).tcp_header(header).write(&mut bytes, &[]).unwrap(),
+        false => PacketBuilder::ipv4(server, client, 64).tcp_header(header).write(&mut bytes, &[]).unwrap(),
     }
     bytes
 }
@@ -156,7 +201,7 @@ pub fn fragments(packet: &[u8], id: u16, parts: &[(usize, usize)]) -> Vec<Vec<u8
 
 pub fn fragment(header: &Ipv4Header, id: u16, start: usize, body: &[u8], more: bool) -> Vec<u8> {
     let mut header = header.clone();
-    header.identification = id;
+    header.identification = id.wrapping_add(Ends::current().salt);
     header.dont_fragment = false;
     header.more_fragments = more;
     header.fragment_offset = IpFragOffset::try_new(start as u16 / 8).unwrap();
@@ -199,6 +244,7 @@ pub fn fragments6(packet: &[u8], id: u32, step: usize) -> Vec<Vec<u8>> {
         .enumerate()
         .map(|(nth, part)| {
             let offset = (nth * step) as u16 | u16::from(nth + 1 < count);
+            let id = id.wrapping_add(u32::from(Ends::current().salt));
             let header = [&[0, 0][..], &offset.to_be_bytes(), &id.to_be_bytes()].concat();
             let whole = [&packet[..40], part].concat();
             with_extensions(&whole, &[(44, &header)])
@@ -208,9 +254,19 @@ pub fn fragments6(packet: &[u8], id: u32, step: usize) -> Vec<Vec<u8>> {
 
 /// An IPv4 packet inside another.
 pub fn tunnel(protocol: IpNumber, before: &[u8], inner: &[u8]) -> Vec<u8> {
+    let Ends { client, server, .. } = Ends::current();
+    around(client, server, protocol, &[before, inner].concat())
+}
+
+/// The server's answer in the same tunnel.
+pub fn tunnel_back(protocol: IpNumber, before: &[u8], inner: &[u8]) -> Vec<u8> {
+    let Ends { client, server, .. } = Ends::current();
+    around(server, client, protocol, &[before, inner].concat())
+}
+
+fn around(src: [u8; 4], dst: [u8; 4], protocol: IpNumber, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let payload = [before, inner].concat();
-    PacketBuilder::ipv4(CLIENT, SERVER, 64).write(&mut bytes, protocol, &payload).unwrap();
+    PacketBuilder::ipv4(src, dst, 64).write(&mut bytes, protocol, payload).unwrap();
     bytes
 }
 

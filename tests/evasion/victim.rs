@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use etherparse::{NetSlice, SlicedPacket, TcpOptionElement, TcpSlice, TransportSlice};
+use etherparse::{IpNumber, NetSlice, SlicedPacket, TcpOptionElement, TcpSlice, TransportSlice};
 use tidegate::packet::decode::checksum::{self, Checksum};
 use tidegate::packet::decode::decode;
 
-use super::packets::{SERVER_FIRST, SYN, TTL_SHORT, answer};
+use super::packets::{SERVER_FIRST, SYN, TTL_SHORT, answer, tunnel_back};
 
 /// What hosts do differently.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,12 +76,13 @@ impl Victim {
             Some(TransportSlice::Tcp(tcp)) => self.segment(&tcp),
             // The end of a tunnel.
             _ => {
-                let inner = match headers.ip.protocol {
-                    4 => headers.payload,
-                    47 => headers.payload.get(4..)?,
+                let (before, inner) = match headers.ip.protocol {
+                    4 => (&[][..], headers.payload),
+                    47 => headers.payload.split_at_checked(4)?,
                     _ => return None,
                 };
-                self.receive(inner)
+                let answer = self.receive(inner)?;
+                Some(tunnel_back(IpNumber(headers.ip.protocol), before, &answer))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The scenarios, grouped by what they show.
 
 mod bed;
+mod evasion;
 mod lab;
 mod life;
 mod nft;
@@ -39,4 +40,5 @@ pub const ALL: &[Scenario] = &[
     life::FATE_SURVIVES,
     state::NOTHING_IS_LEFT,
     lab::LAB,
+    evasion::DISGUISED,
 ];
