@@ -4,6 +4,7 @@
 //! is settled, is judged by the rules, and leaves as a verdict. Nothing here allocates unless something happened.
 
 mod connection;
+mod disowned;
 mod inside;
 
 use std::sync::Arc;
@@ -310,6 +311,9 @@ impl Path {
     fn judge_flowless(&mut self, world: World<'_>, moment: Moment<'_, '_>, events: &mut Events) -> Verdict {
         let policy = if moment.headers.is_of_tracked_protocol() {
             self.counters.invalid += 1;
+            if let Some(verdict) = self.judge_disowned(world, moment, events) {
+                return verdict;
+            }
             self.policy.invalid()
         } else {
             self.counters.untracked += 1;

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::tests::{Bench, entry, rule_set};
 use super::*;
-use crate::packet::conntrack::{CtInfo, CtStatus};
+use crate::packet::conntrack::{CtInfo, CtStatus, TcpState, TcpTrack};
 use crate::packet::event::Event;
-use crate::packet::verdict::OnTrouble;
+use crate::packet::verdict::{OnTrouble, Reason};
 use etherparse::PacketBuilder;
 
 const RULES: &str = r#"
@@ -88,6 +88,40 @@ fn an_alert_shows_the_bytes_that_matched_wherever_they_came() {
     line.bench.rules = rule_set("alert tcp-pkt any any -> any 53 (content:\"abc\"; sid:1;)", 1);
     line.at(0, b"abcdef");
     assert_eq!(shown(&mut line), (false, "abcd".to_owned()), "the beginning of the packet");
+}
+
+#[test]
+fn what_conntrack_disowns_while_it_waits_for_the_handshake_is_followed() {
+    let mut line = Line::ips();
+    let mut opening = entry(CtStatus::CONFIRMED);
+    let in_state = |state| TcpTrack { state, wscale_orig: 0, wscale_reply: 0, flags_orig: 0, flags_reply: 0 };
+    let syn = |seq| {
+        let mut bytes = Vec::new();
+        let packet = PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, seq, 1).syn();
+        packet.write(&mut bytes, &[]).unwrap();
+        bytes
+    };
+    let segment = |at: usize, payload: &[u8]| {
+        let mut bytes = Vec::new();
+        let packet =
+            PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, 1000 + at as u32, 1).ack(1);
+        packet.write(&mut bytes, payload).unwrap();
+        bytes
+    };
+    opening.tcp = Some(in_state(TcpState::SynSent));
+    assert_eq!(line.bench.judge(&syn(70_000), Some((&opening, CtInfo::New))).action, Action::Accept);
+    assert_eq!(line.bench.judge(&syn(999), None), Verdict::ACCEPT, "the one before never arrives");
+    assert_eq!(line.bench.judge(&segment(0, b"some ev"), None), Verdict::ACCEPT);
+    let stopped = line.bench.judge(&segment(7, b"il payload"), None);
+    assert_eq!((stopped.action.reason(), stopped.fate), (Some(Reason::Rules), None), "there is no entry to write to");
+    assert_eq!(line.bench.judge(&segment(7, b"il"), None).action.reason(), Some(Reason::FlowDrop));
+
+    // What is INVALID in an established connection is none of it.
+    let mut line = Line::ips();
+    opening.tcp = Some(in_state(TcpState::Established));
+    assert_eq!(line.bench.judge(&segment(0, b"some "), Some((&opening, CtInfo::Established))), Verdict::ACCEPT);
+    assert_eq!(line.bench.judge(&segment(5, b"evil payload"), None).action, Action::Drop(Reason::Rules), "one packet");
+    assert_eq!(line.bench.judge(&segment(5, b"good"), Some((&opening, CtInfo::Established))), Verdict::ACCEPT);
 }
 
 #[test]

@@ -347,10 +347,7 @@ pub static DISGUISES: &[Disguise] = &[
         frames: |text| after_open(shuffled(cut(text, 3))),
         honest: true,
         one_sided: true,
-        open: Some(
-            "conntrack calls data INVALID that follows a SYN without an answer, so there is no stream; \
-             `policy.invalid: drop` stops it",
-        ),
+        open: None,
     },
     Disguise {
         name: "one-sided-middle",

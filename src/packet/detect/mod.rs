@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use super::app::AppView;
 use super::conntrack::Direction;
-use super::decode::{Headers, Transport};
+use super::decode::{Headers, Tcp, Transport};
 use super::event::Variable;
 use super::flow::measure::Measured;
 use super::ingress::{ChecksumStatus, Ingress, Timestamp, VlanTags};
@@ -212,7 +212,8 @@ pub struct Match<'a> {
     pub rule: &'a Arc<RuleMeta>,
     /// False for `noalert`, and for matches that a threshold keeps quiet.
     pub alert: bool,
-    /// Whether Suricata would let this match decide about the whole flow ([`Rule::decides_flow`]).
+    /// Whether Suricata would let this match decide about the whole flow: as [`Rule::decides_flow`] says, and contents of a
+    /// payload only where they stood in the stream.
     pub decides_flow: bool,
     /// The number of the transaction that it matched, if it is about transactions.
     pub transaction: Option<u64>,
@@ -230,7 +231,7 @@ impl<'a> Outcome<'a> {
         self.hits.iter().filter_map(move |hit| rules.rule(hit.rule).map(|rule| (rule, hit))).map(|(rule, hit)| Match {
             rule: &rule.meta,
             alert: hit.alert,
-            decides_flow: rule.decides_flow(),
+            decides_flow: rule.decides_flow() && (hit.in_stream || !rule.needs_payload),
             transaction: hit.transaction,
             in_stream: hit.in_stream,
             action: hit.by_rate.unwrap_or(rule.action()),
@@ -325,6 +326,7 @@ impl DetectThread {
         self.candidates.sort_unstable();
         self.candidates.dedup();
         let first = flow.as_mut().is_none_or(FlowView::is_first_of_its_way);
+        let is_syn = headers.tcp().is_some_and(|tcp| tcp.has(Tcp::SYN));
         let tagged = state::count_tags(headers, flow.as_mut(), shared, now);
         let (mut decision, mut bypass) = (Decision::None, false);
         for at in 0..self.candidates.len() {
@@ -357,7 +359,8 @@ impl DetectThread {
             let by_rate = threshold::action_by_rate(rule, headers, flow.as_mut(), shared, now);
             let action = by_rate.unwrap_or(rule.action());
             let alert = said == Said::Alert && !rule.noalert && action != RuleAction::Pass;
-            let in_stream = self.matched_in_stream || transaction.is_some();
+            // Most servers take no data from a SYN, and its sender knows that.
+            let in_stream = self.matched_in_stream && !is_syn || transaction.is_some();
             self.remember(Hit { rule: candidate.rule(), alert, in_stream, transaction, by_rate });
             decision = decide(decision, action);
             if decision == Decision::Pass {

@@ -60,6 +60,8 @@ pub struct Flow {
     pub tcp_state: Option<TcpState>,
     /// TCP: the last packet was the one that completed the handshake.
     completes_handshake: bool,
+    /// conntrack has called a packet of it INVALID while it waited for the handshake.
+    pub disowned: bool,
     /// Type and code of the ICMP packet that opened it, from the original tuple.
     pub icmp: Option<IcmpFacts>,
     pub detect: FlowDetectState,
@@ -105,6 +107,7 @@ impl Flow {
             stream_to_client: StreamSpan::default(),
             tcp_state: entry.tcp.map(|tcp| tcp.state),
             completes_handshake: false,
+            disowned: false,
             icmp: icmp_of(&entry.orig),
             detect: FlowDetectState::default(),
             stream: None,
@@ -208,9 +211,17 @@ impl Flow {
     #[must_use]
     pub fn is_established(&self, tracked: Tracked<'_>, payload: &[u8]) -> bool {
         match tracked.entry.tcp.map(|tcp| tcp.state).or(self.tcp_state) {
-            Some(state) => is_open(state) && !(self.completes_handshake && payload.is_empty()),
+            Some(state) if is_open(state) => !(self.completes_handshake && payload.is_empty()),
+            // Nobody sends data before the handshake is over, whatever conntrack has seen of it.
+            Some(_) => self.disowned && !payload.is_empty(),
             None => tracked.info.direction() == Direction::Reply || tracked.entry.status.has(CtStatus::SEEN_REPLY),
         }
+    }
+
+    /// conntrack still waits for the TCP handshake to be completed.
+    #[must_use]
+    pub fn awaits_handshake(&self) -> bool {
+        self.tcp_state.is_some_and(|state| !is_open(state))
     }
 
     /// The kernel's counters where it keeps them, else ours. Says which.

@@ -1,0 +1,56 @@
+//! Packets that conntrack calls INVALID, of a connection whose beginning it has misunderstood.
+//!
+//! Two SYNs with different numbers of which the first never arrives, or a route that shows us one side only: conntrack
+//! waits for an answer that does not come and disowns what follows, while the two ends talk. Judged one by one, such
+//! packets would bring an attack in pieces. So as long as the entry waits for its handshake, what is INVALID on its tuple
+//! belongs to its flow. Once a connection is established INVALID packets are none of it: the other end ignores them.
+
+use super::{Path, Place, World};
+use crate::packet::conntrack::{CtInfo, FlowKey, Tuple};
+use crate::packet::decode::checksum::{self, Checksum};
+use crate::packet::event::Events;
+use crate::packet::ingress::{ChecksumStatus, Tracked};
+use crate::packet::tell::{self, Moment};
+use crate::packet::verdict::{Action, Verdict};
+
+impl Path {
+    /// Judges an INVALID TCP packet with the flow on whose tuple it is; `None` if there is none that would have it.
+    ///
+    /// Only zone 0 is asked, for the packet carries no other. The kernel translates no INVALID packet, so neither do we.
+    pub(super) fn judge_disowned(
+        &mut self,
+        world: World<'_>,
+        moment: Moment<'_, '_>,
+        events: &mut Events,
+    ) -> Option<Verdict> {
+        moment.headers.tcp()?;
+        let ip = &moment.headers.ip;
+        let (src_port, dst_port) = moment.headers.ports();
+        let sent = Tuple { src: ip.src, dst: ip.dst, protocol: ip.protocol, src_port, dst_port };
+        let broken = || {
+            moment.packet.checksum == ChecksumStatus::NotVerified
+                && (checksum::network(ip) == Checksum::Bad || checksum::transport(moment.headers) == Checksum::Bad)
+        };
+        for (orig, info) in [(sent, CtInfo::New), (sent.inverted(), CtInfo::EstablishedReply)] {
+            let key = FlowKey { zone: 0, orig };
+            let mut table = world.flows.lock(&key);
+            let Some(flow) = table.get_mut(&key).filter(|flow| flow.awaits_handshake()) else { continue };
+            if broken() {
+                return None;
+            }
+            flow.disowned = true;
+            let entry = flow.last_entry();
+            let mut place = Place { table: &mut table, tunnel: 0 };
+            let verdict = self.judge_in_flow(world, moment, Tracked { entry: &entry, info }, &mut place, events);
+            // There is no entry to write a fate to.
+            let verdict = verdict.of_carrier();
+            if verdict.action != Action::Accept {
+                return Some(verdict);
+            }
+            let by_policy = self.policy.invalid();
+            events.extend(tell::policy_drop(by_policy, moment, None));
+            return Some(by_policy);
+        }
+        None
+    }
+}
