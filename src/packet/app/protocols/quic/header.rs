@@ -108,10 +108,10 @@ impl<'d> Packet<'d> {
 
     /// Whether a datagram that begins with this is QUIC whatever its port.
     pub(super) fn is_sure(&self) -> bool {
-        match self.kind {
-            Kind::Initial => self.version.is_known() && self.version != Version::NEGOTIATION,
-            _ => false,
-        }
+        let first = self.bytes.first().copied().unwrap_or(0);
+        // On other ports long headers of other protocols are about, such as RTP's.
+        let fixed = first & flag::LONG == 0 || first & flag::FIXED != 0;
+        self.kind == Kind::Initial && fixed && self.version.is_known()
     }
 
     /// Whether it is, on a port of HTTP.

@@ -139,6 +139,9 @@ fn other_traffic_is_not_taken_for_it() {
         talk.datagram(Toward::Server, datagram);
         assert_eq!(talk.app.protocol(), None, "{datagram:?}");
     }
+    let mut like_rtp = from_client(&whole(&client_hello()));
+    like_rtp[0] &= !0x40;
+    assert_eq!(Conversation::with(9).datagram(Toward::Server, &like_rtp).app.protocol(), None);
     let sure = from_client(&whole(&client_hello()));
     assert_eq!(Conversation::with(9).datagram(Toward::Server, &sure).app.protocol(), Some(AppProto::Quic));
 }
