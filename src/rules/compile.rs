@@ -11,6 +11,7 @@ use super::keyword::buffers::Buffer;
 use super::keyword::{Arg, Around, BufferDraft, Draft, Need, PcreLimits, table};
 use super::lex::{RuleText, rule_texts};
 use super::literal::Literal;
+use super::magic;
 use super::meta::{RuleAction, RuleMeta};
 use super::parse::{RuleAst, parse};
 use super::plan::{
@@ -606,6 +607,11 @@ fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes
                     .help("put what is to be in it behind it, or take it out: a buffer is for the contents after it"),
             );
         }
+    }
+    if let Some(kinds) = draft.buffers.iter().find(|buffer| buffer.buffer == Buffer::FILE_MAGIC)
+        && let Err(why) = magic::prepare()
+    {
+        mistakes.push(Mistake::new(Code::NotHonoured, kinds.selected.unwrap_or_default(), why));
     }
     check_contents(draft, mistakes);
     check_sizes(draft, mistakes);

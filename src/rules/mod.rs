@@ -42,6 +42,7 @@ pub mod needle;
 pub mod literal;
 
 pub mod lens;
+pub mod magic;
 
 pub mod prefilter;
 

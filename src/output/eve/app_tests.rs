@@ -199,6 +199,7 @@ fn file() -> AppRecord {
     let mut file = File::open(b"/a.exe", Hashes { md5: true, sha1: true, sha256: true });
     file.append(b"MZ", 100);
     file.close(false);
+    assert!(file.magic().is_some());
     let account = FileAccount { file: file.record(), toward: Toward::Client, of: Some(http()) };
     AppRecord::File(Box::new(account))
 }

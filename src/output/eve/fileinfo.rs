@@ -9,6 +9,8 @@ use crate::packet::app::file::FileRecord;
 #[derive(Serialize)]
 pub struct FileObject {
     filename: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    magic: Option<String>,
     gaps: bool,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,6 +28,7 @@ impl FileObject {
     pub fn of(file: &FileRecord, tx_id: u64) -> FileObject {
         FileObject {
             filename: bytes_text(&file.name),
+            magic: file.magic.as_deref().map(str::to_owned),
             gaps: file.gaps,
             state: match file.state {
                 FileState::Open => "UNKNOWN",

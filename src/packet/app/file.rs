@@ -3,12 +3,15 @@
 //! Its parser opens it with a name, hands over its bytes in order, and closes it. The first bytes are kept for rules
 //! (`file.data`), all of them are counted and, where a rule or an output asks for it, hashed.
 
+use std::cell::OnceCell;
+
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
 
 use crate::rules::app::FileTest;
 pub use crate::rules::app::Hashes;
+use crate::rules::magic;
 
 /// Bytes of a name that are kept.
 const NAME_BYTES_MAX: usize = 4096;
@@ -34,6 +37,8 @@ pub struct File {
     gaps: bool,
     hashing: Option<Box<Hashing>>,
     storing: Option<Box<Storing>>,
+    /// Found when somebody first asks.
+    magic: OnceCell<Box<str>>,
     told: bool,
 }
 
@@ -89,6 +94,8 @@ pub struct FileRecord {
     pub sums: Sums,
     /// It goes, or went, to the file store.
     pub stored: bool,
+    /// Its kind, if a rule has asked.
+    pub magic: Option<Box<str>>,
 }
 
 impl File {
@@ -189,6 +196,14 @@ impl File {
         &self.data
     }
 
+    /// Its kind, in libmagic's words, once enough of it is here to say.
+    #[must_use]
+    pub fn magic(&self) -> Option<&[u8]> {
+        let enough = self.data.len() >= magic::HEAD_BYTES_MAX || !self.is_open();
+        let known = enough && !self.data.is_empty();
+        known.then(|| self.magic.get_or_init(|| magic::kind_of(&self.data).into()).as_bytes())
+    }
+
     /// Bytes so far, missing ones included.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -251,6 +266,7 @@ impl File {
             gaps: self.gaps,
             sums: self.sums(),
             stored: self.storing.is_some() && !self.gaps,
+            magic: self.magic.get().cloned(),
         }
     }
 

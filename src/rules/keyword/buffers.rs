@@ -199,6 +199,7 @@ buffers! {
     HTTP2_HEADER_NAME => app("http2.header_name", HTTP2, "The name of each header."),
     HTTP2_HEADER => app("http2.header", HTTP2, "Each header, `name: value`, colons within both doubled."),
     FILE_NAME => app("file.name", FILES, "The name of a transferred file."),
+    FILE_MAGIC => app("file.magic", FILES, "The kind of a transferred file, in libmagic's words."),
     DNS_QUERY => app("dns.query", DNS, "The name of each query of a request.").aliased(&["dns_query"]),
     DNS_QUERY_NAME => app("dns.queries.rrname", DNS, "The name of each query.").aliased(&["dns.query.name"]),
     DNS_ANSWER_NAME => app("dns.answers.rrname", DNS, "The name of each answer.").aliased(&["dns.answer.name"]),

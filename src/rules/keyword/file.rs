@@ -26,6 +26,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("filemd5", "file", "[!]list", "The MD5 of a file stands in a list: a digest a line.", filemd5),
     option("filesha1", "file", "[!]list", "The SHA-1 of a file stands in a list.", filesha1),
     option("filesha256", "file", "[!]list", "The SHA-256 of a file stands in a list.", filesha256),
+    option("filemagic", "file", "[!]\"text\"", "Part of a file's kind in libmagic's words, in any case.", filemagic),
     option("filesize", "file", "[op]number[KB|MB|GB] | low<>high", "The size of a file.", filesize),
 ];
 
@@ -35,6 +36,15 @@ fn filename(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
         content.pattern = Pattern::new(content.pattern.bytes(), true);
     }
     draft.push_into(Buffer::FILE_NAME, test, arg);
+    Ok(())
+}
+
+fn filemagic(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let mut test = read_content(arg)?;
+    if let BufferTest::Content(content) = &mut test {
+        content.pattern = Pattern::new(content.pattern.bytes(), true);
+    }
+    draft.push_into(Buffer::FILE_MAGIC, test, arg);
     Ok(())
 }
 

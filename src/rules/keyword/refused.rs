@@ -17,10 +17,6 @@ const fn refused(
     Keyword { name, aliases: &[], family, arguments, doc, value, meaning: Meaning::Nothing, need: Some(need) }
 }
 
-/// What `filemagic` asks is what libmagic would print.
-const FILE_KINDS: Need =
-    Need::Never("kinds of files are not told apart; ask for the first bytes: `file.data; content:...; startswith`");
-
 /// A hint for the prefilter, which chooses by itself; it changes no match.
 fn prefilter(_: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
     Ok(())
@@ -66,8 +62,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         Need::Never("rules do not change the configuration"),
         "Changes the configuration for a transaction.",
     ),
-    refused("filemagic", "file", Value::Required, "[!]\"text\"", FILE_KINDS, "The kind of a file."),
-    refused("file.magic", "file", Value::None, "", FILE_KINDS, "The kind of a file, as buffer."),
     refused(
         "tls.store",
         "tls",

@@ -98,6 +98,7 @@ impl Transaction for FtpDataTx {
     fn buffer(&self, buffer: Buffer, toward: Toward, nth: usize) -> Option<&[u8]> {
         match buffer {
             Buffer::FILE_DATA if nth == 0 && toward == self.toward => Some(self.file.data()),
+            Buffer::FILE_MAGIC if nth == 0 && toward == self.toward => self.file.magic(),
             Buffer::FILE_NAME if nth == 0 && toward == self.toward => Some(self.file.name()),
             _ => None,
         }

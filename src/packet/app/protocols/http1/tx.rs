@@ -165,6 +165,7 @@ impl Transaction for HttpTx {
     fn buffer(&self, buffer: Buffer, toward: Toward, nth: usize) -> Option<&[u8]> {
         match buffer {
             Buffer::FILE_DATA => return self.file_data(toward, nth),
+            Buffer::FILE_MAGIC => return self.files(toward).nth(nth).and_then(File::magic),
             Buffer::FILE_NAME => {
                 return self.files(toward).nth(nth).map(File::name).filter(|name| !name.is_empty());
             }
@@ -196,7 +197,7 @@ impl Transaction for HttpTx {
             Toward::Server => self.request.whole_head,
             Toward::Client => self.response.seen,
         };
-        self.is_done(toward) || head && !buffer.info().growing && buffer != Buffer::FILE_NAME
+        self.is_done(toward) || head && !buffer.info().growing && !matches!(buffer, Buffer::FILE_NAME | Buffer::FILE_MAGIC)
     }
 
     fn each_file(&mut self, visit: &mut dyn FnMut(Toward, &mut File)) {

@@ -258,6 +258,7 @@ impl Transaction for SmbTransaction {
         }
         match (buffer, &self.detail) {
             (Buffer::FILE_DATA, Detail::File(transfer)) if transfer.toward == toward => Some(transfer.file.data()),
+            (Buffer::FILE_MAGIC, Detail::File(transfer)) if transfer.toward == toward => transfer.file.magic(),
             (Buffer::FILE_NAME, Detail::File(transfer)) if transfer.toward == toward => Some(transfer.file.name()),
             (Buffer::SMB_NAMED_PIPE, Detail::TreeConnect(tree)) if tree.is_pipe => Some(&tree.name),
             (Buffer::SMB_SHARE, Detail::TreeConnect(tree)) if !tree.is_pipe => Some(&tree.name),

@@ -91,6 +91,7 @@ impl Transaction for SmtpTx {
             Buffer::EMAIL_RECEIVED => self.mail.as_ref()?.all_headers("received").nth(nth),
             Buffer::EMAIL_URL => self.mail.as_ref()?.urls().get(nth).map(Vec::as_slice),
             Buffer::FILE_DATA => self.file(nth).map(File::data),
+            Buffer::FILE_MAGIC => self.file(nth).and_then(File::magic),
             Buffer::FILE_NAME => self.file(nth).map(File::name),
             _ => None,
         }
