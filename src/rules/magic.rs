@@ -45,7 +45,7 @@ mod tests {
         let cases: [(&[u8], &str); 5] = [
             (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0", "ELF 64-bit LSB"),
             (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", "PDF document"),
-            (b"PK\x03\x04\x14\0\0\0\x08\0", "Zip archive data"),
+            (b"GIF89a\x01\0\x01\0\0\0\0\0", "GIF image data, version 89a"),
             (b"hello\n", "ASCII text"),
             (b"\x01\xfe\x93\x02", "data"),
         ];
