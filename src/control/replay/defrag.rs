@@ -32,7 +32,7 @@ pub enum Defragmented {
     Whole(Vec<u8>),
     /// It waits for others.
     Kept,
-    /// It was dropped, and perhaps its datagram with it; the anomaly says why, a mere duplicate has none.
+    /// It was dropped, and, unless it only repeats what is there, its datagram with it; the anomaly says why.
     Dropped(Option<Anomaly>),
 }
 
@@ -120,14 +120,10 @@ impl Defragmenter {
             Datagram { serial: self.serial, born_micros: now.micros, ..Datagram::default() }
         });
         match datagram.insert(ip, &fragment) {
-            Insert::Duplicate => Defragmented::Dropped(None),
+            Insert::Duplicate => Defragmented::Dropped(Some(overlap(v4))),
             Insert::Contradicts => {
                 self.forget(&key);
-                Defragmented::Dropped(Some(if v4 {
-                    Anomaly::Ipv4FragmentOverlap
-                } else {
-                    Anomaly::Ipv6FragmentOverlap
-                }))
+                Defragmented::Dropped(Some(overlap(v4)))
             }
             Insert::Fits => {
                 datagram.charged = datagram.charged.saturating_add(charge);
@@ -232,6 +228,10 @@ fn take_apart_v6(packet: &[u8]) -> Option<Fragment<'_>> {
 
 fn ignored(v4: bool) -> Anomaly {
     if v4 { Anomaly::Ipv4FragmentIgnored } else { Anomaly::Ipv6FragmentIgnored }
+}
+
+fn overlap(v4: bool) -> Anomaly {
+    if v4 { Anomaly::Ipv4FragmentOverlap } else { Anomaly::Ipv6FragmentOverlap }
 }
 
 fn too_large(v4: bool) -> Anomaly {
@@ -518,7 +518,7 @@ mod tests {
             let mut defragmenter = Defragmenter::new();
             for fragment in &fragments[..count - 1] {
                 prop_assert_eq!(take(&mut defragmenter, fragment, 0), Defragmented::Kept);
-                prop_assert_eq!(take(&mut defragmenter, fragment, 0), Defragmented::Dropped(None));
+                prop_assert_eq!(take(&mut defragmenter, fragment, 0), Defragmented::Dropped(Some(overlap(is_v4))));
             }
             let packet = whole(take(&mut defragmenter, &fragments[count - 1], 0));
             let behind = if is_v4 { 20 } else { 48 };

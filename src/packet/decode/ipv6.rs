@@ -127,6 +127,9 @@ impl<'p> Chain<'p> {
                         if chain.fragment.replace(fragment).is_some() {
                             anomalies.add(Anomaly::Ipv6DuplicateFragment);
                         }
+                        if rest.is_empty() {
+                            anomalies.add(Anomaly::Ipv6ExtensionTruncated);
+                        }
                         Some((next, rest))
                     }
                     None => None,

@@ -102,7 +102,9 @@ fn words<T: Copy>(arg: &Arg<'_>, separator: u8, table: &[(&str, T)]) -> Result<(
         meanings.push(*meaning);
     }
     match negations.split_first() {
-        Some((first, others)) if others.iter().all(|other| other == first) => Ok((*first, meanings)),
+        // A `!` in front negates the list, whether the others have one or not.
+        Some((true, _)) => Ok((true, meanings)),
+        Some((false, others)) if !others.contains(&true) => Ok((false, meanings)),
         Some(_) => Err(arg.wrong("some are negated, and others are not")),
         None => Err(arg.wrong("nothing is listed")),
     }
