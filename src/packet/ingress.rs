@@ -104,6 +104,8 @@ pub struct Ingress<'p> {
     pub priority: u32,
     pub vlan: VlanTags,
     pub source_mac: Option<[u8; 6]>,
+    /// The Ethernet header, 14 bytes, where the feeder has it (replay, and frames in tunnels); empty otherwise.
+    pub ethernet: &'p [u8],
     pub checksum: ChecksumStatus,
     /// A super-packet: the lengths in the headers describe up to 64 KiB, not wire packets.
     pub gso: bool,
@@ -135,6 +137,7 @@ impl<'p> Ingress<'p> {
             priority: 0,
             vlan: VlanTags::default(),
             source_mac: None,
+            ethernet: &[],
             checksum: ChecksumStatus::Verified,
             gso: false,
             full_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),

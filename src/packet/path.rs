@@ -13,6 +13,7 @@ use super::app::{AppConfig, AppCounters, AppPool};
 use super::conntrack::{CtStatus, Fate, FateMask};
 use super::counters::PathCounters;
 use super::decode::inner::TunnelPorts;
+use super::decode::link::ETHERTYPE_ARP;
 use super::decode::{self, Headers, Transport};
 use super::detect::{self, DetectCounters, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
@@ -127,7 +128,11 @@ impl Path {
         self.detect.begin(detect::events::of(anomalies));
         let verdict = match decoded.headers {
             // Not IP at all is not an error: a bridge hands us ARP and the like.
-            None if anomalies.is_empty() => Verdict::ACCEPT,
+            None if anomalies.is_empty() && !is_below_ip(packet) => Verdict::ACCEPT,
+            None if anomalies.is_empty() => {
+                let moment = Moment { packet, headers: &Headers::UNKNOWN, now };
+                self.judge_alone(world, moment, Verdict::ACCEPT, events)
+            }
             None => {
                 let moment = Moment { packet, headers: &Headers::UNKNOWN, now };
                 self.judge_alone(world, moment, self.policy.undecodable(), events)
@@ -142,12 +147,12 @@ impl Path {
         verdict
     }
 
-    /// A packet that is not for us to answer, such as a fragment that waits for the others: only what is odd about it is
-    /// told.
+    /// A packet that is not for us to answer, such as a fragment that waits for the others: only rules about oddities and
+    /// about what is below IP see it.
     pub fn look_at(&mut self, world: World<'_>, packet: &Ingress<'_>, now: Timestamp, events: &mut Events) {
         let decoded = decode::decode_ingress(packet);
         let oddities = detect::events::of(decoded.anomalies.and(packet.noted));
-        if !oddities.is_empty() {
+        if !oddities.is_empty() || is_below_ip(packet) {
             self.detect.begin(oddities);
             let moment = Moment { packet, headers: &Headers::UNKNOWN, now };
             let _ = self.detect_layer(world, moment, None, None, events);
@@ -406,6 +411,11 @@ impl Path {
             tell::matches(outcome, verdict, moment, self.copies, flow.zip(tracked), followed, events);
         ruling
     }
+}
+
+/// Not IP, and yet there are rules for such: ARP, and whatever comes with its Ethernet header.
+fn is_below_ip(packet: &Ingress<'_>) -> bool {
+    packet.ethertype == ETHERTYPE_ARP || !packet.ethernet.is_empty()
 }
 
 /// conntrack hands an ICMP error the entry of the connection that it is about. A connection that a helper expected is

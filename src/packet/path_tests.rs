@@ -307,3 +307,33 @@ fn a_reopened_tuple_ends_the_flow_before_it() {
     assert_eq!(bench.told(), ["flow"]);
     assert_eq!(bench.flows.count(), 1);
 }
+
+#[test]
+fn arp_and_ethernet_headers_have_rules_of_their_own() {
+    let mut bench = Bench::ips();
+    bench.rules = rule_set(
+        "alert arp any any -> any any (sid:1;)\n\
+         drop ether any any -> any any (ether.hdr; content:\"|08 06|\"; offset:12; depth:2; sid:2;)\n\
+         alert ether any any -> any any (ether.hdr; content:\"|08 00|\"; offset:12; depth:2; sid:3;)\n\
+         alert ip any any -> any any (sid:4;)",
+        1,
+    );
+    let arp = [0, 1, 8, 0, 6, 4, 0, 1];
+    let header = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6];
+    for (ethernet, told) in
+        [(&[][..], vec!["alert:1"]), (&header[..], vec!["alert:1", "alert:2:blocked", "drop:rules"])]
+    {
+        let packet = Ingress { ethernet, ..Ingress::bare(&arp, 0x0806) };
+        let world = World { rules: &bench.rules, flows: &bench.flows, shared: &bench.shared };
+        let verdict = bench.path.inspect(world, &packet, Timestamp::from_micros(1), &mut bench.events);
+        assert_eq!(verdict.action == Action::Accept, ethernet.is_empty());
+        let mut seen = bench.told();
+        seen.sort_unstable();
+        assert_eq!(seen, told);
+    }
+    let segment = tcp(b"harmless");
+    let ip = Ingress { ethernet: &[&header[..12], &[8, 0]].concat(), ..Ingress::bare(&segment, IPV4) };
+    let world = World { rules: &bench.rules, flows: &bench.flows, shared: &bench.shared };
+    assert_eq!(bench.path.inspect(world, &ip, Timestamp::from_micros(2), &mut bench.events), Verdict::ACCEPT);
+    assert_eq!(bench.told(), ["alert:3", "alert:4"]);
+}

@@ -446,7 +446,7 @@ fn unknown_keyword(name: &str, span: Span) -> Mistake {
     }
 }
 
-const PROTOCOLS: [(&str, HeaderProtocol); 19] = [
+const PROTOCOLS: [(&str, HeaderProtocol); 21] = [
     ("ip", HeaderProtocol::Ip),
     ("ipv4", HeaderProtocol::Ipv4),
     ("ip4", HeaderProtocol::Ipv4),
@@ -463,6 +463,8 @@ const PROTOCOLS: [(&str, HeaderProtocol); 19] = [
     ("icmp6", HeaderProtocol::Icmpv6),
     ("sctp", HeaderProtocol::Sctp),
     ("igmp", HeaderProtocol::Igmp),
+    ("arp", HeaderProtocol::Arp),
+    ("ether", HeaderProtocol::Ether),
     ("pkthdr", HeaderProtocol::PktHdr),
     ("any", HeaderProtocol::Ip),
     ("ip-any", HeaderProtocol::Ip),

@@ -165,6 +165,9 @@ pub enum HeaderProtocol {
     Icmpv6,
     Sctp,
     Igmp,
+    Arp,
+    /// Any packet that comes with its Ethernet header.
+    Ether,
     /// Any packet whose headers were understood; the rule may only ask about headers.
     PktHdr,
 }

@@ -347,6 +347,8 @@ impl HeaderProtocol {
     #[must_use]
     pub fn concerns(self, class: Class) -> bool {
         match self {
+            HeaderProtocol::Ether => true,
+            HeaderProtocol::Arp => class == Class::Other,
             HeaderProtocol::Ip | HeaderProtocol::PktHdr | HeaderProtocol::Ipv4 | HeaderProtocol::Ipv6 => true,
             HeaderProtocol::Tcp | HeaderProtocol::TcpPkt | HeaderProtocol::TcpStream => class == Class::Tcp,
             HeaderProtocol::Udp => class == Class::Udp,

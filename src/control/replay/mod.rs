@@ -224,6 +224,9 @@ impl Feeder {
             return Err(Unseen::Link(anomalies));
         };
         if !matches!(frame.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6) {
+            let bare = Ingress::bare(frame.network, frame.ethertype);
+            let packet = Ingress { vlan: frame.vlan, source_mac: frame.source_mac, ethernet: frame.ethernet, ..bare };
+            self.look_at(packet, captured.timestamp, sink);
             return Err(Unseen::NotIp { ethertype: frame.ethertype });
         }
         let decoded = decode(frame.network, frame.ethertype);
@@ -280,6 +283,7 @@ impl Feeder {
             hook: self.options.hook,
             vlan: frame.vlan,
             source_mac: frame.source_mac,
+            ethernet: frame.ethernet,
             checksum: match self.options.checksums {
                 VerifyChecksums::None => ChecksumStatus::Verified,
                 VerifyChecksums::All | VerifyChecksums::Tcp => ChecksumStatus::NotVerified,

@@ -7,6 +7,7 @@ use crate::packet::ingress::{VlanTag, VlanTags};
 
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// An Ethernet frame ("transparent Ethernet bridging").
 pub const ETHERTYPE_BRIDGED: u16 = 0x6558;
 
@@ -38,12 +39,14 @@ pub struct Frame<'p> {
     /// The outermost tags, outermost first.
     pub vlan: VlanTags,
     pub source_mac: Option<[u8; 6]>,
+    /// The Ethernet header, without tags; empty on other links.
+    pub ethernet: &'p [u8],
 }
 
 impl<'p> Frame<'p> {
     #[must_use]
     pub fn of(ethertype: u16, network: &'p [u8]) -> Frame<'p> {
-        Frame { ethertype, network, vlan: VlanTags::default(), source_mac: None }
+        Frame { ethertype, network, vlan: VlanTags::default(), source_mac: None, ethernet: &[] }
     }
 }
 
@@ -107,6 +110,7 @@ pub(super) fn ethernet<'p>(bytes: &'p [u8], anomalies: &mut Anomalies) -> Option
         return None;
     };
     let mut frame = Frame::of(u16::from_be_bytes([header[12], header[13]]), network);
+    frame.ethernet = header;
     frame.source_mac = Some([header[6], header[7], header[8], header[9], header[10], header[11]]);
     behind(frame, anomalies)
 }

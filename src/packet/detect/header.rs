@@ -16,6 +16,7 @@ impl<'p> Buffers<'p> {
         let ip = &self.headers.ip;
         match (buffer, &self.headers.transport) {
             (Buffer::PAYLOAD, _) => (!self.payload.is_empty()).then_some(self.payload),
+            (Buffer::ETHERNET_HEADER, _) => (!self.ethernet.is_empty()).then_some(self.ethernet),
             (Buffer::IP_SRC, _) if ip.version == 4 => ip.header.get(12..16),
             (Buffer::IP_DST, _) if ip.version == 4 => ip.header.get(16..20),
             (Buffer::IP_SRC, _) => ip.header.get(8..24),

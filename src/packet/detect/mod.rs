@@ -38,6 +38,7 @@ use super::event::Variable;
 use super::flow::measure::Measured;
 use super::ingress::{ChecksumStatus, Ingress, Timestamp, VlanTags};
 use super::stream::StreamView;
+use crate::packet::decode::link::ETHERTYPE_ARP;
 use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
@@ -280,6 +281,8 @@ struct Buffers<'p> {
     events: PacketEvents,
     checksum: ChecksumStatus,
     vlan: VlanTags,
+    ethertype: u16,
+    ethernet: &'p [u8],
     reputation: &'p Reputation,
 }
 
@@ -315,6 +318,8 @@ impl DetectThread {
             events,
             checksum: ingress.checksum,
             vlan: ingress.vlan,
+            ethertype: ingress.ethertype,
+            ethernet: ingress.ethernet,
             reputation: rules.reputation(),
         };
         self.candidates.clear();
@@ -409,7 +414,8 @@ impl DetectThread {
         if !buffers.events.is_empty() {
             self.candidates.extend(rules.by_event().iter().map(on_packet));
         }
-        if buffers.headers.is_unknown() {
+        let below_ip = buffers.ethertype == ETHERTYPE_ARP || !buffers.ethernet.is_empty();
+        if buffers.headers.is_unknown() && !below_ip {
             return;
         }
         if header::is_odd(&buffers.headers.ip) {
@@ -571,8 +577,11 @@ fn measures_fit(measures: &[FlowMeasure], flow: Option<&FlowView<'_>>) -> bool {
 }
 
 fn protocol_fits(protocol: HeaderProtocol, buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> bool {
-    if buffers.headers.is_unknown() {
-        return protocol == HeaderProtocol::PktHdr;
+    match protocol {
+        HeaderProtocol::Ether => return !buffers.ethernet.is_empty(),
+        HeaderProtocol::Arp => return buffers.ethertype == ETHERTYPE_ARP,
+        _ if buffers.headers.is_unknown() => return protocol == HeaderProtocol::PktHdr,
+        _ => {}
     }
     let narrower = match protocol {
         HeaderProtocol::Ipv4 => buffers.headers.ip.version == 4,

@@ -91,6 +91,7 @@ fn packet_of<'i>(inner: &Inner<'i>, carrier: &'i Carrier, outer: &Ingress<'i>) -
         ethertype: inner.frame.ethertype,
         vlan,
         source_mac: inner.frame.source_mac.or(outer.source_mac),
+        ethernet: inner.frame.ethernet,
         gso: false,
         full_len: u32::try_from(inner.frame.network.len()).unwrap_or(u32::MAX),
         conntrack: None,

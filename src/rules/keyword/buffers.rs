@@ -158,6 +158,7 @@ const PAYLOAD_INFO: BufferInfo = packet("pkt_data", "The payload of the packet, 
 
 buffers! {
     PAYLOAD => PAYLOAD_INFO,
+    ETHERNET_HEADER => packet("ether.hdr", "The Ethernet header without tags, where there is one: in replay, and in tunnels."),
     IPV4_HEADER => packet("ipv4.hdr", "The IPv4 header."),
     IPV6_HEADER => packet("ipv6.hdr", "The IPv6 header."),
     IP_SRC => packet("ip.src", "The source address, 4 or 16 bytes; for datasets."),
