@@ -415,12 +415,16 @@ mod tests {
         let dropped = |anomaly| Defragmented::Dropped(anomaly);
         let overlap = Some(Ipv4FragmentOverlap);
         let cases: Vec<(&str, Vec<Vec<u8>>, Defragmented)> = vec![
-            ("duplicate", vec![v4(1, 0, true, &b[..32]), v4(1, 0, true, &b[..32])], dropped(None)),
-            ("within what is there", vec![v4(1, 0, true, &b[..32]), v4(1, 8, true, &b[8..24])], dropped(None)),
+            ("duplicate", vec![v4(1, 0, true, &b[..32]), v4(1, 0, true, &b[..32])], dropped(overlap)),
             (
-                "within two neighbours",
+                "duplicate within what is there",
+                vec![v4(1, 0, true, &b[..32]), v4(1, 8, true, &b[8..24])],
+                dropped(overlap),
+            ),
+            (
+                "duplicate within two neighbours",
                 vec![v4(1, 0, true, &b[..16]), v4(1, 16, true, &b[16..32]), v4(1, 8, true, &b[8..24])],
-                dropped(None),
+                dropped(overlap),
             ),
             ("overlap at the end", vec![v4(1, 0, true, &b[..32]), v4(1, 24, true, &b[24..48])], dropped(overlap)),
             ("overlap at the start", vec![v4(1, 16, true, &b[16..32]), v4(1, 0, true, &b[..24])], dropped(overlap)),
@@ -452,7 +456,8 @@ mod tests {
             let mut defragmenter = Defragmenter::new();
             let results: Vec<_> = packets.iter().map(|packet| take(&mut defragmenter, packet, 0)).collect();
             assert_eq!(results.last(), Some(&expected), "{name}");
-            if expected == dropped(overlap) {
+            // A fragment that only repeats what is there leaves it waiting.
+            if expected == dropped(overlap) && !name.starts_with("duplicate") {
                 assert_eq!((defragmenter.bytes(), defragmenter.datagrams.len()), (0, 0), "{name}: all of it is gone");
             }
         }
