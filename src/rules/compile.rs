@@ -524,8 +524,6 @@ const OTHER_WORDS: &[AppWord] = &[
 /// Protocols without a parser.
 const UNREAD: &[(AppProto, Need)] = &[
     (AppProto::BittorrentDht, Need::Bittorrent),
-    (AppProto::Nfs, Need::Nfs),
-    (AppProto::BittorrentDht, Need::Bittorrent),
     (AppProto::Pgsql, Need::Pgsql),
     (AppProto::Imap, Need::Never("IMAP is not parsed; use `tcp` with the port")),
     (AppProto::Pop3, Need::Never("POP3 is not parsed; use `tcp` with the port")),

@@ -80,11 +80,12 @@ impl Transaction for Handshake {
         }
     }
 
-    fn accepts(&self, test: &AppTest, _toward: Toward) -> bool {
+    /// The type is asked of the client, who mostly chooses it, and the result of the server: each matches once.
+    fn accepts(&self, test: &AppTest, toward: Toward) -> bool {
         let AppTest::Number { field, test } = test else { return false };
-        let number = match field {
-            Field::RfbSecurityType => self.record.authentication.security_type,
-            Field::RfbSecurityResult => self.security_result,
+        let number = match (field, toward) {
+            (Field::RfbSecurityType, Toward::Server) => self.record.authentication.security_type,
+            (Field::RfbSecurityResult, Toward::Client) => self.security_result,
             _ => None,
         };
         number.is_some_and(|number| test.accepts(number.into()))

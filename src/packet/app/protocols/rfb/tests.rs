@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use crate::packet::app::testing::{Chunk, Conversation, cut_up, whole};
-use crate::rules::app::AppProto;
+use crate::rules::app::{AppProto, AppTest, Field};
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::Toward;
+use crate::rules::plan::{NumberTest, Toward};
 
 const SERVER_INIT: &[u8] =
     b"\x05\x00\x03\x20\x20\x18\x00\x01\x00\xff\x00\xff\x00\xff\x10\x08\x00\0\0\0\x00\x00\x00\x05aneko";
@@ -48,6 +48,16 @@ fn a_handshake_shows_its_type_result_and_desktop() {
     let mut talk = talk(&vnc());
     assert_eq!(talk.app.protocol(), Some(AppProto::Rfb));
     assert_eq!(talk.buffers(0, Buffer::RFB_NAME, Toward::Client), ["aneko"]);
+    let mut view = talk.app.view().unwrap();
+    for (field, number, side) in
+        [(Field::RfbSecurityType, 2, Toward::Server), (Field::RfbSecurityResult, 0, Toward::Client)]
+    {
+        let test = AppTest::Number { field, test: NumberTest::Equal(number) };
+        for toward in [Toward::Server, Toward::Client] {
+            let (_, tx) = view.transaction(0, toward).unwrap();
+            assert_eq!(tx.data.accepts(&test, toward), toward == side, "{field:?}");
+        }
+    }
     let record = talk.records(false).concat();
     for part in ["security_type: Some(2)", "5454", "aaaa", "OK", "screen_shared: Some(true)", "width: 1280"] {
         assert!(record.contains(part), "{part}: {record}");
