@@ -1,6 +1,6 @@
 //! Fuzzing without a fuzzer: every target runs over its committed corpus and over mutations of it. See `README.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test program
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)] // a test program
 
 mod app;
 mod corpus;
@@ -9,32 +9,48 @@ mod rules;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use corpus::Input;
 use mutate::Mutator;
 
-/// How many mutations of each corpus file, unless `TIDEGATE_FUZZ_ROUNDS` says otherwise.
-fn rounds(default: u64) -> u64 {
-    std::env::var("TIDEGATE_FUZZ_ROUNDS")
-        .ok()
-        .map_or(default, |text| text.parse().expect("TIDEGATE_FUZZ_ROUNDS: a number"))
+/// A number from the environment.
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: a number is wanted, and {text:?} is none")))
 }
 
-fn fuzz(name: &str, default_rounds: u64, target: fn(&[u8])) {
+/// Each corpus file, then `rounds` mutations of each. `TIDEGATE_FUZZ_ROUNDS` says otherwise, or `TIDEGATE_FUZZ_SECONDS`
+/// of processor time for each target; `TIDEGATE_FUZZ_SEED` makes other mutations.
+fn fuzz(name: &str, rounds: u64, target: fn(&[u8])) {
     let inputs = corpus::read(name);
     assert!(inputs.len() >= 3, "the corpus of {name} is gone");
     for Input { name: file, bytes } in &inputs {
         attempt(name, file, bytes, target);
     }
+    let patience = asked("TIDEGATE_FUZZ_SECONDS").map(Duration::from_secs);
+    let rounds = asked("TIDEGATE_FUZZ_ROUNDS").unwrap_or(if patience.is_some() { u64::MAX } else { rounds });
     // The same seed each time: a failure in CI is the same failure here.
-    let mut mutator = Mutator::new(0x7469_6465);
-    for round in 0..rounds(default_rounds) {
+    let mut mutator = Mutator::new(asked("TIDEGATE_FUZZ_SEED").unwrap_or(0x7469_6465));
+    let began = cpu_time();
+    for round in 0..rounds {
+        let spent = cpu_time() - began;
+        if patience.is_some_and(|patience| spent >= patience) {
+            println!("{name}: {round} rounds over {} files in {} s of processor time", inputs.len(), spent.as_secs());
+            break;
+        }
         for Input { name: file, bytes } in &inputs {
             let other = mutator.pick(&inputs).map_or(&[][..], |input| &input.bytes);
             let mutant = mutator.mutate(bytes, other);
             attempt(name, &format!("{file}, round {round}"), &mutant, target);
         }
     }
+}
+
+/// What this thread has run for: other work on the machine does not count.
+fn cpu_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap(), u32::try_from(spent.tv_nsec).unwrap())
 }
 
 fn attempt(name: &str, origin: &str, bytes: &[u8], target: fn(&[u8])) {
