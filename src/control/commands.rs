@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::flows::condemn::{self, KillOrder};
+use super::flows::known;
 use super::socket::Handler;
 use super::stats::Statistics;
 use super::worker::Shared;
+use crate::kernel::conntrack::{ConntrackSocket, Mirror};
 use crate::kernel::nft::{self, Block};
+use crate::packet::conntrack::FateMask;
+use crate::rules::Vars;
 
 /// Orders that the main thread or the listener carries out.
 #[derive(Debug, Default)]
@@ -28,9 +33,22 @@ impl Requests {
     }
 }
 
+/// What commands about connections need.
+pub struct Connections {
+    pub mask: FateMask,
+    pub mirror: Option<Arc<Mirror>>,
+    /// What `$HOME_NET` and its like stand for in a filter.
+    pub vars: Vars,
+}
+
 /// The commands, by name. Suricata's names where the thing is the same.
 #[must_use]
-pub fn handler(statistics: Arc<Statistics>, shared: Shared, requests: Arc<Requests>) -> Arc<Handler> {
+pub fn handler(
+    statistics: Arc<Statistics>,
+    shared: Shared,
+    requests: Arc<Requests>,
+    connections: Connections,
+) -> Arc<Handler> {
     Arc::new(move |request: &Value| {
         let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
         match command {
@@ -50,6 +68,8 @@ pub fn handler(statistics: Arc<Statistics>, shared: Shared, requests: Arc<Reques
                 requests.sweep.store(true, Ordering::Relaxed);
                 Ok(json!("flows will be compared with the kernel's table"))
             }
+            "flows" => known::answer(request, &shared.flows, shared.rules.load().generation(), connections.mask),
+            "flows-kill" => kill(request, &shared, &connections),
             "block-add" => block(request, true),
             "block-del" => block(request, false),
             "command-list" => Ok(json!(COMMANDS)),
@@ -58,7 +78,7 @@ pub fn handler(statistics: Arc<Statistics>, shared: Shared, requests: Arc<Reques
     })
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "status",
     "dump-counters",
     "uptime",
@@ -66,6 +86,8 @@ const COMMANDS: [&str; 10] = [
     "reload-rules",
     "reopen-log-files",
     "sweep",
+    "flows",
+    "flows-kill",
     "block-add",
     "block-del",
     "command-list",
@@ -81,6 +103,21 @@ fn status(statistics: &Statistics, shared: &Shared) -> Value {
         "flows": shared.flows.count(),
         "stats": serde_json::to_value(statistics.snapshot()).unwrap_or_default(),
     })
+}
+
+fn kill(request: &Value, shared: &Shared, connections: &Connections) -> Result<Value, String> {
+    let order: KillOrder = serde_json::from_value(request.clone()).map_err(|error| error.to_string())?;
+    let filter = order.filter(&connections.vars)?;
+    let gate = condemn::Gate {
+        flows: &shared.flows,
+        mirror: connections.mirror.as_deref(),
+        generation: shared.rules.load().generation(),
+    };
+    let done = ConntrackSocket::open()
+        .and_then(|mut socket| condemn::condemn(&mut socket, &filter, order.fate(), connections.mask, Some(&gate)))
+        .map_err(|error| error.to_string())?;
+    tracing::info!("{} connections condemned because somebody asked for it", done.condemned);
+    serde_json::to_value(done).map_err(|error| error.to_string())
 }
 
 fn block(request: &Value, add: bool) -> Result<Value, String> {

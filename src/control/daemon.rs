@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::answer::AnswerMaker;
-use super::commands::{self, Requests};
+use super::commands::{self, Connections, Requests};
 use super::config::{Config, FateStore, Sysctl as SysctlChoice};
 use super::gate;
 use super::listener::{FlowListener, ListenerCounters};
@@ -186,7 +186,12 @@ impl Daemon {
         };
         let mut helpers = vec![spawn("tg-conntrack", move || flow_listener.run())?];
         if let Some(control) = control {
-            let handler = commands::handler(Arc::clone(&statistics), shared.clone(), Arc::clone(&requests));
+            let handler = commands::handler(
+                Arc::clone(&statistics),
+                shared.clone(),
+                Arc::clone(&requests),
+                Connections { mask: config.fate.mask, mirror: mirror.clone(), vars: config.vars.of_rules() },
+            );
             helpers.push(control.serve(Arc::clone(&stop), handler)?);
         }
 

@@ -28,6 +28,8 @@ mod stats;
 
 mod commands;
 
+mod flows;
+
 mod socket;
 
 pub mod replay;

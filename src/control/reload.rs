@@ -52,16 +52,12 @@ impl Fresh {
 impl Reloader {
     #[must_use]
     pub fn new(files: RuleFiles, config: &Config) -> Reloader {
-        let vars = Vars {
-            address_groups: config.vars.address_groups.iter().cloned().collect(),
-            port_groups: config.vars.port_groups.iter().cloned().collect(),
-        };
         let data_files = DiskFiles::new(&config.datasets);
         let mut datasets = DataSets::with_files(Arc::new(data_files.clone()));
         datasets.memcap_bytes = Some(config.datasets.memcap_bytes);
         Reloader {
             files,
-            vars,
+            vars: config.vars.of_rules(),
             action_order: config.rules.action_order.map(action_of),
             stores_files: config.outputs.file_store.is_some(),
             pcre_limits: config.rules.pcre_limits,

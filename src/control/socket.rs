@@ -17,6 +17,9 @@ use thiserror::Error;
 
 const REQUEST_BYTES_MAX: u64 = 64 << 10;
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// Of one client, before the next has its turn.
+pub const REQUEST_COUNT_MAX: usize = 256;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that says nothing is let go; the next one is waiting.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_POLL: Duration = Duration::from_millis(100);
@@ -88,37 +91,71 @@ impl ControlSocket {
     }
 }
 
-/// Asks a running gate.
+/// Asks a running gate one thing.
 pub fn ask(path: &Path, request: &Value) -> Result<Value, SocketError> {
-    let talk = |source| SocketError::Talk { path: path.to_owned(), source };
-    let mut stream = UnixStream::connect(path).map_err(|_| SocketError::NobodyThere(path.to_owned()))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(talk)?;
-    writeln!(stream, "{request}").map_err(talk)?;
-    let mut line = String::new();
-    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(talk)?;
-    let mut answer: Value = serde_json::from_str(&line).map_err(|error| talk(error.into()))?;
-    let message = answer.get_mut("message").map(Value::take).unwrap_or_default();
-    match answer.get("return").and_then(Value::as_str) {
-        Some("OK") => Ok(message),
-        _ => Err(SocketError::Refused(message.as_str().unwrap_or("refused without a reason").to_owned())),
+    Client::connect(path)?.ask(request)
+}
+
+/// A connection to a running gate, for several questions one after another. While it is open nobody else is answered.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    pub fn connect(path: &Path) -> Result<Client, SocketError> {
+        let stream = UnixStream::connect(path).map_err(|_| SocketError::NobodyThere(path.to_owned()))?;
+        let client = Client { path: path.to_owned(), stream: BufReader::new(stream) };
+        client.stream.get_ref().set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(|source| client.failed(source))?;
+        Ok(client)
+    }
+
+    /// At most [`REQUEST_COUNT_MAX`] times.
+    pub fn ask(&mut self, request: &Value) -> Result<Value, SocketError> {
+        let line = self.exchange(request).map_err(|source| self.failed(source))?;
+        let mut answer: Value = serde_json::from_str(&line).map_err(|error| self.failed(error.into()))?;
+        let message = answer.get_mut("message").map(Value::take).unwrap_or_default();
+        match answer.get("return").and_then(Value::as_str) {
+            Some("OK") => Ok(message),
+            _ => Err(SocketError::Refused(message.as_str().unwrap_or("refused without a reason").to_owned())),
+        }
+    }
+
+    fn exchange(&mut self, request: &Value) -> std::io::Result<String> {
+        writeln!(self.stream.get_mut(), "{request}")?;
+        let mut line = String::new();
+        (&mut self.stream).take(ANSWER_BYTES_MAX).read_line(&mut line)?;
+        Ok(line)
+    }
+
+    fn failed(&self, source: std::io::Error) -> SocketError {
+        SocketError::Talk { path: self.path.clone(), source }
     }
 }
 
+/// Answers one client until it has no more questions.
 fn answer(client: UnixStream, handler: &Handler) -> std::io::Result<()> {
     client.set_nonblocking(false)?;
     client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
     client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
-    let mut line = String::new();
-    BufReader::new((&client).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let result = match serde_json::from_str::<Value>(&line) {
-        Ok(request) => handler(&request),
-        Err(error) => Err(format!("the request is no JSON object on one line: {error}")),
-    };
-    let reply = match result {
-        Ok(message) => json!({ "return": "OK", "message": message }),
-        Err(message) => json!({ "return": "NOK", "message": message }),
-    };
-    writeln!(&client, "{reply}")
+    let mut requests = BufReader::new(&client);
+    for _ in 0..REQUEST_COUNT_MAX {
+        let mut line = String::new();
+        if (&mut requests).take(REQUEST_BYTES_MAX).read_line(&mut line)? == 0 {
+            break;
+        }
+        let result = match serde_json::from_str::<Value>(&line) {
+            Ok(request) => handler(&request),
+            Err(error) => Err(format!("the request is no JSON object on one line: {error}")),
+        };
+        let reply = match result {
+            Ok(message) => json!({ "return": "OK", "message": message }),
+            Err(message) => json!({ "return": "NOK", "message": message }),
+        };
+        writeln!(&client, "{reply}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -141,6 +178,11 @@ mod tests {
 
         let request = json!({ "command": "echo", "x": 1 });
         assert_eq!(ask(&path, &request).unwrap(), request);
+        let mut client = Client::connect(&path).unwrap();
+        for _ in 0..REQUEST_COUNT_MAX {
+            assert_eq!(client.ask(&request).unwrap(), request);
+        }
+        assert!(client.ask(&request).is_err(), "now it is others' turn");
         assert!(matches!(ask(&path, &json!({ "command": "?" })), Err(SocketError::Refused(_))));
         assert!(matches!(ControlSocket::bind(&path), Err(SocketError::InUse(_))));
 

@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::plan::Toward;
 
 /// One direction of a connection, as `nf_conntrack_tuple` has it.
@@ -303,7 +305,8 @@ impl Conntrack {
 }
 
 /// What is to become of the rest of a connection. Written into conntrack with the verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Fate {
     #[default]
@@ -313,6 +316,21 @@ pub enum Fate {
     Drop = 2,
     /// The kernel answers the next packet of each side with a reset or an ICMP error.
     Reject = 3,
+}
+
+impl Fate {
+    pub const ALL: [Fate; 4] = [Fate::Inspect, Fate::Pass, Fate::Drop, Fate::Reject];
+
+    /// The word for it in EVE and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Fate::Inspect => "inspect",
+            Fate::Pass => "pass",
+            Fate::Drop => "drop",
+            Fate::Reject => "reject",
+        }
+    }
 }
 
 /// Where a fate stands in the conntrack mark: three neighbouring bits, two for the fate, one for the generation's parity.

@@ -4,6 +4,7 @@ mod block;
 mod check;
 mod common;
 mod doctor;
+mod flows;
 mod install;
 mod keywords;
 mod lab;
@@ -40,6 +41,8 @@ enum Command {
     Remove(install::RemoveArgs),
     /// Ask a running gate how it is.
     Status(status::Args),
+    /// The connections and their fates, as they are or as they change; end some of them.
+    Flows(flows::Args),
     /// Say what this kernel offers, what is missing, and the way out.
     Doctor(doctor::Args),
     /// Try everything in three network namespaces: benign traffic passes, attacks do not.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Install(args) => install::install(args),
         Command::Remove(args) => install::remove(args),
         Command::Status(args) => status::run(args),
+        Command::Flows(args) => flows::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Lab(args) => lab::run(args, cli.verbose),
         Command::Keywords(args) => keywords::run(args),

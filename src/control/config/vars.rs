@@ -24,6 +24,15 @@ impl Default for Vars {
 }
 
 impl Vars {
+    /// As the rule language takes them.
+    #[must_use]
+    pub fn of_rules(&self) -> rules::Vars {
+        rules::Vars {
+            address_groups: self.address_groups.iter().cloned().collect(),
+            port_groups: self.port_groups.iter().cloned().collect(),
+        }
+    }
+
     /// A group that is typed replaces the default of that name; names that are not typed keep theirs.
     pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Vars {
         let mut vars = Vars::default();

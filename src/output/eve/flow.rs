@@ -59,7 +59,7 @@ pub fn record(event: &FlowEvent, log: &EveLog, context: &mut Context) -> FlowRec
         conntrack: event.carrier.is_none().then(|| ConntrackObject::of(&event.entry, context)),
         tidegate: Tidegate {
             generation: Some(event.generation),
-            fate: Some(fate_name(event.fate)),
+            fate: Some(event.fate.name()),
             counted_by: Some(if event.counted_by_kernel { "kernel" } else { "tidegate" }),
             ..NOTHING
         },
@@ -250,14 +250,5 @@ fn reason_name(reason: FlowEnd) -> &'static str {
         FlowEnd::Timeout => "timeout",
         FlowEnd::Forced => "forced",
         FlowEnd::Shutdown => "shutdown",
-    }
-}
-
-fn fate_name(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Inspect => "inspect",
-        Fate::Pass => "pass",
-        Fate::Drop => "drop",
-        Fate::Reject => "reject",
     }
 }

@@ -20,6 +20,7 @@ mod ftp;
 mod http;
 mod http2;
 mod krb5;
+pub mod live;
 mod quic;
 mod sip;
 mod smb;
@@ -59,6 +60,14 @@ pub struct Context {
 pub struct Interfaces {
     lookup: InterfaceLookup,
     known: HashMap<u32, Option<String>>,
+}
+
+impl Context {
+    /// For records that are shown and not logged: times are local, interfaces have no names.
+    #[must_use]
+    pub fn of_lists() -> Context {
+        Context { clock: Clock::local(), interfaces: Interfaces::new(Box::new(|_| None)), pcap_filename: None }
+    }
 }
 
 impl Interfaces {

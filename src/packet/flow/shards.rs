@@ -79,6 +79,16 @@ impl FlowShards {
         self.shards.iter().flat_map(|shard| take(shard).sweep(sweep, started)).collect()
     }
 
+    /// How many parts [`Self::for_each_in`] knows.
+    pub const PART_COUNT: usize = SHARD_COUNT;
+
+    /// Visits the flows of one part: nobody waits longer than that takes.
+    pub fn for_each_in(&self, part: usize, visit: impl FnMut(&Flow)) {
+        if let Some(shard) = self.shards.get(part) {
+            take(shard).iter().for_each(visit);
+        }
+    }
+
     /// Visits every flow, a shard at a time.
     pub fn for_each(&self, mut visit: impl FnMut(&Flow)) {
         for shard in self.shards.iter() {

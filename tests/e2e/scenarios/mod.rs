@@ -2,6 +2,7 @@
 
 mod bed;
 mod evasion;
+mod flows;
 mod lab;
 mod life;
 mod nft;
@@ -39,6 +40,8 @@ pub const ALL: &[Scenario] = &[
     life::TERM_UNDER_LOAD,
     life::FATE_SURVIVES,
     state::NOTHING_IS_LEFT,
+    flows::LISTED,
+    flows::KILLED,
     lab::LAB,
     evasion::DISGUISED,
 ];

@@ -1,0 +1,77 @@
+//! A living connection as `tidegate flows --json` shows it, in the words of the `flow` event that will end it.
+
+use serde::Serialize;
+
+use super::Context;
+use super::conntrack::ConntrackObject;
+use super::flow::FlowObject;
+use crate::packet::conntrack::{Conntrack, Fate};
+use crate::packet::event::FlowSummary;
+
+/// An entry of the kernel's table, with what we add to it.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveFlow<'f> {
+    pub entry: &'f Conntrack,
+    /// `NEW`, `FATE` or `DESTROY`, where events are shown and not the table.
+    pub change: Option<&'static str>,
+    pub fate: Fate,
+    /// The conntrack entry says so, too: the kernel enforces the fate without us.
+    pub fate_in_kernel: bool,
+    pub flow_id: Option<u64>,
+    pub generation: Option<u64>,
+    pub last_sid: Option<u32>,
+    pub app_proto: Option<&'f str>,
+    /// Nobody counts without `nf_conntrack_acct` and without a gate.
+    pub counted: Option<(FlowSummary, &'static str)>,
+}
+
+/// One JSON object, without a line break.
+#[must_use]
+pub fn json(live: &LiveFlow<'_>, context: &mut Context) -> String {
+    let record = LiveRecord {
+        change: live.change,
+        flow_id: live.flow_id,
+        app_proto: live.app_proto,
+        flow: live.counted.as_ref().map(|(summary, _)| FlowObject::of(summary, context)),
+        conntrack: ConntrackObject::of(live.entry, context),
+        tidegate: LiveFate {
+            fate: live.fate,
+            fate_in_kernel: live.fate_in_kernel,
+            generation: live.generation,
+            last_sid: live.last_sid,
+            timeout: live.entry.timeout_s,
+            counted_by: live.counted.as_ref().map(|(_, by)| *by),
+        },
+    };
+    // Nothing in it can fail to be written.
+    serde_json::to_string(&record).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct LiveRecord<'f> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'f str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<FlowObject>,
+    conntrack: ConntrackObject,
+    tidegate: LiveFate,
+}
+
+#[derive(Serialize)]
+struct LiveFate {
+    fate: Fate,
+    fate_in_kernel: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sid: Option<u32>,
+    /// Seconds until the entry expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_by: Option<&'static str>,
+}
