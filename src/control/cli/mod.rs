@@ -42,7 +42,7 @@ enum Command {
     /// Ask a running gate how it is.
     Status(status::Args),
     /// The connections and their fates, as they are or as they change; end some of them.
-    Flows(flows::Args),
+    Flows(Box<flows::Args>),
     /// Say what this kernel offers, what is missing, and the way out.
     Doctor(doctor::Args),
     /// Try everything in three network namespaces: benign traffic passes, attacks do not.
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
         Command::Install(args) => install::install(args),
         Command::Remove(args) => install::remove(args),
         Command::Status(args) => status::run(args),
-        Command::Flows(args) => flows::run(args),
+        Command::Flows(args) => flows::run(*args),
         Command::Doctor(args) => doctor::run(args),
         Command::Lab(args) => lab::run(args, cli.verbose),
         Command::Keywords(args) => keywords::run(args),

@@ -84,6 +84,10 @@ fn killed() {
     for stream in [&mut others, &mut reset, &mut silent] {
         ask(stream, b"fine").expect("an echo");
     }
+    let mut attacker = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
+    ask(&mut attacker, b"attack").expect_err("the attack is dropped");
+    follower.wait_for("[FATE]", &format!("sport={} ", port(&attacker)));
+
     let all = kill(&[]);
     assert!(!all.status.success(), "everything was killed for want of a filter");
     assert!(String::from_utf8_lossy(&all.stderr).contains("--all"));

@@ -150,9 +150,11 @@ fn told(done: &Condemned, reject: bool) -> String {
     let plural = if done.condemned == 1 { "" } else { "s" };
     let fate = if reject { "reset" } else { "dropped" };
     let mut text = format!("{} connection{plural} condemned: the rest is {fate}", done.condemned);
-    for (count, what) in
-        [(done.already, "were already"), (done.gone, "had ended meanwhile"), (done.failed, "could not be marked")]
-    {
+    for (count, what) in [
+        (done.already, "had that fate before"),
+        (done.gone, "had ended meanwhile"),
+        (done.failed, "could not be marked"),
+    ] {
         if count > 0 {
             text.push_str(&format!("; {count} {what}"));
         }
@@ -227,7 +229,7 @@ mod tests {
         let done = Condemned { condemned: 3, already: 2, gone: 1, failed: 4 };
         assert_eq!(
             told(&done, true),
-            "3 connections condemned: the rest is reset; 2 were already; 1 had ended meanwhile; 4 could not be marked"
+            "3 connections condemned: the rest is reset; 2 had that fate before; 1 had ended meanwhile; 4 could not be marked"
         );
     }
 }
