@@ -81,7 +81,7 @@ impl ControlSocket {
                 match self.listener.accept() {
                     Ok((client, _)) => {
                         // A client that hangs up early is its own business.
-                        let _ = answer(client, &*handler);
+                        let _ = answer(client, &*handler, &stop);
                     }
                     Err(_) => thread::sleep(STOP_POLL),
                 }
@@ -134,8 +134,8 @@ impl Client {
     }
 }
 
-/// Answers one client until it has no more questions.
-fn answer(client: UnixStream, handler: &Handler) -> std::io::Result<()> {
+/// Answers one client until it has no more questions. A stop does not wait for those.
+fn answer(client: UnixStream, handler: &Handler, stop: &AtomicBool) -> std::io::Result<()> {
     client.set_nonblocking(false)?;
     client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
     client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
@@ -154,6 +154,9 @@ fn answer(client: UnixStream, handler: &Handler) -> std::io::Result<()> {
             Err(message) => json!({ "return": "NOK", "message": message }),
         };
         writeln!(&client, "{reply}")?;
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
     }
     Ok(())
 }
