@@ -331,13 +331,15 @@ impl DetectThread {
         self.candidates.sort_unstable();
         self.candidates.dedup();
         let first = flow.as_mut().is_none_or(FlowView::is_first_of_its_way);
+        // What Suricata has no flows for meets each rule with every packet.
+        let once = !matches!(headers.transport, Transport::Other);
         let is_syn = headers.tcp().is_some_and(|tcp| tcp.has(Tcp::SYN));
         let tagged = state::count_tags(headers, flow.as_mut(), shared, now);
         let (mut decision, mut bypass) = (Decision::None, false);
         for at in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(at).copied() else { break };
             let Some(rule) = rules.rule(candidate.rule()) else { continue };
-            if !first && (rule.ip_only || rule.flow_start) || rule.flow_start && flow.is_none() {
+            if !first && (rule.ip_only && once || rule.flow_start) || rule.flow_start && flow.is_none() {
                 continue;
             }
             self.counters.candidates += 1;
@@ -363,7 +365,7 @@ impl DetectThread {
             }
             let by_rate = threshold::action_by_rate(rule, headers, flow.as_mut(), shared, now);
             let action = by_rate.unwrap_or(rule.action());
-            let alert = said == Said::Alert && !rule.noalert && action != RuleAction::Pass;
+            let alert = said == Said::Alert && !rule.noalert && (by_rate.is_none() || action != RuleAction::Pass);
             // Most servers take no data from a SYN, and its sender knows that.
             let in_stream = self.matched_in_stream && !is_syn || transaction.is_some();
             self.remember(Hit { rule: candidate.rule(), alert, in_stream, transaction, by_rate });
