@@ -285,6 +285,7 @@ pub enum PacketTest {
     IcmpCode(NumberTest),
     IcmpId(u16),
     IcmpSeq(u16),
+    IgmpType(NumberTest),
     Ttl(NumberTest),
     Tos {
         tos: u8,
@@ -359,6 +360,7 @@ pub enum ChecksumOf {
     Udpv6,
     Icmpv4,
     Icmpv6,
+    Igmp,
 }
 
 /// A question about the connection so far, this packet included.

@@ -218,6 +218,8 @@ pub struct Match<'a> {
     pub decides_flow: bool,
     /// The number of the transaction that it matched, if it is about transactions.
     pub transaction: Option<u64>,
+    /// Its header names an application protocol.
+    pub names_protocol: bool,
     /// It matched the joined bytes of a stream.
     pub in_stream: bool,
     /// The rule's own, unless a `rate_filter` has changed it.
@@ -234,6 +236,7 @@ impl<'a> Outcome<'a> {
             alert: hit.alert,
             decides_flow: rule.decides_flow() && (hit.in_stream || !rule.needs_payload),
             transaction: hit.transaction,
+            names_protocol: !rule.header.app.is_empty(),
             in_stream: hit.in_stream,
             action: hit.by_rate.unwrap_or(rule.action()),
             by_rate: hit.by_rate.is_some(),
@@ -561,7 +564,7 @@ fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
         facts: version.with(payload).with(flow_facts).with(acknowledges),
         src_port,
         dst_port,
-        payload_size: u16::try_from(buffers.headers.payload.len()).unwrap_or(u16::MAX),
+        payload_size: u16::try_from(header::payload_size(buffers.headers)).unwrap_or(u16::MAX),
         tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
         tcp_window: tcp.map_or(0, |tcp| tcp.window),
         app,

@@ -250,11 +250,7 @@ pub(super) fn add_tags(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// A pair has its lower address first: both directions are one.
-    Bit {
-        name: NameId,
-        a: IpAddr,
-        b: IpAddr,
-    },
+    Bit { name: NameId, a: IpAddr, b: IpAddr },
     Threshold {
         gid: u32,
         sid: u32,

@@ -180,7 +180,9 @@ fn is_power(number: u32, first: u32, base: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{Bench, udp};
     use super::*;
+    use crate::packet::decode::{Transport, Udp};
 
     #[test]
     fn each_kind_speaks_as_documented() {
@@ -191,7 +193,10 @@ mod tests {
             (ThresholdKind::Threshold, [Nothing, Alert, Nothing, Alert, Nothing, Nothing, Alert]),
             (ThresholdKind::Both, [Nothing, Alert, Quiet, Quiet, Quiet, Nothing, Alert]),
             (ThresholdKind::Backoff { multiplier: 2 }, [Quiet, Alert, Quiet, Alert, Quiet, Quiet, Alert]),
-            (ThresholdKind::DetectionFilter { distinct: None }, [Nothing, Nothing, Alert, Alert, Alert, Nothing, Nothing]),
+            (
+                ThresholdKind::DetectionFilter { distinct: None },
+                [Nothing, Nothing, Alert, Alert, Alert, Nothing, Nothing],
+            ),
         ];
         for (kind, expected) in cases {
             let threshold = Threshold { kind, track: Track::Source, count: 2, seconds: 5 };
@@ -218,5 +223,18 @@ mod tests {
         let held: Vec<bool> =
             (0..9).map(|n| exceeds(&rate, &mut entry, Timestamp::from_micros(start + n * 1_000_000))).collect();
         assert_eq!(held, [false, false, true, true, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_detection_filter_may_count_ports_and_not_packets() {
+        let mut bench = Bench::whole(
+            "alert udp any any -> any any (detection_filter:track by_src, count 1, seconds 60, unique_on dst_port; sid:1;)",
+        );
+        let mut alerts = |dst_port| {
+            let mut headers = udp(b"x");
+            headers.transport = Transport::Udp(Udp { src_port: 40000, dst_port, len: 0, checksum: 0, header: &[] });
+            !bench.outcome(&headers, None).0.is_empty()
+        };
+        assert_eq!([53, 53, 53, 54, 53, 55].map(&mut alerts), [false, false, false, true, true, true]);
     }
 }

@@ -168,6 +168,7 @@ buffers! {
     UDP_HEADER => packet("udp.hdr", "The UDP header."),
     ICMPV4_HEADER => packet("icmpv4.hdr", "The ICMP header."),
     ICMPV6_HEADER => packet("icmpv6.hdr", "The ICMPv6 header."),
+    IGMP_HEADER => packet("igmp.hdr", "The whole IGMP message."),
     FILE_DATA => app("file.data", FILES, "The content of a transferred file or body.").growing().aliased(&["file_data"]),
     HTTP_URI => app("http.uri", HTTP, "The normalised request URI.").toward(Toward::Server).modifier("http_uri"),
     HTTP_URI_RAW => app("http.uri.raw", HTTP, "The request URI as sent.").toward(Toward::Server).modifier("http_raw_uri"),

@@ -180,6 +180,7 @@ fn is_version(version: [u32; 3], text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::{Context, Options, Source, compile};
 
     #[test]
     fn versions_are_compared_number_by_number() {
@@ -196,5 +197,18 @@ mod tests {
         for (text, met) in cases {
             assert_eq!(is_version([7, 0, 10], text), met, "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_newer_version_brings_is_tried() {
+        let text = "alert tcp any any -> any any (requires:version >= 9; content:\"a\"; sid:1;)\n\
+                    alert tcp any any -> any any (requires:version >= 9; brand.new:1; sid:2;)\n\
+                    alert tcp any any -> any any (requires:version >= 10; content:\"a\"; sid:3;)\n\
+                    alert tcp any any -> any any (requires:version < 8; content:\"a\"; sid:4;)\n\
+                    alert tcp any any -> any any (requires:feature ja4; content:\"a\"; sid:5;)";
+        let options = Options { fingerprints: (true, false), ..Options::default() };
+        let compiled = compile(&[Source::new("r", text)], &Context::default(), &options);
+        let sids: Vec<u32> = compiled.set.rules().iter().map(|rule| rule.meta.sid).collect();
+        assert_eq!((sids, compiled.left_out, compiled.rejected.len()), (vec![1, 4], 3, 0));
     }
 }
