@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn versions_are_told_by_type_and_length() {
-        let cases: [([u8; 4], &[u8], Option<u8>, bool); 6] = [
+        type Case<'c> = ([u8; 4], &'c [u8], Option<u8>, bool);
+        let cases: [Case<'_>; 6] = [
             ([224, 0, 0, 1], &[0x11, 0, 0xee, 0xff, 0, 0, 0, 0], Some(1), false),
             ([224, 0, 0, 1], &[0x11, 100, 0xee, 0x9b, 0, 0, 0, 0], Some(2), false),
             ([224, 0, 0, 1], &[0x11, 100, 0xec, 0x1e, 0, 0, 0, 0, 2, 125, 0, 0], Some(3), false),
