@@ -44,8 +44,6 @@ pub struct Options {
     pub pcre_limits: PcreLimits,
     /// There is somewhere to store files; otherwise `filestore` only matches.
     pub stores_files: bool,
-    /// Whether JA3 and JA4 are made: what `requires:feature` asks.
-    pub fingerprints: (bool, bool),
 }
 
 impl Default for Options {
@@ -55,7 +53,6 @@ impl Default for Options {
             action_order: [RuleAction::Pass, RuleAction::Drop, RuleAction::Reject, RuleAction::Alert],
             pcre_limits: PcreLimits::default(),
             stores_files: false,
-            fingerprints: (true, true),
         }
     }
 }
@@ -104,7 +101,6 @@ struct Compiler<'c> {
     context: &'c Context,
     pcre_limits: PcreLimits,
     stores_files: bool,
-    fingerprints: (bool, bool),
     generation: u64,
     sets: Sets<'c>,
     diagnostics: Vec<Diagnostic>,
@@ -124,7 +120,6 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
         context,
         pcre_limits: options.pcre_limits,
         stores_files: options.stores_files,
-        fingerprints: options.fingerprints,
         generation: options.generation,
         sets: Sets::new(&context.vars),
         diagnostics: Vec::new(),
@@ -154,14 +149,11 @@ impl Compiler<'_> {
             reputation: &self.context.reputation,
             generation: self.generation,
             file: &source.name,
-            fingerprints: self.fingerprints,
         };
         let mut draft = Draft::new(self.pcre_limits, around);
         let made = self.read(&text.text, &mut draft, &mut mistakes);
         let sid = draft.sid;
-        let unknown = |mistake: &Mistake| mistake.code.severity() == Severity::Error;
-        let unmet = draft.unmet.take().or_else(|| draft.tried.take().filter(|_| mistakes.iter().any(unknown)));
-        if let Some((what, span)) = unmet {
+        if let Some((what, span)) = draft.unmet.take() {
             let mistake = Mistake::new(Code::LeftOut, span, format!("it requires `{what}`"));
             self.diagnostics.push(text.locate(mistake, &source.name, &source.text, sid));
             self.left_out += 1;
@@ -257,7 +249,7 @@ impl Compiler<'_> {
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
             rate: self.context.thresholds.rate(meta.gid, sid),
             suppressions: self.context.thresholds.suppressions(meta.gid, sid),
-            noalert: draft.noalert || ast.action == RuleAction::Pass && !draft.tells_of_pass,
+            noalert: draft.noalert,
             bypass: draft.bypass,
             tags: draft.tags.iter().copied().collect(),
             filestore: draft.filestore.filter(|_| self.stores_files),
@@ -520,20 +512,20 @@ pub(super) fn app_words() -> impl Iterator<Item = &'static str> {
 const OTHER_WORDS: &[AppWord] = &[
     word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2, AppProto::Doh2], None),
     word("http2", HeaderProtocol::Tcp, &[AppProto::Http2, AppProto::Doh2], None),
-    word("llmnr", HeaderProtocol::Ip, &[AppProto::Llmnr], None),
     word("dns", HeaderProtocol::Ip, &[AppProto::Dns, AppProto::Doh2], None),
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], None),
     word("dcerpc", HeaderProtocol::Ip, &[AppProto::Dcerpc, AppProto::Smb], None),
     word("ikev2", HeaderProtocol::Udp, &[AppProto::Ike], None),
-    word("template", HeaderProtocol::Tcp, &[], Some(Need::Template)),
+    word("template", HeaderProtocol::Tcp, &[], Some(Need::Parser("template"))),
     word("msn", HeaderProtocol::Tcp, &[], Some(Need::Never("MSN is not parsed; use `tcp` with the port"))),
 ];
 
 /// Protocols without a parser.
 const UNREAD: &[(AppProto, Need)] = &[
-    (AppProto::BittorrentDht, Need::Bittorrent),
-    (AppProto::Pgsql, Need::Pgsql),
+    (AppProto::BittorrentDht, Need::Parser("BitTorrent")),
+    (AppProto::Pgsql, Need::Parser("PostgreSQL")),
+    (AppProto::Ldap, Need::Never("LDAP is not parsed; use `tcp` with the port")),
     (AppProto::Imap, Need::Never("IMAP is not parsed; use `tcp` with the port")),
     (AppProto::Pop3, Need::Never("POP3 is not parsed; use `tcp` with the port")),
     (AppProto::Telnet, Need::Never("Telnet is not parsed; use `tcp` with the port")),
@@ -634,9 +626,8 @@ fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header>, mistakes
     }
     if let Some((need, span)) = draft.needs.first() {
         let code = match need {
+            Need::Parser(_) => Code::NeedsParser,
             Need::Never(_) => Code::NotHonoured,
-            need if need.to_string().ends_with("parser is not there yet") => Code::NeedsParser,
-            _ => Code::NotHonoured,
         };
         mistakes.push(Mistake::new(code, *span, need.to_string()));
     }

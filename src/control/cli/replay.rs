@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use super::common::{ConfigArgs, LogArgs, RuleArgs, print, start_logging};
 use crate::control::config::Config;
-use crate::control::config::{Midstream, Outputs};
+use crate::control::config::{Follow, Outputs};
 use crate::control::gate;
 use crate::control::reload::Reloader;
 use crate::control::replay::{self, DestroyedEntry, EntryEnd, ReplayOptions, ReplaySink, VerifyChecksums};
@@ -61,7 +61,8 @@ pub fn run(args: Args, verbose: u8) -> anyhow::Result<ExitCode> {
     start_logging(verbose);
     let mut config = args.config.load_logging_to(&args.log)?;
     tell_each_drop(&mut config.outputs);
-    config.stream.config.midstream = config.stream.midstream == Midstream::Yes;
+    config.stream.config.midstream = config.stream.midstream == Follow::Yes;
+    config.stream.config.async_oneside &= args.ips || config.stream.async_oneside == Follow::Yes;
     let mut reloader = Reloader::new(args.rules.files(&config), &config);
     let fresh = reloader.compile()?;
     tracing::info!("{}", fresh.summary());

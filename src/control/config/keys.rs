@@ -172,6 +172,11 @@ const KEYS: &[Key] = &[
         "Follow connections that are older than we are, from the first data that we see: `yes`, `no` (rules judge their packets one by one), or `auto`, which is `yes` behind a queue and `no` in `replay`",
     ),
     key(
+        "stream.async-oneside",
+        "auto",
+        "Follow TCP connections of which one side alone is seen, because the other goes another way: `yes`, `no` (rules judge their packets one by one), or `auto`, which is `no` only in `replay` without `--ips`",
+    ),
+    key(
         "stream.midstream-policy",
         "pass",
         "A TCP connection that is older than we are, where `stream.midstream` has such not followed",

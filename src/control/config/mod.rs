@@ -45,7 +45,7 @@ pub use report::{Notice, Problem, ProblemKind};
 pub use rules::{ActionClass, Rules};
 pub use service::{RunAs, Service, UnixCommand};
 pub use stats::Stats;
-pub use stream::{Midstream, Stream};
+pub use stream::{Follow, Stream};
 pub use tree::{Place, SetError, TreeError};
 pub use vars::Vars;
 

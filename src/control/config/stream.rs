@@ -9,7 +9,8 @@ use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     pub config: StreamConfig,
-    pub midstream: Midstream,
+    pub midstream: Follow,
+    pub async_oneside: Follow,
     /// A connection is older than we are, and such are not followed.
     pub midstream_policy: OnTrouble,
     /// What all streams may hold together, in bytes.
@@ -26,7 +27,8 @@ impl Default for Stream {
     fn default() -> Self {
         Stream {
             config: StreamConfig::default(),
-            midstream: Midstream::Auto,
+            midstream: Follow::Auto,
+            async_oneside: Follow::Auto,
             midstream_policy: OnTrouble::Pass,
             memcap_bytes: usize::try_from(StreamPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
             overlap: OnTrouble::Drop,
@@ -36,24 +38,24 @@ impl Default for Stream {
     }
 }
 
-/// Whether to follow connections from their middle. Behind a queue conntrack knows them, and `auto` does; a capture has no
-/// conntrack table to say what was there before it.
+/// Whether to follow connections of which not everything is seen. Behind a queue conntrack knows them, and `auto` does; a
+/// capture has no conntrack table to say what was there before it, or went another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Midstream {
+pub enum Follow {
     Auto,
     Yes,
     No,
 }
 
-impl Choice for Midstream {
-    const WORDS: &'static [(&'static str, Midstream)] = &[
-        ("auto", Midstream::Auto),
-        ("yes", Midstream::Yes),
-        ("no", Midstream::No),
-        ("true", Midstream::Yes),
-        ("false", Midstream::No),
-        ("on", Midstream::Yes),
-        ("off", Midstream::No),
+impl Choice for Follow {
+    const WORDS: &'static [(&'static str, Follow)] = &[
+        ("auto", Follow::Auto),
+        ("yes", Follow::Yes),
+        ("no", Follow::No),
+        ("true", Follow::Yes),
+        ("false", Follow::No),
+        ("on", Follow::Yes),
+        ("off", Follow::No),
     ];
 }
 
@@ -77,7 +79,9 @@ impl Stream {
         stream.midstream_policy = exception.or(stream.midstream_policy);
         let config = &mut stream.config;
         section.read_choice("midstream", &mut stream.midstream, report);
-        config.midstream = stream.midstream != Midstream::No;
+        config.midstream = stream.midstream != Follow::No;
+        section.read_choice("async-oneside", &mut stream.async_oneside, report);
+        config.async_oneside = stream.async_oneside != Follow::No;
         section.read_choice("midstream-policy", &mut stream.midstream_policy, report);
         section.read_bool("bypass", &mut config.bypass, report);
         section.read_choice("overlap", &mut stream.overlap, report);
@@ -108,7 +112,7 @@ impl Stream {
 }
 
 /// What conntrack does for us, and tables that we do not have.
-const SURICATA: [&str; 14] = [
+const SURICATA: [&str; 13] = [
     "memcap",
     "memcap-policy",
     "max-sessions",
@@ -117,7 +121,6 @@ const SURICATA: [&str; 14] = [
     "checksum-validation",
     "checksum_validation",
     "inline",
-    "async-oneside",
     "drop-invalid",
     "max-synack-queued",
     "max-syn-queued",

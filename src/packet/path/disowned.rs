@@ -23,7 +23,7 @@ impl Path {
         moment: Moment<'_, '_>,
         events: &mut Events,
     ) -> Option<Verdict> {
-        moment.headers.tcp()?;
+        moment.headers.tcp().filter(|_| self.stream.async_oneside)?;
         let ip = &moment.headers.ip;
         let (src_port, dst_port) = moment.headers.ports();
         let sent = Tuple { src: ip.src, dst: ip.dst, protocol: ip.protocol, src_port, dst_port };

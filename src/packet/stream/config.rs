@@ -14,6 +14,8 @@ pub struct StreamConfig {
     pub urgent: Urgent,
     /// Follow connections that are older than we are. Suricata's `stream.midstream`.
     pub midstream: bool,
+    /// Follow connections of which one side alone is seen. Suricata's `stream.async-oneside`.
+    pub async_oneside: bool,
     /// A connection is cleared when both directions have reached the depth. Suricata's `stream.bypass`.
     pub bypass: bool,
 }
@@ -37,6 +39,7 @@ impl Default for StreamConfig {
             held_bytes_max: 1 << 20,
             urgent: Urgent::OutOfBand,
             midstream: true,
+            async_oneside: true,
             bypass: false,
         }
     }

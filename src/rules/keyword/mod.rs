@@ -72,87 +72,18 @@ families! {
 /// What has to be built before a keyword or protocol can be honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
-    Http,
-    Dns,
-    Tls,
-    Smtp,
-    Ftp,
-    Tftp,
-    Smb,
-    Nfs,
-    Dcerpc,
-    Kerberos,
-    Sip,
-    Rdp,
-    Rfb,
-    Snmp,
-    Mqtt,
-    Ike,
-    Dhcp,
-    Ntp,
-    Modbus,
-    Dnp3,
-    Enip,
-    Bittorrent,
-    Pgsql,
-    Template,
-    /// Extraction of files and bodies.
-    Files,
-    AppLayer,
-    Stream,
-    Datasets,
-    Reputation,
-    Base64,
-    Transforms,
-    FlowCounters,
-    Tags,
-    Bypass,
-    Events,
+    /// The parser of this protocol.
+    Parser(&'static str),
     /// Will not come: the reason stands in the text.
     Never(&'static str),
 }
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parser = match self {
-            Need::Http => "HTTP",
-            Need::Dns => "DNS",
-            Need::Tls => "TLS",
-            Need::Smtp => "SMTP",
-            Need::Ftp => "FTP",
-            Need::Tftp => "TFTP",
-            Need::Smb => "SMB",
-            Need::Nfs => "NFS",
-            Need::Dcerpc => "DCERPC",
-            Need::Kerberos => "Kerberos",
-            Need::Sip => "SIP",
-            Need::Rdp => "RDP",
-            Need::Rfb => "RFB",
-            Need::Snmp => "SNMP",
-            Need::Mqtt => "MQTT",
-            Need::Ike => "IKE",
-            Need::Dhcp => "DHCP",
-            Need::Ntp => "NTP",
-            Need::Modbus => "Modbus",
-            Need::Dnp3 => "DNP3",
-            Need::Enip => "ENIP",
-            Need::Bittorrent => "BitTorrent",
-            Need::Pgsql => "PostgreSQL",
-            Need::Template => "template",
-            Need::Files => return f.write_str("files and bodies are not extracted yet"),
-            Need::AppLayer => return f.write_str("application protocols are not recognised yet"),
-            Need::Stream => return f.write_str("streams are not reassembled yet"),
-            Need::Datasets => return f.write_str("datasets are not there yet"),
-            Need::Reputation => return f.write_str("IP reputation is not there yet"),
-            Need::Base64 => return f.write_str("base64 is not decoded yet"),
-            Need::Transforms => return f.write_str("transforms are not there yet"),
-            Need::FlowCounters => return f.write_str("flow counters do not reach the rules yet"),
-            Need::Tags => return f.write_str("tagged packets are not recorded yet"),
-            Need::Bypass => return f.write_str("rules cannot clear a connection yet; `pass` does it by policy"),
-            Need::Events => return f.write_str("decoder and stream events do not reach the rules yet"),
-            Need::Never(reason) => return f.write_str(reason),
-        };
-        write!(f, "the {parser} parser is not there yet")
+        match self {
+            Need::Parser(name) => write!(f, "the {name} parser is not there yet"),
+            Need::Never(reason) => f.write_str(reason),
+        }
     }
 }
 
@@ -367,8 +298,6 @@ pub struct Around<'t> {
     pub generation: u64,
     /// The rule's file.
     pub file: &'t str,
-    /// Whether JA3 and JA4 are made, for `requires:feature`.
-    pub fingerprints: (bool, bool),
 }
 
 /// What the options of one rule have said so far.
@@ -385,8 +314,6 @@ pub struct Draft<'t> {
     pub metadata: Vec<(String, Vec<String>)>,
     pub target: Option<AlertTarget>,
     pub noalert: bool,
-    /// `alert`: a `pass` rule tells of its matches.
-    pub tells_of_pass: bool,
     /// The header names the hook `flow_start`.
     pub flow_start: bool,
     pub bypass: bool,
@@ -409,8 +336,6 @@ pub struct Draft<'t> {
     pub needs: Vec<(Need, Span)>,
     /// What the rule requires and is not here: it is left out.
     pub unmet: Option<(String, Span)>,
-    /// A newer version that the rule requires: it is left out if it asks for something that is not known here.
-    pub tried: Option<(String, Span)>,
     /// What is worth telling of a rule that loads.
     pub warnings: Vec<Mistake>,
     /// Flowbits with the place of their name.

@@ -37,7 +37,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     ),
     refused("lua", "payload", Value::Required, "file", Need::Never("rules run no scripts"), "A script decides."),
     refused("luajit", "payload", Value::Required, "file", Need::Never("rules run no scripts"), "A script decides."),
-    refused("entropy", "payload", Value::Required, "options", Need::Datasets, "The entropy of the buffer."),
+    refused("entropy", "payload", Value::Required, "options", Need::Never("entropy is not computed"), "The entropy of the buffer."),
     refused(
         "geoip",
         "ip",
@@ -51,7 +51,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         "app-layer",
         Value::Required,
         "[op]state",
-        Need::AppLayer,
+        Need::Never("rules do not ask how far a transaction is"),
         "How far the transaction is.",
     ),
     refused(
@@ -71,6 +71,6 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         "Stores the certificate.",
     ),
     refused("ssh.protoversion", "ssh", Value::Required, "version", SSH_WORDS, "The protocol version."),
-    refused("smb.ntlmssp", "smb", Value::None, "", Need::Smb, "NTLM authentication."),
-    refused("frame", "app-layer", Value::Required, "name", Need::AppLayer, "A frame of a protocol, as buffer."),
+    refused("smb.ntlmssp", "smb", Value::None, "", Need::Never("ask `smb.ntlmssp_user` or `smb.ntlmssp_domain`"), "NTLM authentication."),
+    refused("frame", "app-layer", Value::Required, "name", Need::Never("frames are not marked; ask a buffer of the protocol"), "A frame of a protocol, as buffer."),
 ];

@@ -80,8 +80,6 @@ protocols! {
         dcerpc::CONNECTION,
         dns::UDP,
         dns::TCP,
-        dns::LLMNR_UDP,
-        dns::LLMNR_TCP,
         krb5::UDP,
         krb5::TCP,
         snmp::UDP,
@@ -139,4 +137,24 @@ pub(super) fn recognise(
         }
     }
     if unclear { Recognised::NotYet { likely } } else { Recognised::Never }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{self, Context, Options, Source, Vars};
+
+    /// Nobody recognises these by their first bytes: another protocol leads to them.
+    const LED_TO: [AppProto; 2] = [AppProto::FtpData, AppProto::Doh2];
+
+    #[test]
+    fn rules_for_what_nobody_reads_are_refused() {
+        for protocol in AppProto::ALL {
+            let rule = format!("alert {} any any -> any any (sid:1;)", protocol.name());
+            let context = Context { vars: Vars::standard(), ..Context::default() };
+            let compiled = rules::compile(&[Source::new("test.rules", &rule)], &context, &Options::default());
+            let is_read = parsed().contains(protocol) || LED_TO.contains(&protocol);
+            assert_eq!(compiled.loaded() == 1, is_read, "{rule}");
+        }
+    }
 }

@@ -287,9 +287,9 @@ impl Transaction for FtpTx {
         }
     }
 
-    fn accepts(&self, test: &AppTest, _toward: Toward) -> bool {
+    fn accepts(&self, test: &AppTest, toward: Toward) -> bool {
         match test {
-            AppTest::FtpBounce => self.bounces,
+            AppTest::FtpBounce => self.bounces && toward == Toward::Server,
             AppTest::FtpMode { passive } => self.mode == Some(if *passive { Mode::Passive } else { Mode::Active }),
             AppTest::FtpReplied { received } => self.answered == *received,
             AppTest::Number { field: Field::FtpDynamicPort, test } => {

@@ -59,9 +59,10 @@ impl Transaction for Exchange {
         None
     }
 
-    fn accepts(&self, test: &AppTest, _toward: Toward) -> bool {
+    /// What was asked for is asked of the client's side alone: it matches once.
+    fn accepts(&self, test: &AppTest, toward: Toward) -> bool {
         match test {
-            AppTest::Modbus(test) => self.request.as_ref().is_some_and(|request| request.satisfies(test)),
+            AppTest::Modbus(test) if toward == Toward::Server => self.request.as_ref().is_some_and(|request| request.satisfies(test)),
             _ => false,
         }
     }

@@ -45,6 +45,7 @@ fn rules_see_unit_function_and_what_is_written_where() {
     ];
     for (test, expected) in cases {
         assert_eq!(tx.data.accepts(&AppTest::Modbus(test.clone()), Toward::Server), expected, "{test:?}");
+        assert!(!tx.data.accepts(&AppTest::Modbus(test.clone()), Toward::Client), "matched twice: {test:?}");
     }
 }
 

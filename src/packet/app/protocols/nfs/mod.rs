@@ -68,7 +68,11 @@ impl Transaction for Exchange {
         None
     }
 
-    fn accepts(&self, test: &AppTest, _toward: Toward) -> bool {
+    /// The call is asked of the client's side alone: it matches once.
+    fn accepts(&self, test: &AppTest, toward: Toward) -> bool {
+        if toward == Toward::Client {
+            return false;
+        }
         match test {
             AppTest::Number { field: Field::NfsVersion, test } => test.accepts(self.call.version.into()),
             AppTest::Number { field: Field::NfsProcedure, test } => match self.call.operations.as_slice() {

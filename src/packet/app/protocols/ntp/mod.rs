@@ -1,6 +1,4 @@
-//! NTP, versions 3 and 4 (RFC 5905): each message is a transaction. Suricata tells records of it from version 9 on.
-
-pub mod record;
+//! NTP, versions 3 and 4 (RFC 5905): each message is a transaction. Suricata 7 tells no records of it, and neither do we.
 
 use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::message::{Datagram, Datagrams, Message, on_port};
@@ -8,7 +6,6 @@ use crate::packet::app::{AppRecord, ParseContext};
 use crate::rules::app::{AppProto, Field};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::{NumberTest, Toward};
-use record::NtpRecord;
 
 pub static UDP: ProtocolInfo = ProtocolInfo {
     protocol: AppProto::Ntp,
@@ -71,11 +68,7 @@ impl Message for Ntp {
     }
 
     fn record(&self) -> Option<AppRecord> {
-        let Ntp { version, mode, stratum, reference_id } = *self;
-        (version > 0).then(|| {
-            let reference_id = reference_id.map(|byte| format!("{byte:02x}")).join(":");
-            NtpRecord { version, mode, stratum, reference_id }.into()
-        })
+        None
     }
 
     fn heap_bytes(&self) -> usize {
