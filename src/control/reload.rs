@@ -20,6 +20,7 @@ pub struct Reloader {
     vars: Vars,
     action_order: [RuleAction; 4],
     stores_files: bool,
+    fingerprints: (bool, bool),
     pcre_limits: PcreLimits,
     datasets: DataSets,
     configured_sets: Vec<DataSpec>,
@@ -60,6 +61,7 @@ impl Reloader {
             vars: config.vars.of_rules(),
             action_order: config.rules.action_order.map(action_of),
             stores_files: config.outputs.file_store.is_some(),
+            fingerprints: (config.app.limits.tls.ja3, config.app.limits.tls.ja4),
             pcre_limits: config.rules.pcre_limits,
             datasets,
             configured_sets: config.datasets.sets.clone(),
@@ -105,6 +107,7 @@ impl Reloader {
             action_order: self.action_order,
             pcre_limits: self.pcre_limits,
             stores_files: self.stores_files,
+            fingerprints: self.fingerprints,
         };
         for spec in &self.configured_sets {
             if let Err(error) = self.datasets.open(spec, "", generation) {

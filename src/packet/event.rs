@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::app::{AppRecord, FileEnd};
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
+use super::decode::igmp::Igmp;
 use super::ingress::{Timestamp, VlanTags};
 use super::tunnel::Carrier;
 use super::verdict::Reason;
@@ -57,6 +58,7 @@ pub struct PacketFacts {
     pub dst_port: u16,
     pub protocol: u8,
     pub icmp: Option<IcmpFacts>,
+    pub igmp: Option<Igmp>,
     pub direction: Option<Direction>,
     /// `None` where the kernel has no entry, such as for a packet inside another.
     pub conntrack: Option<Conntrack>,

@@ -1,6 +1,7 @@
 //! From a packet to what its events say of it. Runs only when there is an event.
 
 use super::conntrack::{Conntrack, Direction, Tuple};
+use super::decode::igmp::Igmp;
 use super::decode::{self, Headers, Transport};
 use super::event::{HeaderFacts, IcmpFacts, PacketFacts, TcpFacts};
 use super::flow::Flow;
@@ -29,6 +30,7 @@ pub fn of(
         dst_port,
         protocol: headers.ip.protocol,
         icmp: icmp(headers),
+        igmp: Igmp::of(headers),
         direction,
         conntrack: packet.conntrack.filter(|_| packet.carrier.is_none()).map(|tracked| *tracked.entry),
         carrier: packet.carrier.copied(),
@@ -54,6 +56,7 @@ pub fn of_flow(flow: &Flow, entry: &Conntrack, now: Timestamp) -> PacketFacts {
         dst_port: if has_ports { dst_port } else { 0 },
         protocol,
         icmp: None,
+        igmp: None,
         direction: Some(Direction::Original),
         conntrack: flow.carrier.is_none().then_some(*entry),
         carrier: flow.carrier.as_deref().copied(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::app::{AppLayer, FilePiece, Told};
 use super::conntrack::{Conntrack, CtStatus, TcpState};
-use super::decode::Headers;
+use super::decode::{Headers, Transport};
 use super::detect::Outcome;
 use super::event::{
     AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FilePieceEvent, FlowEnd,
@@ -75,9 +75,12 @@ pub fn matches(
             packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
             generation: outcome.generation(),
             app_proto: flow.as_ref().and_then(|(flow, _)| flow.app.as_ref()?.protocol()),
-            transaction: hit.transaction.and_then(|id| {
-                let record = flow.as_mut()?.0.app.as_mut()?.record(id)?;
-                Some((id, record))
+            transaction: flow.as_mut().and_then(|(flow, _)| {
+                let app = flow.app.as_mut()?;
+                // A datagram that says one thing leaves no doubt which transaction a rule about packets means.
+                let alone = hit.names_protocol && matches!(moment.headers.transport, Transport::Udp(_));
+                let id = hit.transaction.or_else(|| app.only_transaction().filter(|_| alone))?;
+                Some((id, app.record(id)?))
             }),
         })));
     }

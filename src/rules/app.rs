@@ -45,6 +45,7 @@ protocols! {
     Http2 => "http2" over Tcp,
     Doh2 => "doh2" over Tcp,
     Dns => "dns" over Both,
+    Llmnr => "llmnr" over Both,
     Tls => "tls" over Tcp,
     Quic => "quic" over Udp,
     Ssh => "ssh" over Tcp,

@@ -44,6 +44,8 @@ pub struct Options {
     pub pcre_limits: PcreLimits,
     /// There is somewhere to store files; otherwise `filestore` only matches.
     pub stores_files: bool,
+    /// Whether JA3 and JA4 are made: what `requires:feature` asks.
+    pub fingerprints: (bool, bool),
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
             action_order: [RuleAction::Pass, RuleAction::Drop, RuleAction::Reject, RuleAction::Alert],
             pcre_limits: PcreLimits::default(),
             stores_files: false,
+            fingerprints: (true, true),
         }
     }
 }
@@ -101,6 +104,7 @@ struct Compiler<'c> {
     context: &'c Context,
     pcre_limits: PcreLimits,
     stores_files: bool,
+    fingerprints: (bool, bool),
     generation: u64,
     sets: Sets<'c>,
     diagnostics: Vec<Diagnostic>,
@@ -120,6 +124,7 @@ pub fn compile(sources: &[Source], context: &Context, options: &Options) -> Comp
         context,
         pcre_limits: options.pcre_limits,
         stores_files: options.stores_files,
+        fingerprints: options.fingerprints,
         generation: options.generation,
         sets: Sets::new(&context.vars),
         diagnostics: Vec::new(),
@@ -149,11 +154,14 @@ impl Compiler<'_> {
             reputation: &self.context.reputation,
             generation: self.generation,
             file: &source.name,
+            fingerprints: self.fingerprints,
         };
         let mut draft = Draft::new(self.pcre_limits, around);
         let made = self.read(&text.text, &mut draft, &mut mistakes);
         let sid = draft.sid;
-        if let Some((what, span)) = draft.unmet.take() {
+        let unknown = |mistake: &Mistake| mistake.code.severity() == Severity::Error;
+        let unmet = draft.unmet.take().or_else(|| draft.tried.take().filter(|_| mistakes.iter().any(unknown)));
+        if let Some((what, span)) = unmet {
             let mistake = Mistake::new(Code::LeftOut, span, format!("it requires `{what}`"));
             self.diagnostics.push(text.locate(mistake, &source.name, &source.text, sid));
             self.left_out += 1;
@@ -249,7 +257,7 @@ impl Compiler<'_> {
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
             rate: self.context.thresholds.rate(meta.gid, sid),
             suppressions: self.context.thresholds.suppressions(meta.gid, sid),
-            noalert: draft.noalert,
+            noalert: draft.noalert || ast.action == RuleAction::Pass && !draft.tells_of_pass,
             bypass: draft.bypass,
             tags: draft.tags.iter().copied().collect(),
             filestore: draft.filestore.filter(|_| self.stores_files),
@@ -512,6 +520,7 @@ pub(super) fn app_words() -> impl Iterator<Item = &'static str> {
 const OTHER_WORDS: &[AppWord] = &[
     word("http", HeaderProtocol::Tcp, &[AppProto::Http1, AppProto::Http2, AppProto::Doh2], None),
     word("http2", HeaderProtocol::Tcp, &[AppProto::Http2, AppProto::Doh2], None),
+    word("llmnr", HeaderProtocol::Ip, &[AppProto::Llmnr], None),
     word("dns", HeaderProtocol::Ip, &[AppProto::Dns, AppProto::Doh2], None),
     word("http1", HeaderProtocol::Tcp, &[AppProto::Http1], None),
     word("ssl", HeaderProtocol::Tcp, &[AppProto::Tls], None),

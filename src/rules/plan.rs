@@ -285,6 +285,7 @@ pub enum PacketTest {
     IcmpCode(NumberTest),
     IcmpId(u16),
     IcmpSeq(u16),
+    IgmpType(NumberTest),
     Ttl(NumberTest),
     Tos {
         tos: u8,
@@ -359,6 +360,7 @@ pub enum ChecksumOf {
     Udpv6,
     Icmpv4,
     Icmpv6,
+    Igmp,
 }
 
 /// A question about the connection so far, this packet included.
@@ -555,10 +557,17 @@ pub enum ThresholdKind {
     Threshold,
     /// Once per interval, when `count` is reached.
     Both,
-    /// A match only after more than `count` in the interval.
-    DetectionFilter,
+    /// A match only after more than `count` in the interval; if ports are named, only one of each number counts.
+    DetectionFilter { distinct: Option<PortSide> },
     /// Told at `count` and at each `multiplier`-fold of the time before.
     Backoff { multiplier: u32 },
+}
+
+/// One of a packet's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortSide {
+    Source,
+    Destination,
 }
 
 /// `rate_filter` of `threshold.config`: beyond `count` matches in `seconds` the rule has another action for a while.

@@ -58,7 +58,7 @@ impl Thresholds {
     pub fn threshold(&self, gid: u32, sid: u32, own: Option<Threshold>) -> Option<Threshold> {
         let mut of_rule = self.filters.iter().filter(|(target, _)| target.covers(gid, sid));
         // A detection_filter is a condition of the rule, not a matter of taste.
-        if own.is_some_and(|own| own.kind == ThresholdKind::DetectionFilter) {
+        if own.is_some_and(|own| matches!(own.kind, ThresholdKind::DetectionFilter { .. })) {
             return own;
         }
         let exact = of_rule.clone().find(|(target, _)| target.is_one());
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(thresholds.threshold(1, 8, Some(own)), Some(own));
         assert_eq!(thresholds.threshold(1, 8, None).unwrap().seconds, 60);
         assert_eq!(thresholds.threshold(2, 8, None), None);
-        let filter = Threshold { kind: ThresholdKind::DetectionFilter, ..own };
+        let filter = Threshold { kind: ThresholdKind::DetectionFilter { distinct: None }, ..own };
         assert_eq!(thresholds.threshold(1, 7, Some(filter)), Some(filter));
     }
 

@@ -342,7 +342,7 @@ const APP_OPTIONS: [&str; 9] =
 
 const OUR_TYPES: [&str; 5] = ["alert", "drop", "flow", "anomaly", "stats"];
 
-const SURICATA_TYPES: [&str; 32] = [
+const SURICATA_TYPES: [&str; 30] = [
     "arp",
     "bittorrent-dht",
     "dhcp",
@@ -357,14 +357,12 @@ const SURICATA_TYPES: [&str; 32] = [
     "ike",
     "imap",
     "ldap",
-    "llmnr",
     "mdns",
     "metadata",
     "modbus",
     "mqtt",
     "netflow",
     "nfs",
-    "ntp",
     "pgsql",
     "pop3",
     "rdp",

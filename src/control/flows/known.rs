@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::control::socket::{Client, SocketError};
 use crate::packet::conntrack::{Conntrack, Counters, Fate, FateMask, FlowKey, Tuple};
-use crate::packet::event::FlowSummary;
 use crate::packet::flow::Flow;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::ingress::Timestamp;
@@ -73,16 +72,16 @@ impl Known {
         self.id.is_none_or(|id| id == entry.id.0)
     }
 
-    /// What the gate has counted.
+    /// What the gate has counted: toward the server, toward the client.
     #[must_use]
-    pub fn summary(&self) -> FlowSummary {
-        FlowSummary {
-            pkts_toserver: self.to_server.0,
-            pkts_toclient: self.to_client.0,
-            bytes_toserver: self.to_server.1,
-            bytes_toclient: self.to_client.1,
-            start: Timestamp::from_micros(self.first_seen_micros),
-        }
+    pub fn counters(&self) -> (Counters, Counters) {
+        let of = |(packets, bytes)| Counters { packets, bytes };
+        (of(self.to_server), of(self.to_client))
+    }
+
+    #[must_use]
+    pub fn first_seen(&self) -> Timestamp {
+        Timestamp::from_micros(self.first_seen_micros)
     }
 }
 

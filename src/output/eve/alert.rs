@@ -29,6 +29,10 @@ pub struct AlertRecord<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tx_id: Option<u64>,
     alert: AlertObject<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    igmp: Option<IgmpObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rgmp: Option<RgmpObject>,
     #[serde(flatten)]
     app: Option<AppObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +78,11 @@ pub fn record<'e>(
         email: event.transaction.as_ref().and_then(|(_, record)| app::email(record)),
         app_proto: event.app_proto.map(AppProto::name),
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
+        igmp: packet
+            .igmp
+            .filter(|igmp| !igmp.is_rgmp)
+            .map(|igmp| IgmpObject { version: igmp.version, r#type: igmp.kind }),
+        rgmp: packet.igmp.filter(|igmp| igmp.is_rgmp).map(|igmp| RgmpObject { r#type: igmp.kind }),
         metadata: VariablesObject::of(&event.variables),
         flow: event
             .flow
@@ -89,6 +98,18 @@ pub fn record<'e>(
         conntrack: packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
         tidegate: Tidegate { generation: Some(event.generation), ..NOTHING },
     }
+}
+
+#[derive(Serialize)]
+pub struct IgmpObject {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u8>,
+    r#type: u8,
+}
+
+#[derive(Serialize)]
+pub struct RgmpObject {
+    r#type: u8,
 }
 
 #[derive(Serialize)]

@@ -67,6 +67,7 @@ fn plain() -> Vec<(&'static str, AppRecord)> {
         ("modbus-diagnosis", "streams", 502, "modbus", 2),
         ("modbus-coil", "streams", 502, "modbus", 3),
         ("nfs", "streams", 2049, "nfs", 0),
+        ("ntp", "datagrams", 123, "ntp", 0),
         ("rdp-request", "streams", 3389, "rdp", 0),
         ("rdp-response", "streams", 3389, "rdp", 1),
         ("rdp-connect", "streams", 3389, "rdp", 2),

@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::output::text::{Address, Bytes};
 use crate::packet::app::protocols::dns::message::{Data, Header, Message, Query, Record, Soa, rrtype};
-use crate::packet::app::protocols::dns::record::{DnsRecord, Form};
+use crate::packet::app::protocols::dns::record::{DnsRecord, Form, LlmnrRecord};
 
 #[derive(Serialize)]
 pub struct DnsObject {
@@ -119,6 +119,14 @@ struct SshfpObject {
 /// The answers' data by type, in the order of the answers.
 #[derive(Default)]
 struct Grouped(Vec<(Cow<'static, str>, Vec<DataObject>)>);
+
+impl EveObject for LlmnrRecord {
+    type Object = DnsObject;
+
+    fn object(record: &LlmnrRecord) -> DnsObject {
+        DnsRecord::object(&record.0)
+    }
+}
 
 impl EveObject for DnsRecord {
     type Object = DnsObject;

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::Context;
 use super::conntrack::ConntrackObject;
-use super::flow::FlowObject;
-use crate::packet::conntrack::{Conntrack, Fate};
-use crate::packet::event::FlowSummary;
+use crate::packet::conntrack::{Conntrack, Counters, Fate};
+use crate::packet::ingress::Timestamp;
 
 /// An entry of the kernel's table, with what we add to it.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +20,18 @@ pub struct LiveFlow<'f> {
     pub generation: Option<u64>,
     pub last_sid: Option<u32>,
     pub app_proto: Option<&'f str>,
-    /// Nobody counts without `nf_conntrack_acct` and without a gate.
-    pub counted: Option<(FlowSummary, &'static str)>,
+    pub counted: Option<Counted>,
+    /// Nobody knows without `nf_conntrack_timestamp` and without a gate.
+    pub started: Option<Timestamp>,
+}
+
+/// Packets and bytes of both directions. Nobody counts without `nf_conntrack_acct` and without a gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    pub to_server: Counters,
+    pub to_client: Counters,
+    /// `kernel` or `tidegate`.
+    pub by: &'static str,
 }
 
 /// One JSON object, without a line break.
@@ -32,7 +41,13 @@ pub fn json(live: &LiveFlow<'_>, context: &mut Context) -> String {
         change: live.change,
         flow_id: live.flow_id,
         app_proto: live.app_proto,
-        flow: live.counted.as_ref().map(|(summary, _)| FlowObject::of(summary, context)),
+        flow: live.counted.map(|counted| LiveCounts {
+            pkts_toserver: counted.to_server.packets,
+            pkts_toclient: counted.to_client.packets,
+            bytes_toserver: counted.to_server.bytes,
+            bytes_toclient: counted.to_client.bytes,
+            start: live.started.map(|start| context.clock.iso(start)),
+        }),
         conntrack: ConntrackObject::of(live.entry, context),
         tidegate: LiveFate {
             fate: live.fate,
@@ -40,7 +55,7 @@ pub fn json(live: &LiveFlow<'_>, context: &mut Context) -> String {
             generation: live.generation,
             last_sid: live.last_sid,
             timeout: live.entry.timeout_s,
-            counted_by: live.counted.as_ref().map(|(_, by)| *by),
+            counted_by: live.counted.map(|counted| counted.by),
         },
     };
     // Nothing in it can fail to be written.
@@ -56,9 +71,19 @@ struct LiveRecord<'f> {
     #[serde(skip_serializing_if = "Option::is_none")]
     app_proto: Option<&'f str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    flow: Option<FlowObject>,
+    flow: Option<LiveCounts>,
     conntrack: ConntrackObject,
     tidegate: LiveFate,
+}
+
+#[derive(Serialize)]
+struct LiveCounts {
+    pkts_toserver: u64,
+    pkts_toclient: u64,
+    bytes_toserver: u64,
+    bytes_toclient: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<String>,
 }
 
 #[derive(Serialize)]

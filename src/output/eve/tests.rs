@@ -15,6 +15,7 @@ use crate::output::spec::{AlertOptions, Destination, DropOptions, RecordTypes};
 use crate::packet::conntrack::{
     Conntrack, ConntrackId, CtStatus, Direction, Fate, HelperName, TcpState, TcpTrack, Tuple,
 };
+use crate::packet::decode::igmp::Igmp;
 use crate::packet::decode::inner::TunnelKind;
 use crate::packet::event::{
     AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, FlowEnd, FlowEvent, FlowState, FlowSummary,
@@ -130,6 +131,7 @@ fn packet() -> PacketFacts {
         dst_port: 8080,
         protocol: 6,
         icmp: None,
+        igmp: None,
         direction: Some(Direction::Original),
         conntrack: Some(entry()),
         carrier: None,
@@ -145,6 +147,12 @@ fn packet() -> PacketFacts {
     }
 }
 
+/// A match on a message about groups.
+fn grouped(igmp: Igmp) -> Event {
+    let packet = PacketFacts { protocol: 2, src_port: 0, dst_port: 0, igmp: Some(igmp), conntrack: None, ..packet() };
+    Event::Alert(Box::new(AlertEvent { packet, transaction: None, app_proto: None, ..alert() }))
+}
+
 /// A ping over IPv6, without conntrack.
 fn ping6() -> PacketFacts {
     PacketFacts {
@@ -158,6 +166,7 @@ fn ping6() -> PacketFacts {
         dst_port: 0,
         protocol: 58,
         icmp: Some(IcmpFacts { icmp_type: 128, icmp_code: 0, id: 5, seq: 6 }),
+        igmp: None,
         direction: None,
         conntrack: None,
         carrier: None,
@@ -318,6 +327,8 @@ fn records() -> BTreeMap<&'static str, String> {
         ("alert-everything", write(Event::Alert(Box::new(alert())), &talkative)),
         ("alert-to-client", write(Event::Alert(Box::new(from_server)), &plain)),
         ("alert-tunnel", write(Event::Alert(Box::new(tunnelled())), &plain)),
+        ("alert-igmp", write(grouped(Igmp { kind: 0x16, version: Some(2), is_rgmp: false }), &plain)),
+        ("alert-rgmp", write(grouped(Igmp { kind: 0xff, version: None, is_rgmp: true }), &plain)),
         ("packet", write(tagged, &plain)),
         ("drop", write(drop(packet(), Reason::Rules, Some(rule(RuleAction::Drop)), false), &plain)),
         ("drop-everything", write(drop(udp, Reason::Rules, Some(rule(RuleAction::RejectBoth)), true), &talkative)),
@@ -394,7 +405,7 @@ fn allowed(object: &str) -> &'static str {
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable stream alert drop flow anomaly stats \
              tcp dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
-             dhcp mqtt rfb ike rdp nfs modbus dnp3 enip ldap pgsql bittorrent_dht \
+             dhcp mqtt rfb ike rdp nfs ntp igmp rgmp modbus dnp3 enip ldap pgsql bittorrent_dht \
              verdict metadata tunnel conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -534,6 +545,9 @@ fn allowed(object: &str) -> &'static str {
         "dnp3.iin" => "indicators",
         "rdp" => "tx_id event_type client channels error_code reason cookie flags server_supports protocol",
         "rdp.client" => "version desktop_width desktop_height build client_name",
+        "ntp" => "version mode stratum reference_id",
+        "igmp" => "version type",
+        "rgmp" => "type",
         "nfs" => "version procedure filename hhash id file_tx type status rename",
         "nfs.rename" => "from to",
         "ssh.client" | "ssh.server" => "proto_version software_version hassh",

@@ -239,6 +239,16 @@ impl AppLayer {
         view.transaction(at, Toward::Server)?.1.data.record()
     }
 
+    /// The number of the transaction, if there is just one.
+    #[must_use]
+    pub fn only_transaction(&mut self) -> Option<u64> {
+        let mut view = self.view()?;
+        if view.count() > 1 {
+            return None;
+        }
+        view.transaction(0, Toward::Server).map(|(_, tx)| tx.id)
+    }
+
     /// Records that are due; transactions that are done are gone after this.
     pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, Told)) {
         self.store_files();

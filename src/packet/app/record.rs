@@ -22,6 +22,7 @@ macro_rules! with_records {
                 FtpData "ftp_data" ftp::FtpDataRecord, "Data connections of FTP";
                 Http "http" http1::HttpRecord, "HTTP requests with their responses";
                 Krb5 "krb5" krb5::KrbRecord, "Kerberos answers and errors";
+                Llmnr "llmnr" dns::LlmnrRecord, "LLMNR queries and answers";
                 Quic "quic" quic::QuicRecord, "QUIC handshakes, with fingerprints";
                 Sip "sip" sip::SipRecord, "SIP messages";
                 Smb "smb" smb::SmbRecord, "SMB requests with their answers, files, and calls in named pipes";
@@ -37,6 +38,7 @@ macro_rules! with_records {
                 Modbus "modbus" modbus::ModbusRecord, "Modbus requests with their responses";
                 Mqtt "mqtt" mqtt::MqttRecord, "MQTT messages with their answers";
                 Nfs "nfs" nfs::NfsRecord, "NFS calls with their replies";
+                Ntp "ntp" ntp::NtpRecord, "NTP messages";
                 Rdp "rdp" rdp::RdpRecord, "Beginnings of remote desktops (RDP)";
                 Rfb "rfb" rfb::RfbRecord, "Handshakes of remote desktops (VNC)";
                 Tftp "tftp" tftp::TftpRecord, "TFTP requests";

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Headers, Ip, Transport, ipv6};
+use super::{Headers, Ip, Transport, igmp, ipv6};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -29,7 +29,7 @@ pub fn network(ip: &Ip<'_>) -> Checksum {
     }
 }
 
-/// Whether the checksum of TCP, UDP, ICMP or ICMPv6 holds.
+/// Whether the checksum of TCP, UDP, ICMP, ICMPv6 or IGMP holds.
 #[must_use]
 pub fn transport(headers: &Headers<'_>) -> Checksum {
     let ip = &headers.ip;
@@ -39,6 +39,7 @@ pub fn transport(headers: &Headers<'_>) -> Checksum {
         Transport::Udp(udp) => (udp.header, Some(UDP)),
         Transport::Icmp(icmp) if ip.version == 4 => (icmp.header, None),
         Transport::Icmp(icmp) => (icmp.header, Some(ICMPV6)),
+        Transport::Other if igmp::message(headers).is_some() => (&[][..], None),
         Transport::Sctp { .. } | Transport::Other => return Checksum::Absent,
     };
     let len = header.len().saturating_add(headers.payload.len());

@@ -21,6 +21,8 @@ pub mod udp;
 
 pub mod icmp;
 
+pub mod igmp;
+
 mod gre;
 
 mod erspan;
@@ -42,6 +44,7 @@ pub const LAYER_COUNT_MAX: usize = 8;
 /// IP protocol numbers that we look into.
 pub mod protocol {
     pub const ICMP: u8 = 1;
+    pub const IGMP: u8 = 2;
     pub const IPV4: u8 = 4;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;

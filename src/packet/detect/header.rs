@@ -2,6 +2,7 @@
 
 use super::{Buffers, Headers};
 use crate::packet::decode::checksum::{self, Checksum};
+use crate::packet::decode::igmp::{self, Igmp};
 use crate::packet::decode::{Ip, Tcp, Transport};
 use crate::packet::ingress::ChecksumStatus;
 use crate::rules::keyword::buffers::Buffer;
@@ -26,6 +27,7 @@ impl<'p> Buffers<'p> {
             (Buffer::TCP_HEADER, Transport::Tcp(tcp)) => Some(tcp.header),
             (Buffer::UDP_HEADER, Transport::Udp(udp)) => Some(udp.header),
             (Buffer::ICMPV4_HEADER, Transport::Icmp(icmp)) => (ip.version == 4).then_some(icmp.header),
+            (Buffer::IGMP_HEADER, Transport::Other) => igmp::message(self.headers),
             (Buffer::ICMPV6_HEADER, Transport::Icmp(icmp)) => (ip.version == 6).then_some(icmp.header),
             _ => None,
         }
@@ -62,7 +64,8 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
     let headers = buffers.headers;
     let ip = &headers.ip;
     match *test {
-        PacketTest::PayloadSize(test) => test.accepts(headers.payload.len() as u64),
+        PacketTest::PayloadSize(test) => test.accepts(payload_size(headers) as u64),
+        PacketTest::IgmpType(test) => Igmp::of(headers).is_some_and(|igmp| test.accepts(u64::from(igmp.kind))),
         PacketTest::Ttl(test) => test.accepts(u64::from(ip.ttl)),
         PacketTest::Tos { tos, negated } => (ip.tos == tos) != negated,
         PacketTest::IpId(id) => ip.version == 4 && ip.id == id,
@@ -88,6 +91,11 @@ pub(super) fn accepts(test: &PacketTest, buffers: &Buffers<'_>) -> bool {
             icmp_accepts(test, headers)
         }
     }
+}
+
+/// What `dsize` counts, in bytes: an IGMP message is all header.
+pub(super) fn payload_size(headers: &Headers<'_>) -> usize {
+    if igmp::message(headers).is_some() { 0 } else { headers.payload.len() }
 }
 
 /// A call (RFC 5531) from the packet's first byte on; over TCP a record mark of four bytes stands before it.
@@ -150,6 +158,7 @@ fn checksum_is(of: ChecksumOf, buffers: &Buffers<'_>) -> Option<bool> {
         ChecksumOf::Udpv6 => (6, matches!(headers.transport, Transport::Udp(_))),
         ChecksumOf::Icmpv4 => (4, matches!(headers.transport, Transport::Icmp(_))),
         ChecksumOf::Icmpv6 => (6, matches!(headers.transport, Transport::Icmp(_))),
+        ChecksumOf::Igmp => (4, igmp::message(headers).is_some()),
     };
     if headers.ip.version != version || !transport {
         return None;

@@ -218,6 +218,8 @@ pub struct Match<'a> {
     pub decides_flow: bool,
     /// The number of the transaction that it matched, if it is about transactions.
     pub transaction: Option<u64>,
+    /// Its header names an application protocol.
+    pub names_protocol: bool,
     /// It matched the joined bytes of a stream.
     pub in_stream: bool,
     /// The rule's own, unless a `rate_filter` has changed it.
@@ -234,6 +236,7 @@ impl<'a> Outcome<'a> {
             alert: hit.alert,
             decides_flow: rule.decides_flow() && (hit.in_stream || !rule.needs_payload),
             transaction: hit.transaction,
+            names_protocol: !rule.header.app.is_empty(),
             in_stream: hit.in_stream,
             action: hit.by_rate.unwrap_or(rule.action()),
             by_rate: hit.by_rate.is_some(),
@@ -331,13 +334,15 @@ impl DetectThread {
         self.candidates.sort_unstable();
         self.candidates.dedup();
         let first = flow.as_mut().is_none_or(FlowView::is_first_of_its_way);
+        // What Suricata has no flows for meets each rule with every packet.
+        let once = !matches!(headers.transport, Transport::Other);
         let is_syn = headers.tcp().is_some_and(|tcp| tcp.has(Tcp::SYN));
         let tagged = state::count_tags(headers, flow.as_mut(), shared, now);
         let (mut decision, mut bypass) = (Decision::None, false);
         for at in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(at).copied() else { break };
             let Some(rule) = rules.rule(candidate.rule()) else { continue };
-            if !first && (rule.ip_only || rule.flow_start) || rule.flow_start && flow.is_none() {
+            if !first && (rule.ip_only && once || rule.flow_start) || rule.flow_start && flow.is_none() {
                 continue;
             }
             self.counters.candidates += 1;
@@ -363,7 +368,7 @@ impl DetectThread {
             }
             let by_rate = threshold::action_by_rate(rule, headers, flow.as_mut(), shared, now);
             let action = by_rate.unwrap_or(rule.action());
-            let alert = said == Said::Alert && !rule.noalert && action != RuleAction::Pass;
+            let alert = said == Said::Alert && !rule.noalert && (by_rate.is_none() || action != RuleAction::Pass);
             // Most servers take no data from a SYN, and its sender knows that.
             let in_stream = self.matched_in_stream && !is_syn || transaction.is_some();
             self.remember(Hit { rule: candidate.rule(), alert, in_stream, transaction, by_rate });
@@ -559,7 +564,7 @@ fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
         facts: version.with(payload).with(flow_facts).with(acknowledges),
         src_port,
         dst_port,
-        payload_size: u16::try_from(buffers.headers.payload.len()).unwrap_or(u16::MAX),
+        payload_size: u16::try_from(header::payload_size(buffers.headers)).unwrap_or(u16::MAX),
         tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
         tcp_window: tcp.map_or(0, |tcp| tcp.window),
         app,

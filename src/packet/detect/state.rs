@@ -250,17 +250,15 @@ pub(super) fn add_tags(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// A pair has its lower address first: both directions are one.
-    Bit {
-        name: NameId,
-        a: IpAddr,
-        b: IpAddr,
-    },
+    Bit { name: NameId, a: IpAddr, b: IpAddr },
     Threshold {
         gid: u32,
         sid: u32,
         of_rate: bool,
         a: IpAddr,
         b: IpAddr,
+        /// One of the ports that were counted.
+        port: Option<u16>,
     },
 }
 
@@ -284,7 +282,17 @@ pub(super) fn threshold_key(gid: u32, sid: u32, track: Track, of_rate: bool, hea
         Track::Both => (src.min(dst), src.max(dst)),
         Track::Rule | Track::Flow => (NOBODY, NOBODY),
     };
-    Key::Threshold { gid, sid, of_rate, a, b }
+    Key::Threshold { gid, sid, of_rate, a, b, port: None }
+}
+
+/// The entry of a port that a threshold has counted.
+pub(super) fn port_key(key: Key, port: u16) -> Option<Key> {
+    match key {
+        Key::Threshold { gid, sid, of_rate, a, b, .. } => {
+            Some(Key::Threshold { gid, sid, of_rate, a, b, port: Some(port) })
+        }
+        Key::Bit { .. } => None,
+    }
 }
 
 /// An entry is worth nothing from `until` on.

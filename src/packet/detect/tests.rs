@@ -29,14 +29,14 @@ impl Bench {
     }
 
     /// Like [`Bench::of`], and every rule must compile.
-    fn whole(rules: &str) -> Bench {
+    pub fn whole(rules: &str) -> Bench {
         let bench = Bench::of(rules);
         let wanted = rules.lines().filter(|line| !line.trim().is_empty()).count();
         assert_eq!(bench.set.len(), wanted, "not all of these compile:\n{rules}");
         bench
     }
 
-    fn outcome(&mut self, headers: &Headers<'_>, flow: Option<FlowView<'_>>) -> (Vec<(u32, bool)>, Decision) {
+    pub fn outcome(&mut self, headers: &Headers<'_>, flow: Option<FlowView<'_>>) -> (Vec<(u32, bool)>, Decision) {
         let ingress = Ingress::bare(&[], 0x0800);
         let outcome = self.thread.inspect(&self.set, &ingress, headers, flow, &self.shared, self.now);
         (outcome.matches().map(|found| (found.rule.sid, found.alert)).collect(), outcome.decision)
@@ -98,7 +98,7 @@ pub(super) fn tcp(payload: &[u8]) -> Headers<'_> {
     Headers { ip: ip("192.168.1.5", "8.8.8.8", 6), transport: Transport::Tcp(segment(Tcp::ACK | Tcp::PSH)), payload }
 }
 
-fn udp(payload: &[u8]) -> Headers<'_> {
+pub(super) fn udp(payload: &[u8]) -> Headers<'_> {
     let transport = Transport::Udp(Udp { src_port: 40000, dst_port: 53, len: 0, checksum: 0, header: &[] });
     Headers { ip: ip("192.168.1.5", "8.8.8.8", 17), transport, payload }
 }

@@ -1,10 +1,10 @@
 //! How often a rule speaks, counted across flows and workers.
 
-use super::state::{Entry, SharedDetectState, after, threshold_key};
+use super::state::{Entry, SharedDetectState, after, port_key, threshold_key};
 use super::{FlowView, Headers, Rule};
 use crate::packet::ingress::Timestamp;
 use crate::rules::meta::RuleAction;
-use crate::rules::plan::{RateFilter, Suppression, Threshold, ThresholdKind, Track};
+use crate::rules::plan::{PortSide, RateFilter, Suppression, Threshold, ThresholdKind, Track};
 
 /// What a match amounts to once its threshold was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) fn count(
     now: Timestamp,
 ) -> Said {
     let suppressed = rule.suppressions.iter().any(|suppression| keeps_back(suppression, headers));
-    let condition = |threshold: &Threshold| threshold.kind == ThresholdKind::DetectionFilter;
+    let condition = |threshold: &Threshold| matches!(threshold.kind, ThresholdKind::DetectionFilter { .. });
     // What is suppressed is not counted either, except where counting is the rule's own condition.
     if suppressed && !rule.threshold.as_ref().is_some_and(condition) {
         return Said::Quiet;
@@ -34,8 +34,49 @@ pub(super) fn count(
     let Some(threshold) = &rule.threshold else { return Said::Alert };
     let full = if condition(threshold) { Said::Nothing } else { Said::Alert };
     let counter = Counter { rule, track: threshold.track, of_rate: false };
-    let said = counter.update(headers, flow, shared, now, |entry| step(threshold, entry, now)).unwrap_or(full);
+    let said = match threshold.kind {
+        ThresholdKind::DetectionFilter { distinct: Some(side) } => {
+            count_port(rule, threshold, port(side, headers), headers, shared, now)
+        }
+        _ => counter.update(headers, flow, shared, now, |entry| step(threshold, entry, now)),
+    };
+    let said = said.unwrap_or(full);
     if suppressed && said == Said::Alert { Said::Quiet } else { said }
+}
+
+fn port(side: PortSide, headers: &Headers<'_>) -> u16 {
+    let (src, dst) = headers.ports();
+    match side {
+        PortSide::Source => src,
+        PortSide::Destination => dst,
+    }
+}
+
+/// Counts a port once an interval. Its own entry ends with that of the count, which tells the intervals apart.
+fn count_port(
+    rule: &Rule,
+    threshold: &Threshold,
+    port: u16,
+    headers: &Headers<'_>,
+    shared: &SharedDetectState,
+    now: Timestamp,
+) -> Option<Said> {
+    let key = threshold_key(rule.meta.gid, rule.meta.sid, threshold.track, false, headers);
+    let until = shared.update(key, now, |entry| {
+        if now >= entry.until {
+            *entry = Entry { until: after(now, threshold.seconds), count: 0 };
+        }
+        entry.until
+    })?;
+    let is_new = shared.update(port_key(key, port)?, now, |seen| {
+        let is_new = seen.until != until;
+        *seen = Entry { until, count: 0 };
+        is_new
+    })?;
+    shared.update(key, now, |entry| {
+        entry.count = entry.count.saturating_add(u32::from(is_new));
+        if entry.count > threshold.count { Said::Alert } else { Said::Nothing }
+    })
 }
 
 /// The action that a match has by its rate, if that is another one than the rule's.
@@ -119,8 +160,8 @@ fn step(threshold: &Threshold, entry: &mut Entry, now: Timestamp) -> Said {
         ThresholdKind::Both if entry.count == threshold.count => Said::Alert,
         ThresholdKind::Both if entry.count > threshold.count => Said::Quiet,
         ThresholdKind::Both => Said::Nothing,
-        ThresholdKind::DetectionFilter if entry.count > threshold.count => Said::Alert,
-        ThresholdKind::DetectionFilter => Said::Nothing,
+        ThresholdKind::DetectionFilter { .. } if entry.count > threshold.count => Said::Alert,
+        ThresholdKind::DetectionFilter { .. } => Said::Nothing,
         ThresholdKind::Backoff { multiplier } if is_power(entry.count, threshold.count, multiplier) => Said::Alert,
         ThresholdKind::Backoff { .. } => Said::Quiet,
     }
@@ -139,7 +180,9 @@ fn is_power(number: u32, first: u32, base: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{Bench, udp};
     use super::*;
+    use crate::packet::decode::{Transport, Udp};
 
     #[test]
     fn each_kind_speaks_as_documented() {
@@ -150,7 +193,10 @@ mod tests {
             (ThresholdKind::Threshold, [Nothing, Alert, Nothing, Alert, Nothing, Nothing, Alert]),
             (ThresholdKind::Both, [Nothing, Alert, Quiet, Quiet, Quiet, Nothing, Alert]),
             (ThresholdKind::Backoff { multiplier: 2 }, [Quiet, Alert, Quiet, Alert, Quiet, Quiet, Alert]),
-            (ThresholdKind::DetectionFilter, [Nothing, Nothing, Alert, Alert, Alert, Nothing, Nothing]),
+            (
+                ThresholdKind::DetectionFilter { distinct: None },
+                [Nothing, Nothing, Alert, Alert, Alert, Nothing, Nothing],
+            ),
         ];
         for (kind, expected) in cases {
             let threshold = Threshold { kind, track: Track::Source, count: 2, seconds: 5 };
@@ -177,5 +223,18 @@ mod tests {
         let held: Vec<bool> =
             (0..9).map(|n| exceeds(&rate, &mut entry, Timestamp::from_micros(start + n * 1_000_000))).collect();
         assert_eq!(held, [false, false, true, true, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_detection_filter_may_count_ports_and_not_packets() {
+        let mut bench = Bench::whole(
+            "alert udp any any -> any any (detection_filter:track by_src, count 1, seconds 60, unique_on dst_port; sid:1;)",
+        );
+        let mut alerts = |dst_port| {
+            let mut headers = udp(b"x");
+            headers.transport = Transport::Udp(Udp { src_port: 40000, dst_port, len: 0, checksum: 0, header: &[] });
+            !bench.outcome(&headers, None).0.is_empty()
+        };
+        assert_eq!([53, 53, 53, 54, 53, 55].map(&mut alerts), [false, false, false, true, true, true]);
     }
 }

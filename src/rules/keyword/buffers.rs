@@ -120,6 +120,7 @@ const FILES: AppProtoSet = AppProtoSet::of(&[
     AppProto::Nfs,
 ]);
 const DNS: AppProtoSet = AppProtoSet::of(&[AppProto::Dns, AppProto::Doh2]);
+const LLMNR: AppProtoSet = AppProtoSet::of(&[AppProto::Llmnr]);
 const TLS: AppProtoSet = AppProtoSet::of(&[AppProto::Tls]);
 /// Whose hellos have fingerprints.
 const HELLO: AppProtoSet = AppProtoSet::of(&[AppProto::Tls, AppProto::Quic]);
@@ -167,6 +168,7 @@ buffers! {
     UDP_HEADER => packet("udp.hdr", "The UDP header."),
     ICMPV4_HEADER => packet("icmpv4.hdr", "The ICMP header."),
     ICMPV6_HEADER => packet("icmpv6.hdr", "The ICMPv6 header."),
+    IGMP_HEADER => packet("igmp.hdr", "The whole IGMP message."),
     FILE_DATA => app("file.data", FILES, "The content of a transferred file or body.").growing().aliased(&["file_data"]),
     HTTP_URI => app("http.uri", HTTP, "The normalised request URI.").toward(Toward::Server).modifier("http_uri"),
     HTTP_URI_RAW => app("http.uri.raw", HTTP, "The request URI as sent.").toward(Toward::Server).modifier("http_raw_uri"),
@@ -206,6 +208,12 @@ buffers! {
     DNS_ANSWER_NAME => app("dns.answers.rrname", DNS, "The name of each answer.").aliased(&["dns.answer.name"]),
     DNS_AUTHORITY_NAME => app("dns.authorities.rrname", DNS, "The name of each authority record.").aliased(&["dns.authority.name"]),
     DNS_ADDITIONAL_NAME => app("dns.additionals.rrname", DNS, "The name of each additional record.").aliased(&["dns.additional.name"]),
+    DNS_RESPONSE_NAME => app("dns.response.rrname", DNS, "Each name of a response: of its queries and of all its records."),
+    LLMNR_QUERY_NAME => app("llmnr.queries.rrname", LLMNR, "The name of each query."),
+    LLMNR_ANSWER_NAME => app("llmnr.answers.rrname", LLMNR, "The name of each answer."),
+    LLMNR_AUTHORITY_NAME => app("llmnr.authorities.rrname", LLMNR, "The name of each authority record."),
+    LLMNR_ADDITIONAL_NAME => app("llmnr.additionals.rrname", LLMNR, "The name of each additional record."),
+    LLMNR_RESPONSE_NAME => app("llmnr.response.rrname", LLMNR, "Each name of a response: of its queries and of all its records."),
     TLS_SNI => app("tls.sni", TLS, "The server name of a ClientHello.").toward(Toward::Server).aliased(&["tls_sni"]),
     TLS_CERTS => app("tls.certs", TLS, "Each certificate as sent."),
     TLS_CERT_SUBJECT => app("tls.cert_subject", TLS, "The subject of a certificate: `CN=...`.").aliased(&["tls_cert_subject"]),

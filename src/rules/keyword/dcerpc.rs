@@ -17,7 +17,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         interface,
     )
     .aliased(&["dce_iface"]),
-    option("dcerpc.opnum", "dcerpc", "number or low-high, ...", "The operation of a DCERPC call.", opnum)
+    option("dcerpc.opnum", "dcerpc", "number, low-high, >number or <number, ...", "The operation of a DCERPC call.", opnum)
         .aliased(&["dce_opnum"]),
 ];
 
@@ -59,6 +59,18 @@ fn opnum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 
 fn range(arg: &Arg<'_>, span: Span) -> Result<RangeInclusive<u16>, Mistake> {
     let number = |span: Span| unsigned::<u16>(arg.at(span), span, 65_535);
+    let above = |low: u16| Ok(low..=u16::MAX);
+    match arg.at(span).split_at_checked(1) {
+        Some((">", rest)) if !rest.starts_with('=') => {
+            let low = number(trim(arg.rule, Span::new(span.start + 1, span.end)))?;
+            return low.checked_add(1).map_or_else(|| Err(arg.wrong("no operation is above that")), above);
+        }
+        Some(("<", rest)) if !rest.starts_with('=') => {
+            let high = number(trim(arg.rule, Span::new(span.start + 1, span.end)))?;
+            return high.checked_sub(1).map(|high| 0..=high).ok_or_else(|| arg.wrong("no operation is below that"));
+        }
+        _ => {}
+    }
     let Some(dash) = arg.at(span).find('-') else {
         let only = number(span)?;
         return Ok(only..=only);

@@ -13,11 +13,24 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DHCP, DNP3, DNS, FTP, HTTP, HTTP2, IKE, KRB5, MODBUS, MQTT, NFS, NTP, QUIC, RFB, SMB, SMTP, SNMP, SSH, TLS];
+pub static EVENTS: &[&[&str]] = &[DHCP, DNP3, DNS, FTP, HTTP, HTTP2, IKE, KRB5, LLMNR, MODBUS, MQTT, NFS, NTP, QUIC, RFB, SMB, SMTP, SNMP, SSH, TLS];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
     &[("dns.not_a_request", "dns.not_request"), ("dns.not_a_response", "dns.not_response")];
+
+const LLMNR: &[&str] = &[
+    "llmnr.malformed_data",
+    "llmnr.not_request",
+    "llmnr.not_response",
+    "llmnr.z_flag_set",
+    "llmnr.invalid_opcode",
+    "llmnr.name_too_long",
+    "llmnr.infinite_loop",
+    "llmnr.too_many_labels",
+    "llmnr.invalid_authorities",
+    "llmnr.invalid_additionals",
+];
 
 const DNS: &[&str] = &[
     "dns.malformed_data",

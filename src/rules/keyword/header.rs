@@ -34,6 +34,8 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("window", "tcp", "[!]number", "The window as sent.", window).aliased(&["tcp.window"]),
     option("tcp.mss", "tcp", "[op]number | low-high", "The maximum segment size option.", tcp_mss),
     option("itype", "icmp", "[op]number | low<>high", "The ICMP type.", itype),
+    option("igmp.type", "igmp", "[op]number | low-high", "The type of an IGMP or RGMP message.", igmp_type),
+    option("igmp-csum", "igmp", "valid|invalid", CHECKSUM, igmp_csum),
     option("icode", "icmp", "[op]number | low<>high", "The ICMP code.", icode),
     option("icmp_id", "icmp", "number", "The identifier of echo and its relatives.", icmp_id),
     option("icmp_seq", "icmp", "number", "The sequence number of echo and its relatives.", icmp_seq),
@@ -59,6 +61,10 @@ fn itype(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 
 fn icode(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     push(draft, PacketTest::IcmpCode(comparison(arg.rule, arg.unquoted(), 255)?), arg)
+}
+
+fn igmp_type(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    push(draft, PacketTest::IgmpType(comparison(arg.rule, arg.unquoted(), 255)?), arg)
 }
 
 fn tcp_mss(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
@@ -334,6 +340,10 @@ fn udpv6_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 
 fn icmpv4_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     checksum(draft, arg, ChecksumOf::Icmpv4)
+}
+
+fn igmp_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    checksum(draft, arg, ChecksumOf::Igmp)
 }
 
 fn icmpv6_csum(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {

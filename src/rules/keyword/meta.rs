@@ -115,17 +115,30 @@ fn target(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 
 /// The Suricata whose rules mean the same here.
 const VERSION: [u32; 3] = [7, 0, 10];
-const FEATURES: [&str; 2] = ["ja3", "ja4"];
+/// Much of what came into the language up to this one is here, too. A rule that requires it is tried, and left out if it
+/// asks for something unknown.
+const VERSION_TRIED: [u32; 3] = [9, 0, 0];
 
 fn requires(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let (ja3, ja4) = draft.around.map_or((true, true), |around| around.fingerprints);
     for part in arg.parts() {
         let text = arg.at(part);
         let (word, value) = text.split_once([' ', '\t']).unwrap_or((text, ""));
         let met = match (word, value.trim()) {
-            ("feature", name) => FEATURES.contains(&name),
+            ("feature", name) => name == "ja3" && ja3 || name == "ja4" && ja4,
             ("keyword", name) => super::table().find(name).is_some_and(|keyword| keyword.need.is_none()),
-            ("version", versions) => is_version(versions)
-                .ok_or_else(|| Mistake::new(Code::Value, part, "versions are compared as `>= 7.0.3` or `< 8`"))?,
+            ("version", versions) => {
+                let holds = |version| {
+                    is_version(version, versions).ok_or_else(|| {
+                        Mistake::new(Code::Value, part, "versions are compared as `>= 7.0.3` or `< 8`")
+                    })
+                };
+                let tried = !holds(VERSION)? && holds(VERSION_TRIED)?;
+                if tried {
+                    draft.tried = Some((text.to_owned(), part));
+                }
+                tried || holds(VERSION)?
+            }
             // What a newer Suricata may ask for is not here.
             _ => false,
         };
@@ -137,25 +150,25 @@ fn requires(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 }
 
 /// `>= 7.0.3 < 8`, alternatives after `|`; `None` if it is not understood.
-fn is_version(text: &str) -> Option<bool> {
+fn is_version(version: [u32; 3], text: &str) -> Option<bool> {
     let mut any = false;
     for alternative in text.split('|') {
         let mut words = alternative.split_whitespace();
         let mut all = true;
         while let Some(word) = words.next() {
-            let (operator, version) = match word.trim_start_matches(['<', '>', '=']) {
+            let (operator, other) = match word.trim_start_matches(['<', '>', '=']) {
                 "" => (word, words.next()?),
-                version => (word.get(..word.len() - version.len())?, version),
+                other => (word.get(..word.len() - other.len())?, other),
             };
             let mut wanted = [0u32; 3];
-            for (slot, digits) in wanted.iter_mut().zip(version.split('.')) {
+            for (slot, digits) in wanted.iter_mut().zip(other.split('.')) {
                 *slot = digits.parse().ok()?;
             }
             all &= match operator {
-                ">=" => VERSION >= wanted,
-                ">" => VERSION > wanted,
-                "<=" => VERSION <= wanted,
-                "<" => VERSION < wanted,
+                ">=" => version >= wanted,
+                ">" => version > wanted,
+                "<=" => version <= wanted,
+                "<" => version < wanted,
                 _ => return None,
             };
         }
@@ -167,6 +180,7 @@ fn is_version(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::{Context, Options, Source, compile};
 
     #[test]
     fn versions_are_compared_number_by_number() {
@@ -181,7 +195,20 @@ mod tests {
             (">=", None),
         ];
         for (text, met) in cases {
-            assert_eq!(is_version(text), met, "{text}");
+            assert_eq!(is_version([7, 0, 10], text), met, "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_newer_version_brings_is_tried() {
+        let text = "alert tcp any any -> any any (requires:version >= 9; content:\"a\"; sid:1;)\n\
+                    alert tcp any any -> any any (requires:version >= 9; brand.new:1; sid:2;)\n\
+                    alert tcp any any -> any any (requires:version >= 10; content:\"a\"; sid:3;)\n\
+                    alert tcp any any -> any any (requires:version < 8; content:\"a\"; sid:4;)\n\
+                    alert tcp any any -> any any (requires:feature ja4; content:\"a\"; sid:5;)";
+        let options = Options { fingerprints: (true, false), ..Options::default() };
+        let compiled = compile(&[Source::new("r", text)], &Context::default(), &options);
+        let sids: Vec<u32> = compiled.set.rules().iter().map(|rule| rule.meta.sid).collect();
+        assert_eq!((sids, compiled.left_out, compiled.rejected.len()), (vec![1, 4], 3, 0));
     }
 }

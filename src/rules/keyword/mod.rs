@@ -298,6 +298,8 @@ pub struct Around<'t> {
     pub generation: u64,
     /// The rule's file.
     pub file: &'t str,
+    /// Whether JA3 and JA4 are made, for `requires:feature`.
+    pub fingerprints: (bool, bool),
 }
 
 /// What the options of one rule have said so far.
@@ -314,6 +316,8 @@ pub struct Draft<'t> {
     pub metadata: Vec<(String, Vec<String>)>,
     pub target: Option<AlertTarget>,
     pub noalert: bool,
+    /// `alert`: a `pass` rule tells of its matches.
+    pub tells_of_pass: bool,
     /// The header names the hook `flow_start`.
     pub flow_start: bool,
     pub bypass: bool,
@@ -336,6 +340,8 @@ pub struct Draft<'t> {
     pub needs: Vec<(Need, Span)>,
     /// What the rule requires and is not here: it is left out.
     pub unmet: Option<(String, Span)>,
+    /// A newer version that the rule requires: it is left out if it asks for something that is not known here.
+    pub tried: Option<(String, Span)>,
     /// What is worth telling of a rule that loads.
     pub warnings: Vec<Mistake>,
     /// Flowbits with the place of their name.

@@ -39,11 +39,17 @@ pub(super) static KEYWORDS: &[Keyword] = &[
         "A bit that an address carries.",
         hostbits,
     ),
+    option("alert", FAMILY, "", "A rule with the action `pass` tells of its matches.", alert),
     option("noalert", FAMILY, "", "A match tells nobody; what it sets is set, and its action stands.", noalert),
 ];
 
 fn noalert(draft: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
     draft.noalert = true;
+    Ok(())
+}
+
+fn alert(draft: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
+    draft.tells_of_pass = true;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::number::{integer, unsigned};
 use super::{Arg, Draft, Keyword, once, option};
 use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::lex::{split, trim};
-use crate::rules::plan::{TAG_PACKET_COUNT_MAX, Tag, TagEnd, TagScope, Threshold, ThresholdKind, Track};
+use crate::rules::plan::{PortSide, TAG_PACKET_COUNT_MAX, Tag, TagEnd, TagScope, Threshold, ThresholdKind, Track};
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option(
@@ -17,8 +17,8 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option(
         "detection_filter",
         "threshold",
-        "track by_src|by_dst|by_both|by_rule|by_flow, count n, seconds n",
-        "The rule matches only after more than so many hits in the interval.",
+        "track by_src|by_dst|by_both|by_rule|by_flow, count n, seconds n[, unique_on src_port|dst_port]",
+        "The rule matches only after more than so many hits in the interval, or hits on so many ports.",
         detection_filter,
     ),
     option(
@@ -37,6 +37,7 @@ struct Parts {
     count: Option<u32>,
     seconds: Option<u32>,
     multiplier: Option<u32>,
+    distinct: Option<PortSide>,
 }
 
 fn parts(arg: &Arg<'_>) -> Result<Parts, Mistake> {
@@ -56,6 +57,8 @@ fn parts(arg: &Arg<'_>) -> Result<Parts, Mistake> {
             ("track", "by_rule") => once(&mut parts.track, Track::Rule, arg)?,
             ("track", "by_flow") => once(&mut parts.track, Track::Flow, arg)?,
             ("multiplier", number) => once(&mut parts.multiplier, positive(number, value_span)?, arg)?,
+            ("unique_on", "src_port") => once(&mut parts.distinct, PortSide::Source, arg)?,
+            ("unique_on", "dst_port") => once(&mut parts.distinct, PortSide::Destination, arg)?,
             ("count", number) => once(&mut parts.count, positive(number, value_span)?, arg)?,
             ("seconds", number) => once(&mut parts.seconds, positive(number, value_span)?, arg)?,
             _ => return Err(Mistake::new(Code::Value, span, format!("`{text}` is not understood here"))),
@@ -70,7 +73,14 @@ fn positive(text: &str, span: Span) -> Result<u32, Mistake> {
 
 fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let threshold = match parts(arg)? {
-        Parts { kind: Some(ThresholdKind::Backoff { .. }), track, count: Some(count), seconds: None, multiplier } => {
+        Parts {
+            kind: Some(ThresholdKind::Backoff { .. }),
+            track,
+            count: Some(count),
+            seconds: None,
+            multiplier,
+            distinct: None,
+        } => {
             let (Some(Track::Flow), Some(multiplier @ 2..)) = (track, multiplier) else {
                 return Err(arg
                     .wrong("`backoff` wants `track by_flow` and a multiplier above 1")
@@ -84,6 +94,7 @@ fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
             count: Some(count),
             seconds: Some(seconds),
             multiplier: None,
+            distinct: None,
         } if !matches!(kind, ThresholdKind::Backoff { .. }) => Threshold { kind, track, count, seconds },
         _ => {
             return Err(arg
@@ -95,14 +106,17 @@ fn threshold(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 }
 
 fn detection_filter(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    let Parts { kind: None, track: Some(track), count: Some(count), seconds: Some(seconds), multiplier: None } =
+    let Parts { kind: None, track: Some(track), count: Some(count), seconds: Some(seconds), multiplier: None, distinct } =
         parts(arg)?
     else {
         return Err(arg
-            .wrong("track, count and seconds are all needed, and nothing else")
+            .wrong("track, count and seconds are all needed, and nothing else but `unique_on`")
             .help("for example `detection_filter:track by_src, count 30, seconds 60;`"));
     };
-    set(draft, arg, Threshold { kind: ThresholdKind::DetectionFilter, track, count, seconds })
+    if distinct.is_some() && track == Track::Flow {
+        return Err(arg.wrong("a flow's ports are always the same").help("leave out `unique_on`"));
+    }
+    set(draft, arg, Threshold { kind: ThresholdKind::DetectionFilter { distinct }, track, count, seconds })
 }
 
 fn set(draft: &mut Draft<'_>, arg: &Arg<'_>, threshold: Threshold) -> Result<(), Mistake> {

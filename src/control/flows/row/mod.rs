@@ -5,9 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use super::filter::{has_ports, protocol_name};
 use super::known::{GateView, Known};
 use crate::output::eve::Context;
-use crate::output::eve::live::{self, LiveFlow};
+use crate::output::eve::live::{self, Counted, LiveFlow};
 use crate::packet::conntrack::{Conntrack, Counters, CtStatus, Fate, FateMask, TcpState, Tuple};
-use crate::packet::event::FlowSummary;
 use crate::packet::ingress::Timestamp;
 
 /// An entry of the kernel's table beside what the gate knows of it.
@@ -55,26 +54,23 @@ impl<'r> Row<'r> {
             last_sid: known.and_then(|known| known.last_sid),
             app_proto: known.and_then(|known| known.app_proto.as_deref()),
             counted: self.counted(),
+            started: self.started(),
         };
         live::json(&live, context)
     }
 
-    /// The kernel's counters, else those of the gate, and whose they are.
-    fn counted(&self) -> Option<(FlowSummary, &'static str)> {
-        let of_gate = self.known.map(Known::summary);
-        let (Some(orig), Some(reply)) = (self.entry.counters_orig, self.entry.counters_reply) else {
-            return of_gate.map(|summary| (summary, "tidegate"));
-        };
-        let start = self.entry.start_ns.map(|ns| Timestamp::from_micros(ns / 1000));
-        let start = start.or_else(|| of_gate.map(|summary| summary.start)).unwrap_or_default();
-        let summary = FlowSummary {
-            pkts_toserver: orig.packets,
-            pkts_toclient: reply.packets,
-            bytes_toserver: orig.bytes,
-            bytes_toclient: reply.bytes,
-            start,
-        };
-        Some((summary, "kernel"))
+    /// The kernel's counters, else those of the gate.
+    fn counted(&self) -> Option<Counted> {
+        if let (Some(to_server), Some(to_client)) = (self.entry.counters_orig, self.entry.counters_reply) {
+            return Some(Counted { to_server, to_client, by: "kernel" });
+        }
+        let (to_server, to_client) = self.known?.counters();
+        Some(Counted { to_server, to_client, by: "tidegate" })
+    }
+
+    fn started(&self) -> Option<Timestamp> {
+        let by_kernel = self.entry.start_ns.map(|ns| Timestamp::from_micros(ns / 1000));
+        by_kernel.or_else(|| self.known.map(Known::first_seen))
     }
 }
 
@@ -97,14 +93,12 @@ impl Display for Row<'_> {
         if let Some(tcp) = entry.tcp {
             write!(out, "{} ", state_name(tcp.state))?;
         }
-        let counted = self.counted().map(|(summary, _)| summary);
-        let orig = counted.map(|all| Counters { packets: all.pkts_toserver, bytes: all.bytes_toserver });
-        let reply = counted.map(|all| Counters { packets: all.pkts_toclient, bytes: all.bytes_toclient });
-        write_direction(out, &entry.orig, orig)?;
+        let counted = self.counted();
+        write_direction(out, &entry.orig, counted.map(|counted| counted.to_server))?;
         if !entry.status.has(CtStatus::SEEN_REPLY) {
             out.write_str("[UNREPLIED] ")?;
         }
-        write_direction(out, &entry.reply, reply)?;
+        write_direction(out, &entry.reply, counted.map(|counted| counted.to_client))?;
         if entry.status.has(CtStatus::OFFLOAD) {
             out.write_str("[OFFLOAD] ")?;
         } else if entry.status.has(CtStatus::ASSURED) {

@@ -95,6 +95,9 @@ fn which_fate_is_in_force() {
 #[test]
 fn without_accounting_the_gates_own_counters_are_shown() {
     let silent = Conntrack { counters_orig: None, counters_reply: None, ..busy(0) };
+    let untimed = Conntrack { start_ns: None, ..busy(0) };
+    let json: Value = serde_json::from_str(&Row::new(&untimed, None, mask()).json(&mut Context::of_lists())).unwrap();
+    assert_eq!(json["flow"].get("start"), None, "nobody knows when it began: {json}");
     assert!(!Row::new(&silent, None, mask()).to_string().contains("packets="));
     let view = view_of(&silent, 1, |flow| flow.seen_to_server = Counters { packets: 2, bytes: 80 });
     let row = Row::new(&silent, Some(&view), mask());

@@ -80,6 +80,8 @@ protocols! {
         dcerpc::CONNECTION,
         dns::UDP,
         dns::TCP,
+        dns::LLMNR_UDP,
+        dns::LLMNR_TCP,
         krb5::UDP,
         krb5::TCP,
         snmp::UDP,

@@ -1,8 +1,9 @@
-//! DNS over UDP and TCP, on port 53.
+//! DNS over UDP and TCP, on port 53, and LLMNR (RFC 4795), which speaks the same on port 5355.
 //!
 //! Each message is a transaction of its own, as in Suricata: a rule about DNS looks at the query when the query passes,
 //! and at the answer when the answer passes. Nothing waits for the other side.
 
+mod dialect;
 pub mod message;
 pub mod record;
 
@@ -13,57 +14,44 @@ use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Tra
 use crate::rules::app::{AppProto, AppTest, Field};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
-use message::{HEADER_BYTES, Message, Record};
+use message::{Message, Record};
+use dialect::{DNS, Dialect, LLMNR};
 use record::{DnsRecord, Form};
 
 pub static UDP: ProtocolInfo = ProtocolInfo {
     protocol: AppProto::Dns,
     transports: &[Transport::Udp],
-    recognise: recognise_datagram,
-    parser: || Box::new(Dns::new(Transport::Udp)),
+    recognise: |_, bytes, context| DNS.recognise_datagram(bytes, context),
+    parser: || Box::new(Dns::new(&DNS, Transport::Udp)),
 };
 
 pub static TCP: ProtocolInfo = ProtocolInfo {
     protocol: AppProto::Dns,
     transports: &[Transport::Tcp],
-    recognise: recognise_stream,
-    parser: || Box::new(Dns::new(Transport::Tcp)),
+    recognise: |_, bytes, context| DNS.recognise_stream(bytes, context),
+    parser: || Box::new(Dns::new(&DNS, Transport::Tcp)),
 };
 
-/// Where DNS is looked for, on either side: Suricata's `detection-ports`.
-const PORT: u16 = 53;
-/// Opcodes from here on are not assigned.
-const FIRST_UNASSIGNED_OPCODE: u8 = 7;
+pub static LLMNR_UDP: ProtocolInfo = ProtocolInfo {
+    protocol: AppProto::Llmnr,
+    transports: &[Transport::Udp],
+    recognise: |_, bytes, context| LLMNR.recognise_datagram(bytes, context),
+    parser: || Box::new(Dns::new(&LLMNR, Transport::Udp)),
+};
+
+pub static LLMNR_TCP: ProtocolInfo = ProtocolInfo {
+    protocol: AppProto::Llmnr,
+    transports: &[Transport::Tcp],
+    recognise: |_, bytes, context| LLMNR.recognise_stream(bytes, context),
+    parser: || Box::new(Dns::new(&LLMNR, Transport::Tcp)),
+};
+
 /// The length before each message in a stream.
 const PREFIX_BYTES: usize = 2;
 
-fn is_our_port(context: &ParseContext<'_>) -> bool {
-    context.server_port == PORT || context.client_port == PORT
-}
-
-fn recognise_datagram(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-    let is_dns = is_our_port(context) && Message::read(bytes).is_some_and(|message| !message.oddities.cut_off);
-    if is_dns { Guess::Yes } else { Guess::No }
-}
-
-fn recognise_stream(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-    if !is_our_port(context) {
-        return Guess::No;
-    }
-    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Guess::More };
-    let length = usize::from(u16::from_be_bytes(*prefix));
-    if rest.len() < HEADER_BYTES {
-        return if length < HEADER_BYTES { Guess::No } else { Guess::More };
-    }
-    let plausible = match rest.get(..length) {
-        Some(whole) => Message::read(whole).is_some_and(|message| !message.oddities.cut_off),
-        None => message::Header::read(rest).is_some_and(|header| header.is_plausible(length)),
-    };
-    if plausible { Guess::Yes } else { Guess::No }
-}
-
 #[derive(Debug)]
 struct Dns {
+    dialect: &'static Dialect,
     transport: Transport,
     transactions: Transactions<DnsTransaction>,
     /// The first message was an answer: whom conntrack calls the client is the server.
@@ -73,8 +61,8 @@ struct Dns {
 }
 
 impl Dns {
-    fn new(transport: Transport) -> Dns {
-        Dns { transport, transactions: Transactions::default(), reversed: None, lost: [false; 2] }
+    fn new(dialect: &'static Dialect, transport: Transport) -> Dns {
+        Dns { dialect, transport, transactions: Transactions::default(), reversed: None, lost: [false; 2] }
     }
 
     /// One message. False if it is none.
@@ -86,8 +74,9 @@ impl Dns {
         let whole = !message.oddities.cut_off;
         let tx = DnsTransaction {
             tx_id: self.transactions.opened(),
+            dialect: self.dialect,
             is_response,
-            events: events_of(&message, from_server),
+            events: self.dialect.events_of(&message, from_server),
             // What Suricata does not take for a message has no record of its own.
             told: if whole && (from_server || !is_response) { 0 } else { usize::MAX },
             message: Arc::new(message),
@@ -130,7 +119,7 @@ impl Parser for Dns {
             return if self.message(toward, bytes, context) { Step::all(bytes) } else { Step::Failed };
         }
         if *self.is_lost(toward) {
-            if recognise_stream(toward, bytes, context) != Guess::Yes {
+            if self.dialect.recognise_stream(bytes, context) != Guess::Yes {
                 return Step::all(bytes);
             }
             *self.is_lost(toward) = false;
@@ -152,28 +141,10 @@ impl Parser for Dns {
     }
 }
 
-fn events_of(message: &Message, from_server: bool) -> Vec<&'static str> {
-    let (header, odd) = (&message.header, &message.oddities);
-    [
-        (odd.cut_off || odd.bad_data, "dns.malformed_data"),
-        (!from_server && header.is_response(), "dns.not_request"),
-        (from_server && !header.is_response(), "dns.not_response"),
-        (header.has_z(), "dns.z_flag_set"),
-        (header.opcode() >= FIRST_UNASSIGNED_OPCODE, "dns.invalid_opcode"),
-        (odd.long_name, "dns.name_too_long"),
-        (odd.name_loop, "dns.infinite_loop"),
-        (odd.many_labels, "dns.too_many_labels"),
-        (odd.bad_authorities, "dns.invalid_authorities"),
-        (odd.bad_additionals, "dns.invalid_additionals"),
-    ]
-    .into_iter()
-    .filter_map(|(is, name)| is.then_some(name))
-    .collect()
-}
-
 #[derive(Debug)]
 struct DnsTransaction {
     tx_id: u64,
+    dialect: &'static Dialect,
     message: Arc<Message>,
     is_response: bool,
     events: Vec<&'static str>,
@@ -217,10 +188,15 @@ impl Transaction for DnsTransaction {
 pub fn buffer_of(message: &Message, buffer: Buffer, nth: usize) -> Option<&[u8]> {
     match buffer {
         Buffer::DNS_QUERY if message.header.is_response() => None,
-        Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
-        Buffer::DNS_ANSWER_NAME => name_at(&message.answers, nth),
-        Buffer::DNS_AUTHORITY_NAME => name_at(&message.authorities, nth),
-        Buffer::DNS_ADDITIONAL_NAME => name_at(&message.additionals, nth),
+        Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME | Buffer::LLMNR_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
+        Buffer::DNS_ANSWER_NAME | Buffer::LLMNR_ANSWER_NAME => name_at(&message.answers, nth),
+        Buffer::DNS_AUTHORITY_NAME | Buffer::LLMNR_AUTHORITY_NAME => name_at(&message.authorities, nth),
+        Buffer::DNS_ADDITIONAL_NAME | Buffer::LLMNR_ADDITIONAL_NAME => name_at(&message.additionals, nth),
+        Buffer::DNS_RESPONSE_NAME | Buffer::LLMNR_RESPONSE_NAME if message.header.is_response() => {
+            let records = [&message.answers, &message.authorities, &message.additionals].into_iter().flatten();
+            let queries = message.queries.iter().map(|query| &*query.name);
+            queries.chain(records.map(|record| &*record.name)).nth(nth)
+        }
         _ => None,
     }
 }
@@ -247,7 +223,7 @@ fn name_at(records: &[Record], nth: usize) -> Option<&[u8]> {
 
 impl DnsTransaction {
     fn in_form(&self, form: Form) -> AppRecord {
-        AppRecord::Dns(Box::new(DnsRecord { tx_id: self.tx_id, message: Arc::clone(&self.message), form }))
+        (self.dialect.record)(DnsRecord { tx_id: self.tx_id, message: Arc::clone(&self.message), form })
     }
 }
 

@@ -12,6 +12,10 @@ pub struct DnsRecord {
     pub form: Form,
 }
 
+/// The same of LLMNR, whose messages are DNS's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LlmnrRecord(pub DnsRecord);
+
 /// Which of Suricata's forms the record takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {

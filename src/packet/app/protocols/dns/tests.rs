@@ -113,7 +113,7 @@ fn damage_is_named_and_what_was_read_stays() {
     ];
     for (what, bytes, events) in cases {
         let message = Message::read(&bytes).unwrap();
-        assert_eq!(events_of(&message, message.header.is_response()), events, "{what}");
+        assert_eq!(DNS.events_of(&message, message.header.is_response()), events, "{what}");
         if what.starts_with("cut") {
             assert_eq!(message.queries.len(), 1);
         }
@@ -156,7 +156,7 @@ fn rules_ask_for_numbers() {
     let tx = |bytes: &[u8]| {
         let message = Message::read(bytes).unwrap();
         let is_response = message.header.is_response();
-        DnsTransaction { tx_id: 0, message: Arc::new(message), is_response, events: Vec::new(), told: 0 }
+        DnsTransaction { tx_id: 0, dialect: &DNS, message: Arc::new(message), is_response, events: Vec::new(), told: 0 }
     };
     let asks = |field, number| AppTest::Number { field, test: NumberTest::Equal(number) };
     let (request, response) = (tx(&query("a", 16)), tx(&response()));
@@ -205,4 +205,16 @@ proptest! {
             prop_assert!(message.heap_bytes() <= (300 << 10) + bytes.len() * size_of::<Record>());
         }
     }
+}
+
+#[test]
+fn llmnr_is_dns_on_its_own_port() {
+    let mut talk = Conversation::with(5355);
+    talk.datagram(Toward::Server, &query("workstation", 1)).datagram(Toward::Client, &response());
+    assert_eq!(talk.app.protocol(), Some(AppProto::Llmnr));
+    assert_eq!(talk.buffers(0, Buffer::LLMNR_QUERY_NAME, Toward::Server), ["workstation"]);
+    let names = talk.buffers(1, Buffer::LLMNR_RESPONSE_NAME, Toward::Client);
+    assert_eq!(names, ["www.example.com", "www.example.com", "www.example.com", "example.com"]);
+    talk.datagram(Toward::Server, &[header(0x0800, [1, 0, 0, 0]), name("x"), vec![0, 1, 0, 1]].concat());
+    assert_eq!(talk.events(), ["llmnr.invalid_opcode"]);
 }

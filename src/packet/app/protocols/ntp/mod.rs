@@ -1,4 +1,6 @@
-//! NTP, versions 3 and 4 (RFC 5905): each message is a transaction. Suricata 7 tells no records of it, and neither do we.
+//! NTP, versions 3 and 4 (RFC 5905): each message is a transaction. Suricata tells records of it from version 9 on.
+
+pub mod record;
 
 use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::message::{Datagram, Datagrams, Message, on_port};
@@ -6,6 +8,7 @@ use crate::packet::app::{AppRecord, ParseContext};
 use crate::rules::app::{AppProto, Field};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::{NumberTest, Toward};
+use record::NtpRecord;
 
 pub static UDP: ProtocolInfo = ProtocolInfo {
     protocol: AppProto::Ntp,
@@ -68,7 +71,11 @@ impl Message for Ntp {
     }
 
     fn record(&self) -> Option<AppRecord> {
-        None
+        let Ntp { version, mode, stratum, reference_id } = *self;
+        (version > 0).then(|| {
+            let reference_id = reference_id.map(|byte| format!("{byte:02x}")).join(":");
+            NtpRecord { version, mode, stratum, reference_id }.into()
+        })
     }
 
     fn heap_bytes(&self) -> usize {
