@@ -1,0 +1,468 @@
+//! Questions about the bytes of a buffer.
+
+use std::sync::Arc;
+
+use super::NumberTest;
+use crate::rules::dataset::DataSet;
+use crate::rules::keyword::buffers::Buffer;
+use crate::rules::needle::Hint;
+
+/// All that is asked of one buffer: every chain must match, independently of the others.
+#[derive(Clone, Debug)]
+pub struct BufferPlan {
+    pub buffer: Buffer,
+    /// Done to the buffer in this order before the chains look at it.
+    pub transforms: Box<[Transform]>,
+    pub chains: Box<[Chain]>,
+    pub absence: Absence,
+}
+
+/// What it means that a transaction has no such buffer, and will not have it (`absent`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absence {
+    /// The rule does not match.
+    #[default]
+    Fails,
+    /// As good as a buffer in which the contents are found.
+    Counts,
+    /// Just that is asked for.
+    Required,
+}
+
+/// A change of a buffer.
+#[derive(Clone, Debug)]
+pub enum Transform {
+    DotPrefix,
+    StripWhitespace,
+    CompressWhitespace,
+    ToLowercase,
+    ToUppercase,
+    UrlDecode,
+    /// From this byte on; what stands before is left alone.
+    Xor {
+        key: XorKey,
+        from: u32,
+    },
+    /// The first group of the first match; without a match there is no buffer.
+    Capture(Arc<pcre2::bytes::Regex>),
+    Md5,
+    Sha1,
+    Sha256,
+    /// Names of headers in lower case, values as they are.
+    HeaderLowercase,
+    /// Lines that begin with `:` are taken out.
+    StripPseudoHeaders,
+    FromBase64(FromBase64),
+    /// gzip or zlib undone, up to so many bytes of output; what is broken further on is left out.
+    Inflate {
+        gzip: bool,
+        bytes_max: u32,
+    },
+}
+
+/// `from_base64`: which bytes of the buffer are decoded, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FromBase64 {
+    pub offset: u32,
+    pub bytes_max: u32,
+    pub mode: Base64Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base64Mode {
+    /// The first byte that is none ends it.
+    Rfc4648,
+    /// Bytes that are none are skipped.
+    Rfc2045,
+    /// With a byte that is none there is no buffer.
+    Strict,
+}
+
+/// The key of [`Transform::Xor`], repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XorKey {
+    Fixed(Box<[u8]>),
+    /// So many bytes of the buffer itself.
+    InBuffer {
+        count: u8,
+        at: u16,
+    },
+}
+
+/// Tests that share a position: each is relative to where the one before it ended, or begins anew. A chain matches if
+/// *some* choice of the places of its contents satisfies all of it.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    pub steps: Box<[Step]>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub test: BufferTest,
+    /// A later test depends on where this one matched, so other places are worth a try.
+    pub anchors: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum BufferTest {
+    Content(Content),
+    IsDataAt(IsDataAt),
+    ByteTest(ByteTest),
+    ByteJump(ByteJump),
+    ByteExtract(ByteExtract),
+    ByteMath(ByteMath),
+    Pcre(Pcre),
+    Size(NumberTest),
+    Base64(Base64),
+    Asn1(Asn1),
+    DataSet {
+        set: Arc<DataSet>,
+        operation: DataOperation,
+    },
+    /// The reputation of a buffer that is in the set.
+    DataReputation {
+        set: Arc<DataSet>,
+        test: NumberTest,
+    },
+}
+
+/// `dataset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataOperation {
+    IsIn,
+    IsNotIn,
+    /// Holds if the value is new.
+    Add,
+    /// Holds if the value was there.
+    Remove,
+}
+
+/// `base64_decode`: decodes a part of the buffer; `base64_data` asks about what comes of it.
+#[derive(Clone, Debug)]
+pub struct Base64 {
+    /// Bytes of the buffer that are decoded at most.
+    pub bytes: u16,
+    pub offset: u32,
+    pub relative: bool,
+    pub data: Box<[Chain]>,
+}
+
+/// `asn1`: any of the oddities that are asked for, in any of the BER objects that begin at the offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asn1 {
+    /// A bit string that ignores more bits than it has.
+    pub bitstring_overflow: bool,
+    /// A real number in ASCII of more than 256 bytes.
+    pub double_overflow: bool,
+    /// An object longer than so many bytes.
+    pub oversize_length: Option<u32>,
+    pub offset: i64,
+    pub relative: bool,
+}
+
+/// A regular expression with its limits compiled in.
+#[derive(Clone, Debug)]
+pub struct Pcre {
+    pub regex: Arc<pcre2::bytes::Regex>,
+    /// The subject begins where the match before ended.
+    pub relative: bool,
+    pub negated: bool,
+    pub captures: Box<[Capture]>,
+    /// Of expressions in rules without a content.
+    pub hint: Hint,
+}
+
+/// A group of an expression whose text a match keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    pub group: usize,
+    pub scope: VariableScope,
+    pub name: Arc<str>,
+}
+
+/// What a captured variable belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableScope {
+    Flow,
+    Packet,
+}
+
+/// A number of the rule, or one that a `byte_extract` or `byte_math` of the same rule has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    Number(i64),
+    Variable(u8),
+}
+
+/// Byte variables of one rule.
+pub const VARIABLE_COUNT_MAX: usize = 8;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    pub pattern: Pattern,
+    pub negated: bool,
+    pub offset: Option<Amount>,
+    pub depth: Option<Amount>,
+    pub distance: Option<Amount>,
+    pub within: Option<Amount>,
+    pub startswith: bool,
+    pub endswith: bool,
+    pub fast_pattern: FastPattern,
+}
+
+impl Content {
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        self.distance.is_some() || self.within.is_some()
+    }
+}
+
+/// What the rule's author said about the prefilter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastPattern {
+    #[default]
+    Unsaid,
+    Chosen,
+    /// `fast_pattern:only`.
+    Only,
+    /// `fast_pattern:offset,length`.
+    Chop {
+        offset: u16,
+        length: u16,
+    },
+}
+
+/// Bytes to look for, with the rarest of them to look for first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// Lower case if `nocase`.
+    bytes: Box<[u8]>,
+    nocase: bool,
+    rare_at: u16,
+}
+
+impl Pattern {
+    #[must_use]
+    pub fn new(bytes: &[u8], nocase: bool) -> Pattern {
+        let bytes: Box<[u8]> = if nocase { bytes.to_ascii_lowercase().into() } else { bytes.into() };
+        let rarest = bytes.iter().enumerate().max_by_key(|(_, byte)| rarity(**byte)).map_or(0, |(at, _)| at);
+        Pattern { bytes, nocase, rare_at: u16::try_from(rarest).unwrap_or(0) }
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    #[must_use]
+    pub fn nocase(&self) -> bool {
+        self.nocase
+    }
+
+    /// Where the pattern first begins in `haystack`.
+    #[must_use]
+    pub fn find(&self, haystack: &[u8]) -> Option<usize> {
+        let last_start = haystack.len().checked_sub(self.bytes.len())?;
+        let rare_at = usize::from(self.rare_at);
+        let rare = *self.bytes.get(rare_at)?;
+        let mut start = 0;
+        while start <= last_start {
+            let window = haystack.get(start + rare_at..=last_start + rare_at)?;
+            let found = if self.nocase && rare.is_ascii_alphabetic() {
+                memchr::memchr2(rare, rare.to_ascii_uppercase(), window)
+            } else {
+                memchr::memchr(rare, window)
+            };
+            start += found?;
+            if self.is_at(haystack, start) {
+                return Some(start);
+            }
+            start += 1;
+        }
+        None
+    }
+
+    /// Whether the pattern begins at `start`.
+    #[must_use]
+    pub fn is_at(&self, haystack: &[u8], start: usize) -> bool {
+        let Some(window) = haystack.get(start..).and_then(|rest| rest.get(..self.bytes.len())) else {
+            return false;
+        };
+        if self.nocase { window.eq_ignore_ascii_case(&self.bytes) } else { window == &*self.bytes }
+    }
+}
+
+/// How seldom a byte is met in traffic, roughly: 0 is everywhere.
+#[must_use]
+pub fn rarity(byte: u8) -> u8 {
+    match byte {
+        0 | b' ' => 1,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 2,
+        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'g' | b'w' | b'b' => 3,
+        b'\r' | b'\n' | 0xff | b'/' | b'.' | b'-' | b'=' | b':' | b'0'..=b'9' => 4,
+        b'y' | b'v' | b'k' | b'x' | b'j' | b'q' | b'z' | 1 => 5,
+        b'A'..=b'Z' | b'"' | b';' | b',' | b'<' | b'>' | b'(' | b')' | b'&' | b'_' => 6,
+        0x20..=0x7e => 7,
+        _ => 8,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsDataAt {
+    pub amount: Amount,
+    pub relative: bool,
+    pub negated: bool,
+}
+
+/// How a number is read from a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    pub count: Amount,
+    pub form: NumberForm,
+    pub bitmask: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberForm {
+    BigEndian,
+    LittleEndian,
+    /// As the DCERPC call that the buffer is of says; elsewhere big-endian.
+    Dce,
+    /// Digits in this base.
+    Text(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteTest {
+    pub number: Number,
+    pub negated: bool,
+    pub operator: ByteOperator,
+    pub value: Amount,
+    pub offset: Amount,
+    pub relative: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOperator {
+    Less,
+    Greater,
+    Equal,
+    LessOrEqual,
+    GreaterOrEqual,
+    And,
+    Or,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteJump {
+    pub number: Number,
+    pub offset: Amount,
+    pub relative: bool,
+    pub multiplier: u32,
+    pub align: bool,
+    pub from: JumpFrom,
+    pub post_offset: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JumpFrom {
+    Here,
+    Beginning,
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteExtract {
+    pub number: Number,
+    pub offset: i64,
+    pub relative: bool,
+    pub multiplier: u32,
+    /// 0: none, else rounded up to a multiple of 2 or 4.
+    pub align: u8,
+    pub into: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteMath {
+    pub number: Number,
+    pub offset: i64,
+    pub relative: bool,
+    pub operator: MathOperator,
+    pub value: Amount,
+    pub into: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MathOperator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    ShiftLeft,
+    ShiftRight,
+}
+
+impl BufferTest {
+    /// Whether the result depends on where the test before it ended.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        match self {
+            BufferTest::Content(content) => content.is_relative(),
+            BufferTest::IsDataAt(test) => test.relative,
+            BufferTest::Pcre(pcre) => pcre.relative,
+            BufferTest::ByteTest(test) => test.relative,
+            BufferTest::ByteJump(jump) => jump.relative,
+            BufferTest::ByteExtract(extract) => extract.relative,
+            BufferTest::ByteMath(math) => math.relative,
+            BufferTest::Base64(decode) => decode.relative,
+            BufferTest::Asn1(test) => test.relative,
+            BufferTest::Size(_) | BufferTest::DataSet { .. } | BufferTest::DataReputation { .. } => false,
+        }
+    }
+
+    /// Whether it gives the tests after it a new position.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        match self {
+            BufferTest::Content(content) => !content.negated,
+            BufferTest::Pcre(pcre) => !pcre.negated,
+            BufferTest::ByteJump(_) | BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it reads or writes byte variables.
+    #[must_use]
+    pub fn uses_variables(&self) -> bool {
+        let variable = |amount: Option<Amount>| matches!(amount, Some(Amount::Variable(_)));
+        match self {
+            BufferTest::Content(content) => {
+                [content.offset, content.depth, content.distance, content.within].into_iter().any(variable)
+            }
+            BufferTest::IsDataAt(test) => variable(Some(test.amount)),
+            BufferTest::ByteTest(test) => {
+                [test.value, test.offset, test.number.count].map(Some).into_iter().any(variable)
+            }
+            BufferTest::ByteJump(jump) => variable(Some(jump.offset)) || variable(Some(jump.number.count)),
+            BufferTest::ByteExtract(_) | BufferTest::ByteMath(_) => true,
+            BufferTest::Base64(decode) => {
+                decode.data.iter().flat_map(|chain| &chain.steps).any(|step| step.test.uses_variables())
+            }
+            BufferTest::Pcre(_)
+            | BufferTest::Size(_)
+            | BufferTest::Asn1(_)
+            | BufferTest::DataSet { .. }
+            | BufferTest::DataReputation { .. } => false,
+        }
+    }
+}
