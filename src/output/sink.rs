@@ -259,20 +259,44 @@ impl WriterThread {
     /// Sleeps until something comes, takes what else has come, writes it all, and sleeps again.
     fn run(mut self) {
         while let Ok(first) = self.receiver.recv() {
-            self.refresh();
-            let mut stop = self.take(first);
-            for _ in 0..BATCH_COUNT_MAX {
-                match self.receiver.try_recv() {
-                    Ok(message) => stop |= self.take(message),
-                    Err(_) => break,
-                }
-            }
-            self.flush();
-            if stop {
+            if self.serve(first) {
                 return;
             }
         }
         self.flush();
+    }
+
+    /// Takes messages until none has come for a while. True when told to stop.
+    ///
+    /// Whoever sends to a sleeper must wake it, which costs more than the event: while events come, they are looked for.
+    fn serve(&mut self, first: Message) -> bool {
+        self.refresh();
+        let mut stop = self.take(first);
+        loop {
+            let taken = self.take_waiting(&mut stop);
+            self.flush();
+            if stop {
+                return true;
+            }
+            if taken < BATCH_COUNT_MAX {
+                std::thread::sleep(GATHER);
+            }
+            if taken == 0 && self.receiver.is_empty() {
+                return false;
+            }
+            self.refresh();
+        }
+    }
+
+    /// Takes what waits, and says how many that were.
+    fn take_waiting(&mut self, stop: &mut bool) -> usize {
+        for taken in 0..BATCH_COUNT_MAX {
+            match self.receiver.try_recv() {
+                Ok(message) => *stop |= self.take(message),
+                Err(_) => return taken,
+            }
+        }
+        BATCH_COUNT_MAX
     }
 
     /// True when told to stop.
@@ -392,6 +416,9 @@ impl Log {
         warn!(log = %self.writer.path().display(), %error, lost, "log records lost; traffic is not affected");
     }
 }
+
+/// How long messages gather while they come: the most that an event waits to be written.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Messages taken before what they made is written.
 const BATCH_COUNT_MAX: usize = 1024;
