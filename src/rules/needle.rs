@@ -108,6 +108,11 @@ fn flatten<'h>(hir: &'h Hir, steps: &mut Vec<Step<'h>>) {
 fn repeat<'h>(repetition: &'h Repetition, steps: &mut Vec<Step<'h>>) {
     for _ in 0..repetition.min.min(COPY_COUNT_MAX) {
         flatten(&repetition.sub, steps);
+        if steps.len() >= STEP_COUNT_MAX {
+            // Copies of copies would take time without end, and say nothing more.
+            steps.push(Step::Gap);
+            return;
+        }
     }
     if repetition.max != Some(repetition.min) || repetition.min > COPY_COUNT_MAX {
         steps.push(Step::Gap);
@@ -284,6 +289,12 @@ mod tests {
         {
             assert!(spelled(expression).is_empty(), "{expression}");
         }
+    }
+
+    #[test]
+    fn copies_of_copies_end() {
+        let nested = (0..9).fold("ab".to_owned(), |inner, _| format!("({inner}){{12}}"));
+        assert_eq!(spelled(&nested), ["abababababab"]);
     }
 
     #[test]
