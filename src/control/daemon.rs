@@ -22,6 +22,7 @@ use super::answer::AnswerMaker;
 use super::commands::{self, Connections, Requests};
 use super::config::{Config, FateStore, Sysctl as SysctlChoice};
 use super::gate;
+use super::ledger::Ledger;
 use super::listener::{FlowListener, ListenerCounters};
 use super::reload::{Fresh, Reloader};
 use super::rule_files::RuleFiles;
@@ -29,7 +30,7 @@ use super::socket::ControlSocket;
 use super::stats::{QueueWatch, Statistics};
 use super::takeover;
 use super::tracking::{ByNetlink, Tracking};
-use super::worker::{Orders, Published, Shared, Worker};
+use super::worker::{Orders, Published, Shared, Worker, now};
 use crate::kernel::conntrack::sysctl::Sysctl;
 use crate::kernel::conntrack::{ConntrackSocket, Listener, ListenerOptions, Mirror, MirrorOptions};
 use crate::kernel::nft::{self, GateTable};
@@ -38,11 +39,14 @@ use crate::kernel::{interfaces, privileges};
 use crate::output::sink::{Sink, SinkOptions, SinkThread};
 use crate::packet::conntrack::{Fate, FateMask};
 use crate::packet::detect::SharedDetectState;
+use crate::packet::event::{AnomalyEvent, Event};
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::path::Path;
 
 /// How often the main thread looks for signals, requests and dead workers.
 const TICK: Duration = Duration::from_millis(100);
+/// How often packets that went by uninspected become an event.
+const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
 /// A log on a hanging file system does not keep us from stopping.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -111,7 +115,8 @@ impl Daemon {
     ) -> anyhow::Result<Daemon> {
         let control = bind_control(&config)?;
         turn_on_sysctls(&config);
-        let queues = open_queues(&config)?;
+        let mut queues = open_queues(&config)?;
+        let ledger = Arc::new(open_ledger(&config, table.is_some(), &mut queues)?);
         let in_verdict = queues.iter().all(|(_, report)| report.flags.conntrack);
         let mirror = (!in_verdict).then(|| {
             Arc::new(Mirror::new(MirrorOptions {
@@ -169,7 +174,7 @@ impl Daemon {
             listener: Arc::clone(&counters),
             sink: sink.clone(),
             gate_installed: table.is_some(),
-            offered_before: if table.is_some() { gate::offered_so_far() } else { 0 },
+            ledger: Arc::clone(&ledger),
             mode: gate::Mode { conntrack_in_verdict: in_verdict, installed: arc_swap::ArcSwapOption::empty() },
             engine: arc_swap::ArcSwap::from_pointee(fresh.engine),
         });
@@ -251,6 +256,7 @@ impl Daemon {
             let installed = nft::install(table).context("cannot install the nftables table `inet tidegate`")?;
             tracing::info!("table inet tidegate installed: {installed}");
             self.statistics.mode.installed.store(Some(Arc::new(installed)));
+            self.statistics.ledger.table_installed()?;
         }
         Ok(())
     }
@@ -260,6 +266,7 @@ impl Daemon {
         tracing::info!("ready: {}", self.statistics.mode.describe());
         announce_ready();
         let mut next_stats = Instant::now();
+        let mut next_ledger = Instant::now();
         let mut failure = None;
         'guard: loop {
             for signal in signals.pending() {
@@ -282,6 +289,10 @@ impl Daemon {
                 });
                 break;
             }
+            if Instant::now() >= next_ledger {
+                self.tell_of_ledger();
+                next_ledger = Instant::now() + LEDGER_INTERVAL;
+            }
             if self.config.stats.enabled && Instant::now() >= next_stats {
                 self.shared.sink.stats(self.statistics.snapshot());
                 next_stats = Instant::now() + Duration::from_secs(self.config.stats.interval_s.max(1));
@@ -290,6 +301,14 @@ impl Daemon {
         }
         self.stop();
         failure.map_or(Ok(()), Err)
+    }
+
+    /// What passed uninspected, or was lost, since it was told last.
+    fn tell_of_ledger(&self) {
+        for (event, count) in self.statistics.ledger.growth() {
+            let anomaly = AnomalyEvent { timestamp: now(), packet: None, kind: "gate", event, count };
+            self.shared.sink.event(Event::Anomaly(Box::new(anomaly)));
+        }
     }
 
     /// A new rule set for the next batch of every worker, and what older ones cleared comes up again.
@@ -324,6 +343,7 @@ impl Daemon {
                 Err(_) => tracing::error!("a queue thread had panicked"),
             }
         }
+        self.tell_of_ledger();
         self.leave_table();
         self.reloader.save_datasets();
         self.shared.sink.stats(self.statistics.snapshot());
@@ -391,6 +411,21 @@ fn open_queues(config: &Config) -> anyhow::Result<Vec<(Queue, QueueReport)>> {
         queues.push((queue, report));
     }
     Ok(queues)
+}
+
+/// The ledger, which every queue's thread counts in.
+fn open_ledger(config: &Config, table_is_ours: bool, queues: &mut [(Queue, QueueReport)]) -> anyhow::Result<Ledger> {
+    let whole = queues.iter().all(|(_, report)| report.flags.gso);
+    let numbers = queues.iter().map(|(_, report)| (report.number, report.port_id)).collect();
+    let evidence = gate::evidence_of(config, table_is_ours, whole);
+    let ledger = Ledger::open(&gate::ledger_path(config), evidence, numbers).context("cannot open the ledger")?;
+    for (index, (queue, _)) in queues.iter_mut().enumerate() {
+        match ledger.slot(index) {
+            Some(slot) => queue.count_in(slot),
+            None => tracing::warn!("queue {}: too many queues for the ledger, which lacks this one", queue.number()),
+        }
+    }
+    Ok(ledger)
 }
 
 /// The kernel's table as we found it.

@@ -1,11 +1,13 @@
 //! From the configuration to the table, the policy and the mode that a gate runs in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use super::config::{Config, GateHook};
-use crate::kernel::nft::{self, GateTable, Hook, Installed, QueueMode, Queues};
+use super::config::{Config, GateHook, NfqMode};
+use super::ledger::Evidence;
+use crate::kernel::nft::{GateTable, Hook, Installed, QueueMode, Queues};
 use crate::output::spec::Wanted;
 use crate::packet::app::AppPool;
 use crate::packet::stream::StreamPool;
@@ -66,10 +68,21 @@ pub fn app_pool_of(config: &Config) -> Arc<AppPool> {
     Arc::new(AppPool::new(config.app.memcap_bytes as u64))
 }
 
-/// What an already installed table has counted: it outlives us, and what it counted before us is not ours to explain.
+/// How much the nftables counters tell of what becomes of packets.
 #[must_use]
-pub fn offered_so_far() -> u64 {
-    nft::read_counters().map_or(0, |counters| counters.offered.packets)
+pub fn evidence_of(config: &Config, table_is_ours: bool, whole_super_packets: bool) -> Evidence {
+    match config.nfq.mode {
+        _ if !table_is_ours => Evidence::Nothing,
+        NfqMode::Route { .. } => Evidence::Nothing,
+        _ if whole_super_packets => Evidence::Whole,
+        _ => Evidence::Behind,
+    }
+}
+
+/// Where the ledger's counters outlive us: beside the control socket, so each gate has its own.
+#[must_use]
+pub fn ledger_path(config: &Config) -> PathBuf {
+    config.service.unix_command.filename.with_extension("ledger")
 }
 
 /// How the gate works on this kernel.

@@ -26,6 +26,8 @@ mod listener;
 
 mod stats;
 
+mod ledger;
+
 mod commands;
 
 mod flows;

@@ -1,17 +1,18 @@
-//! One picture of everything that is counted, made when somebody asks: the stats record, `tidegate status`, the ledger.
+//! One picture of everything that is counted, made when somebody asks: the stats record, `tidegate status`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::gate::Mode;
+use super::ledger::Ledger;
 use super::listener::ListenerCounters;
 use super::worker::{Published, WorkerCounters, now};
 use crate::kernel::nft;
 use crate::kernel::queue::proc::{self, KernelCounters};
 use crate::output::eve::stats::{
-    AppStats, CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, LedgerStats,
-    QueueStats, StatsSnapshot, StreamStats, TcpStats, UninspectedStats,
+    AppStats, CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, QueueStats,
+    StatsSnapshot, StreamStats, TcpStats,
 };
 use crate::output::sink::Sink;
 use crate::packet::app::{AppCounters, AppPool};
@@ -41,8 +42,7 @@ pub struct Statistics {
     pub sink: Sink,
     /// Our table counts what is offered. `None` when somebody else's rules feed us.
     pub gate_installed: bool,
-    /// What the table had counted before we came: its counters outlive us.
-    pub offered_before: u64,
+    pub ledger: Arc<Ledger>,
     pub mode: Mode,
     pub engine: arc_swap::ArcSwap<EngineStats>,
 }
@@ -82,31 +82,11 @@ impl Statistics {
             stats.flow_bypassed.bytes = counters.fate_passed.bytes;
         }
         stats.detect.engines = vec![(**self.engine.load()).clone()];
-        stats.ledger = self.ledger(&sum, &queues, counters.map(|counters| counters.offered.packets));
+        stats.ledger = self.ledger.picture();
         self.add_events(&mut stats.conntrack);
         stats.output = self.sink.counters();
         stats.queues = queues;
         stats
-    }
-
-    /// Offered, less received, less what the kernel says it dropped, less what waits, is what went by uninspected. Of that
-    /// the sockets' own drop counters are overruns, and the rest found a queue full.
-    fn ledger(&self, sum: &WorkerCounters, queues: &[QueueStats], offered: Option<u64>) -> LedgerStats {
-        let received = sum.queue.packets;
-        let kernel_drops = queues.iter().map(|queue| queue.kernel_drops.saturating_add(queue.user_drops)).sum();
-        let waiting: u64 = queues.iter().map(|queue| queue.waiting).sum();
-        let overrun: u64 = queues.iter().map(|queue| queue.overruns).sum();
-        // Without a table of ours nobody counts what was offered; what we know of is then all there is.
-        let offered = offered.map_or(received, |offered| offered.saturating_sub(self.offered_before));
-        let missing = offered.saturating_sub(received).saturating_sub(kernel_drops).saturating_sub(waiting);
-        let overrun = overrun.min(missing);
-        LedgerStats {
-            offered,
-            received,
-            judged: sum.path.packets,
-            uninspected: UninspectedStats { fail_open: missing.saturating_sub(overrun), bypass: 0, overrun },
-            kernel_drops,
-        }
     }
 
     fn add_events(&self, conntrack: &mut ConntrackStats) {

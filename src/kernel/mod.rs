@@ -8,3 +8,4 @@ pub mod nft;
 pub mod privileges;
 pub mod probe;
 pub mod queue;
+pub mod tally;

@@ -187,6 +187,10 @@ fn install_again_keeps() -> Outcome {
     Ok(())
 }
 
+fn without_counts(listed: &str) -> String {
+    listed.lines().filter(|line| !line.trim_start().starts_with("packets ")).collect::<Vec<_>>().join("\n")
+}
+
 fn queueing_off_and_on() -> Outcome {
     loopback_up()?;
     assert!(matches!(nft::set_queueing(&host(), false), Err(NftError::Absent)));
@@ -201,7 +205,7 @@ fn queueing_off_and_on() -> Outcome {
     assert_eq!(nft::read_counters()?.offered.packets, 0);
     nft::set_queueing(&host(), true)?;
     assert_eq!(chain_handles()?, handles);
-    assert_eq!(nft("list table inet tidegate")?, full);
+    assert_eq!(without_counts(&nft("list table inet tidegate")?), without_counts(&full));
     Ok(())
 }
 

@@ -37,11 +37,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn lines(status: &Value) -> Vec<String> {
+    let uninspected =
+        ["fail_open", "overrun", "bypass", "failed"].map(|class| format!("/stats/ledger/uninspected/{class}"));
     let text = |pointer: &str| match status.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
         None => "?".to_owned(),
     };
+    let [fail_open, overrun, bypass, failed] = &uninspected;
     vec![
         format!("tidegate {} (pid {}), up {} s", text("/version"), text("/pid"), text("/stats/uptime")),
         format!("mode         {}", text("/mode")),
@@ -59,13 +62,24 @@ fn lines(status: &Value) -> Vec<String> {
             text("/stats/ips/rejected")
         ),
         format!(
-            "ledger       {} offered, {} received, {} judged; uninspected: {} fail-open, {} overrun; {} dropped by the kernel",
+            "ledger       {} offered = {} judged + {} uninspected + {} dropped by the kernel + {} waiting",
             text("/stats/ledger/offered"),
-            text("/stats/ledger/received"),
             text("/stats/ledger/judged"),
-            text("/stats/ledger/uninspected/fail_open"),
-            text("/stats/ledger/uninspected/overrun"),
-            text("/stats/ledger/kernel_drops")
+            uninspected.iter().filter_map(|class| status.pointer(class)?.as_u64()).fold(0, u64::saturating_add),
+            text("/stats/ledger/kernel_drops"),
+            text("/stats/ledger/waiting"),
+        ),
+        format!(
+            "uninspected  {} fail-open, {} overrun, {} nobody listened, {} failed{}",
+            text(fail_open),
+            text(overrun),
+            text(bypass),
+            text(failed),
+            if status.pointer("/stats/ledger/complete") == Some(&Value::Bool(false)) {
+                " (what we know of: no table of ours counts)"
+            } else {
+                ""
+            }
         ),
         format!("alerts       {}", text("/stats/detect/alert")),
     ]

@@ -143,7 +143,7 @@ impl Scope {
 
     fn chain(&self, chain: &Chain) -> nftnl::Chain<'_> {
         let mut object = nftnl::Chain::new(c_string(chain.name), &self.table);
-        if let Some(Base { hook, priority }) = chain.base {
+        if let Some(Base { hook, priority, .. }) = chain.base {
             object.set_type(nftnl::ChainType::Filter);
             object.set_hook(lower_hook(hook), priority);
             object.set_policy(nftnl::Policy::Accept);

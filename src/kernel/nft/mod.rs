@@ -20,7 +20,7 @@
 //! let mut table = GateTable::default();
 //! let installed = nft::install(&table)?; // after the queues are bound
 //! println!("{installed}");
-//! let counters = nft::read_counters()?; // the ledger: counters.offered
+//! let counters = nft::read_counters()?; // the ledger: counters.offered, counters.behind
 //! table.generation += 1;
 //! nft::install(&table)?; // after a reload: what older rules cleared is queued again
 //! nft::set_queueing(&table, false)?; // graceful stop: then answer what is left
@@ -44,7 +44,7 @@ pub use blocks::{Block, block, blocked, unblock};
 pub use conflicts::{Conflict, ConflictKind, conflicts};
 pub use error::NftError;
 pub use probe::{NftFeatures, probe};
-pub use read::{CounterValue, Counters, Present, present, read_counters};
+pub use read::{CounterValue, Counters, Present, present, read_counters, table_handle};
 pub use text::print;
 
 use crate::packet::conntrack::FateMask;

@@ -8,7 +8,12 @@
 //!                          fate = pass ───► accept
 //!                          counter offered
 //!                          queue by connection, by addresses, by packet
+//!  behind (base, one priority later)
+//!  counter behind
 //! ```
+//!
+//! What came out behind, and what had gone in, is all the evidence that the ledger needs: who let a packet pass, we or
+//! the kernel, nothing else in the kernel tells.
 //!
 //! The hook chains hold next to nothing and are never touched again. Everything that changes while packets wait in the
 //! queues is in `gate`, one chain for all hooks: so input and output of one connection share the hash and its random
@@ -34,6 +39,23 @@ pub struct Chain {
 pub struct Base {
     pub hook: BaseHook,
     pub priority: i32,
+    pub role: Role,
+}
+
+/// What a base chain is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Leads into the gate.
+    Gate,
+    /// Counts what comes out of it.
+    Behind,
+}
+
+impl Role {
+    #[must_use]
+    pub fn of_chain(name: &[u8]) -> Role {
+        if name.starts_with(b"behind_") { Role::Behind } else { Role::Gate }
+    }
 }
 
 /// The hooks that our base chains may stand at, with the kernel's numbers (`enum nf_inet_hooks`).
@@ -60,6 +82,16 @@ impl BaseHook {
             BaseHook::Input => "input",
             BaseHook::Forward => "forward",
             BaseHook::Output => "output",
+        }
+    }
+
+    /// Name of the chain that counts what comes out behind the gate.
+    fn behind(self) -> &'static str {
+        match self {
+            BaseHook::Prerouting => "behind_prerouting",
+            BaseHook::Input => "behind_input",
+            BaseHook::Forward => "behind_forward",
+            BaseHook::Output => "behind_output",
         }
     }
 }
@@ -138,11 +170,25 @@ pub enum Counter {
     FateRejected,
     FatePassed,
     Blocked,
+    /// The resets and errors of our own reject rules, on their way out.
+    OwnAnswers,
+    /// Came by while the queue rules were out: at a start over a predecessor's table, and at a stop.
+    Aside,
+    /// Came out behind the gate: passed by us, by the kernel in our place, by its fate.
+    Behind,
 }
 
 impl Counter {
-    pub const ALL: [Counter; 5] =
-        [Counter::Offered, Counter::FateDropped, Counter::FateRejected, Counter::FatePassed, Counter::Blocked];
+    pub const ALL: [Counter; 8] = [
+        Counter::Offered,
+        Counter::FateDropped,
+        Counter::FateRejected,
+        Counter::FatePassed,
+        Counter::Blocked,
+        Counter::OwnAnswers,
+        Counter::Aside,
+        Counter::Behind,
+    ];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -152,6 +198,9 @@ impl Counter {
             Counter::FateRejected => "fate_rejected",
             Counter::FatePassed => "fate_passed",
             Counter::Blocked => "blocked",
+            Counter::OwnAnswers => "own_answers",
+            Counter::Aside => "aside",
+            Counter::Behind => "behind",
         }
     }
 }
@@ -175,6 +224,7 @@ impl GateTable {
     pub fn chains(&self, mode: QueueMode, balance: Balance) -> Vec<Chain> {
         let mut chains = vec![Chain { name: GATE, base: None, rules: self.gate_rules(mode, balance) }];
         chains.extend(self.base_hooks().iter().map(|hook| self.base_chain(*hook)));
+        chains.extend(self.base_hooks().iter().map(|hook| self.behind_chain(*hook)));
         chains
     }
 
@@ -189,12 +239,17 @@ impl GateTable {
     }
 
     fn base_chain(&self, hook: BaseHook) -> Chain {
-        let mut rules = Vec::new();
-        if hook == BaseHook::Output {
-            rules.push(rule(vec![Term::ToLoopback, Term::Accept], "loopback is inspected once, at input"));
-        }
+        let mut rules = only_once(hook);
         rules.push(rule(vec![Term::Jump(GATE)], ""));
-        Chain { name: hook.name(), base: Some(Base { hook, priority: self.priority }), rules }
+        Chain { name: hook.name(), base: Some(Base { hook, priority: self.priority, role: Role::Gate }), rules }
+    }
+
+    /// Directly behind the gate. What another chain of the same priority dropped in between counts as lost.
+    fn behind_chain(&self, hook: BaseHook) -> Chain {
+        let mut rules = only_once(hook);
+        rules.push(rule(vec![Term::Count(Counter::Behind)], "came out of the gate"));
+        let base = Base { hook, priority: self.priority.saturating_add(1), role: Role::Behind };
+        Chain { name: hook.behind(), base: Some(base), rules }
     }
 
     fn gate_rules(&self, mode: QueueMode, balance: Balance) -> Vec<Rule> {
@@ -213,6 +268,8 @@ impl GateTable {
         if self.queueing {
             rules.push(rule(vec![Term::Count(Counter::Offered)], "from here on: offered to the queues"));
             rules.extend(self.queue_rules(mode, balance));
+        } else {
+            rules.push(rule(vec![Term::Count(Counter::Aside)], "nobody is asked for the moment"));
         }
         rules
     }
@@ -223,8 +280,17 @@ impl GateTable {
         let comment = "the answers of the reject rules below";
         let rejected = self.fated(Fate::Reject);
         [
-            rule(vec![rejected.clone(), Term::TcpReset, Term::Accept], comment),
-            rule(vec![rejected, Term::Related, Term::L4Proto(&[ICMP, ICMPV6]), Term::Accept], comment),
+            rule(vec![rejected.clone(), Term::TcpReset, Term::Count(Counter::OwnAnswers), Term::Accept], comment),
+            rule(
+                vec![
+                    rejected,
+                    Term::Related,
+                    Term::L4Proto(&[ICMP, ICMPV6]),
+                    Term::Count(Counter::OwnAnswers),
+                    Term::Accept,
+                ],
+                comment,
+            ),
         ]
     }
 
@@ -288,6 +354,14 @@ impl GateTable {
     pub fn generation_bits(&self, generation: u32) -> u32 {
         let bits = self.fate.mask & !self.fate.fate_bits();
         generation.checked_shl(bits.trailing_zeros()).unwrap_or(0) & bits
+    }
+}
+
+fn only_once(hook: BaseHook) -> Vec<Rule> {
+    if hook == BaseHook::Output {
+        vec![rule(vec![Term::ToLoopback, Term::Accept], "loopback is inspected once, at input")]
+    } else {
+        Vec::new()
     }
 }
 

@@ -5,7 +5,7 @@ use super::expressions::{self, Queueing};
 use super::lower::{
     NFT_OBJECT_COUNTER, NFTA_OBJ_DATA, NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_TABLE_NAME, c_string,
 };
-use super::model::{Base, BaseHook, Counter, GATE, MARKER, TABLE};
+use super::model::{Base, BaseHook, Counter, GATE, MARKER, Role, TABLE};
 use super::transaction::{Control, NFPROTO_INET};
 use super::{QueueMode, Queues};
 use crate::kernel::netlink::wire::{Attr, Attrs, NLM_F_ACK, NLM_F_REQUEST, NfGen};
@@ -15,9 +15,11 @@ const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_GETCHAIN: u16 = 4;
 const NFT_MSG_GETRULE: u16 = 7;
 const NFT_MSG_GETOBJ: u16 = 19;
+const NFTA_TABLE_HANDLE: u16 = 4;
 const NFTA_TABLE_USERDATA: u16 = 6;
 const NFTA_TABLE_OWNER: u16 = 7;
 const NFTA_CHAIN_TABLE: u16 = 1;
+const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_HOOK_HOOKNUM: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
@@ -62,14 +64,19 @@ pub struct CounterValue {
 /// The table's named counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Reached the queue rules. Less what the workers received and what the kernel's queue counters say was dropped,
-    /// this is what passed uninspected.
+    /// Reached the queue rules.
     pub offered: CounterValue,
     pub fate_dropped: CounterValue,
     pub fate_rejected: CounterValue,
     pub fate_passed: CounterValue,
     /// From a blocked source, so dropped.
     pub blocked: CounterValue,
+    /// Resets and errors of our own reject rules.
+    pub own_answers: CounterValue,
+    /// Passed while the queue rules were out.
+    pub aside: CounterValue,
+    /// Came out behind the gate, for whatever reason.
+    pub behind: CounterValue,
 }
 
 impl Counters {
@@ -80,7 +87,18 @@ impl Counters {
             Counter::FateRejected => &mut self.fate_rejected,
             Counter::FatePassed => &mut self.fate_passed,
             Counter::Blocked => &mut self.blocked,
+            Counter::OwnAnswers => &mut self.own_answers,
+            Counter::Aside => &mut self.aside,
+            Counter::Behind => &mut self.behind,
         }
+    }
+
+    /// Packets that came out behind the gate without having been offered.
+    #[must_use]
+    pub fn beside(&self) -> u64 {
+        [self.fate_passed, self.own_answers, self.aside]
+            .iter()
+            .fold(0, |sum: u64, counter| sum.saturating_add(counter.packets))
     }
 }
 
@@ -89,7 +107,8 @@ pub fn present() -> Result<Option<Present>, NftError> {
     let mut control = Control::open()?;
     let Some(bases) = base_chains_if_ours(&mut control)? else { return Ok(None) };
     let queueing = gate_queueing(&mut control)?;
-    Ok(Some(Present { hooks: bases.iter().map(ToString::to_string).collect(), queueing }))
+    let gates = bases.iter().filter(|base| base.role == Role::Gate);
+    Ok(Some(Present { hooks: gates.map(ToString::to_string).collect(), queueing }))
 }
 
 /// Reads all counters and resets none. [`NftError::Absent`] without our table.
@@ -136,21 +155,33 @@ fn counter_value(attributes: Attrs<'_>) -> CounterValue {
     value
 }
 
+/// The kernel's number of our table, which it never gives twice in a network namespace: its counters are as old as that.
+/// `None` without our table.
+pub fn table_handle() -> Result<Option<u64>, NftError> {
+    our_table(&mut Control::open()?)
+}
+
 /// Whether our table is there. An error when a table of its name is another's.
 pub fn ours(control: &mut Control) -> Result<bool, NftError> {
+    Ok(our_table(control)?.is_some())
+}
+
+fn our_table(control: &mut Control) -> Result<Option<u64>, NftError> {
     let replies = control.query("read our table", NFT_MSG_GETTABLE, NFPROTO_INET, false, |message| {
         message.attr(NFTA_TABLE_NAME, c_string(TABLE).to_bytes_with_nul());
     })?;
-    let Some(table) = replies.first() else { return Ok(false) };
+    let Some(table) = replies.first() else { return Ok(None) };
     let mut marked = false;
+    let mut handle = 0;
     for attr in table.attributes() {
         match attr.kind {
             NFTA_TABLE_OWNER => return Err(NftError::Owned { port_id: attr.be32().unwrap_or(0) }),
+            NFTA_TABLE_HANDLE => handle = attr.be64().unwrap_or(0),
             NFTA_TABLE_USERDATA => marked = comment_of(attr.payload).is_some_and(|text| text.starts_with(MARKER)),
             _ => {}
         }
     }
-    if marked { Ok(true) } else { Err(NftError::NotOurs) }
+    if marked { Ok(Some(handle)) } else { Err(NftError::NotOurs) }
 }
 
 /// The comment in libnftnl's user data: type, length, value; type 0 is the comment.
@@ -179,8 +210,10 @@ fn base_of(attributes: Attrs<'_>) -> Option<Base> {
     let mut ours = false;
     let mut hook = None;
     let mut priority = 0;
+    let mut role = Role::Gate;
     for attr in attributes {
         match attr.kind {
+            NFTA_CHAIN_NAME => role = Role::of_chain(attr.payload),
             NFTA_CHAIN_TABLE => ours = is_string(attr, TABLE),
             NFTA_CHAIN_HOOK => {
                 for attr in attr.nested() {
@@ -194,7 +227,7 @@ fn base_of(attributes: Attrs<'_>) -> Option<Base> {
             _ => {}
         }
     }
-    hook.filter(|_| ours).map(|hook| Base { hook, priority })
+    hook.filter(|_| ours).map(|hook| Base { hook, priority, role })
 }
 
 fn gate_queueing(control: &mut Control) -> Result<Option<(QueueMode, Queues)>, NftError> {
@@ -228,10 +261,8 @@ pub fn load_xt_target(control: &mut Control) -> Result<(), NftError> {
 
 /// Hooks and priorities for a message.
 pub fn describe(bases: &[Base]) -> String {
-    if bases.is_empty() {
-        return "no hook".to_owned();
-    }
-    bases.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    let gates: Vec<_> = bases.iter().filter(|base| base.role == Role::Gate).map(ToString::to_string).collect();
+    if gates.is_empty() { "no hook".to_owned() } else { gates.join(" and ") }
 }
 
 impl Display for Base {

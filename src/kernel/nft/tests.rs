@@ -20,6 +20,8 @@ fn queue_rules_match_the_way() {
         assert_eq!(queueing, expected, "{way:?} {table:?}");
         let offered = rules.iter().any(|rule| rule.terms.contains(&Term::Count(model::Counter::Offered)));
         assert_eq!(offered, table.queueing);
+        let aside = rules.iter().any(|rule| rule.terms.contains(&Term::Count(model::Counter::Aside)));
+        assert_eq!(aside, !table.queueing);
     }
 }
 

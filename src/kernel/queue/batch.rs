@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use crate::kernel::netlink::batch::BatchBuffers;
 use crate::kernel::netlink::socket::Socket;
+use crate::kernel::tally::Slot;
 
 use super::answer::{Answer, Outbox};
 use super::counters::QueueCounters;
@@ -88,6 +89,7 @@ pub struct Answers<'q> {
     pub(super) seen: &'q Seen,
     pub(super) outbox: &'q mut Outbox,
     pub(super) counters: &'q mut QueueCounters,
+    pub(super) tally: Option<&'q Slot>,
 }
 
 impl<'q> Answers<'q> {
@@ -121,7 +123,16 @@ impl<'q> Answers<'q> {
         let places = self.waiting.iter().zip(self.given.drain(..));
         let answers = places.map(|(waiting, given)| (waiting.id, given.unwrap_or(Answer::ACCEPT)));
         self.outbox.put_batch(answers, self.counters);
-        self.outbox.send(self.socket, self.counters).map_err(|source| QueueError::Send { number: self.number, source })
+        if let Some(tally) = self.tally {
+            tally.answering(self.counters);
+        }
+        self.outbox
+            .send(self.socket, self.counters)
+            .map_err(|source| QueueError::Send { number: self.number, source })?;
+        if let Some(tally) = self.tally {
+            tally.answered(self.counters);
+        }
+        Ok(())
     }
 
     fn count_batch(&mut self) {

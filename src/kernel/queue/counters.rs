@@ -37,6 +37,20 @@ pub struct QueueCounters {
     pub verdict_errors: VerdictErrors,
 }
 
+impl QueueCounters {
+    /// Accepted without having been judged.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.orphans.saturating_add(self.malformed).saturating_add(self.truncated)
+    }
+
+    /// Answered with anything but an accept.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.dropped.saturating_add(self.repeated).saturating_add(self.requeued)
+    }
+}
+
 /// Verdicts that the kernel refused, by errno.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VerdictErrors {

@@ -38,6 +38,7 @@ use self::counters::IdSequence;
 use crate::kernel::netlink::batch::BatchBuffers;
 use crate::kernel::netlink::socket::Socket;
 use crate::kernel::netlink::wire::{Builder, Messages, NLMSG_ERROR};
+use crate::kernel::tally::Slot;
 
 /// While draining, silence of this length twice in a row means that nothing is on its way any more.
 const DRAIN_PAUSE: Duration = Duration::from_millis(10);
@@ -59,6 +60,8 @@ pub struct Queue {
     outbox: Outbox,
     ids: IdSequence,
     counters: QueueCounters,
+    /// Where answers are counted beyond our end.
+    tally: Option<Slot>,
     /// Packets that came with the acknowledgement of our configuration: the first receive hands them out.
     held: Option<Received>,
 }
@@ -112,6 +115,11 @@ impl Queue {
         &self.counters
     }
 
+    /// From now on answers are counted in `slot`, too.
+    pub fn count_in(&mut self, slot: Slot) {
+        self.tally = Some(slot);
+    }
+
     /// Waits up to `timeout` for packets and takes as many as there are, at most a batch. What is left of the batch
     /// before is answered first.
     ///
@@ -139,6 +147,7 @@ impl Queue {
             seen: &self.seen,
             outbox: &mut self.outbox,
             counters: &mut self.counters,
+            tally: self.tally.as_ref(),
         };
         (inbox, answers)
     }

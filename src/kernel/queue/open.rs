@@ -41,6 +41,7 @@ pub(super) fn open(config: &QueueConfig) -> Result<(Queue, QueueReport), QueueEr
         outbox: Outbox::new(number, buffers.capacity()),
         ids: IdSequence::default(),
         counters: QueueCounters::default(),
+        tally: None,
         held: None,
         buffers,
     };

@@ -209,16 +209,35 @@ impl Serialize for DropReasons {
     }
 }
 
-/// The fail-open ledger: what was to be inspected, what was, and where the rest went. In packets.
+/// The fail-open ledger: what was to be inspected, what was, and where the rest went. In packets, since our nftables
+/// table was made: the runs before this one are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerStats {
-    /// Counted by our nftables rule, in front of the queue statement.
+    /// How long it has been kept.
+    pub seconds: u64,
+    /// Our nftables table counts what goes in and what comes out. Without it nobody knows what was offered, and only what
+    /// the queues and their sockets tell is here.
+    pub complete: bool,
+    /// Offered = judged + uninspected + kernel drops + waiting.
     pub offered: u64,
+    /// Answered, whether judged or not.
     pub received: u64,
     pub judged: u64,
     pub uninspected: UninspectedStats,
-    /// The kernel's own drop counters of our queues.
+    /// Went in, and neither came out nor was dropped by us.
     pub kernel_drops: u64,
+    /// On their way, in the kernel or with us.
+    pub waiting: u64,
+}
+
+impl LedgerStats {
+    /// Packets whose end, or present place, is known.
+    #[must_use]
+    pub fn explained(&self) -> u64 {
+        [self.judged, self.uninspected.total(), self.kernel_drops, self.waiting]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
 }
 
 /// Packets that passed without being looked at.
@@ -230,6 +249,15 @@ pub struct UninspectedStats {
     pub bypass: u64,
     /// The receive buffer was full.
     pub overrun: u64,
+    /// Received, but not understood, or given up by a bug of ours.
+    pub failed: u64,
+}
+
+impl UninspectedStats {
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        [self.fail_open, self.bypass, self.overrun, self.failed].into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// How well we follow the kernel's connection table.

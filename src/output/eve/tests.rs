@@ -602,8 +602,8 @@ fn allowed(object: &str) -> &'static str {
         "tidegate" => "generation fate counted_by count",
         "stats.app" => "recognised unrecognised parser_errors transactions_evicted datagrams_unread memcap memuse",
         "stats.streams" => "out_of_order overlap_unverified",
-        "stats.ledger" => "offered received judged uninspected kernel_drops",
-        "stats.ledger.uninspected" => "fail_open bypass overrun",
+        "stats.ledger" => "seconds complete offered received judged uninspected kernel_drops waiting",
+        "stats.ledger.uninspected" => "fail_open bypass overrun failed",
         "stats.conntrack" => {
             "events_new events_update events_destroy events_lost sweeps swept untracked invalid fates_written \
              fates_failed"

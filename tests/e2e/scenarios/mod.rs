@@ -4,6 +4,7 @@ mod bed;
 mod evasion;
 mod flows;
 mod lab;
+mod ledger;
 mod life;
 mod nft;
 mod ruleset;
@@ -39,6 +40,7 @@ pub const ALL: &[Scenario] = &[
     life::STOPPED_FAILS_OPEN,
     life::TERM_UNDER_LOAD,
     life::FATE_SURVIVES,
+    ledger::EXACT,
     state::NOTHING_IS_LEFT,
     flows::LISTED,
     flows::KILLED,

@@ -35,6 +35,11 @@ const CONSOLE_LINES_SHOWN: usize = 60;
 
 static CURRENT: Mutex<Option<Vm>> = Mutex::new(None);
 
+/// Whether this is one: everything takes longer there.
+pub fn is_guest() -> bool {
+    Path::new(programs::GUEST_DIR).is_dir()
+}
+
 /// Runs a scenario, or one of [`programs`], in the guest of `series`. `timeout` is for a kernel that is not emulated.
 pub fn run(series: &'static str, name: &str, timeout: Duration) -> Result<Completion, Failed> {
     let kernel = match Kernel::find(series) {
