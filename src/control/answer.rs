@@ -2,8 +2,9 @@
 
 use super::config::{MarkMask, NfqMode};
 use super::tracking::Tracking;
-use crate::kernel::queue::{Answer, ConntrackWrite, Disposition, Packet};
-use crate::packet::conntrack::{Fate, FateMask};
+use crate::kernel::queue::{Answer, Disposition, Packet};
+use crate::packet::conntrack::Fate;
+use crate::packet::fate::FateStore;
 use crate::packet::verdict::{Action, Verdict};
 
 /// Turns verdicts into answers for one queue.
@@ -11,13 +12,13 @@ use crate::packet::verdict::{Action, Verdict};
 pub struct AnswerMaker {
     mode: NfqMode,
     bypass: Option<MarkMask>,
-    fate_mask: FateMask,
+    fates: FateStore,
 }
 
 impl AnswerMaker {
     #[must_use]
-    pub fn new(mode: NfqMode, bypass: Option<MarkMask>, fate_mask: FateMask) -> AnswerMaker {
-        AnswerMaker { mode, bypass, fate_mask }
+    pub fn new(mode: NfqMode, bypass: Option<MarkMask>, fates: FateStore) -> AnswerMaker {
+        AnswerMaker { mode, bypass, fates }
     }
 
     /// The kernel executes the answer; a fate goes with it where NFQA_CT exists, and ahead of it by ctnetlink where not.
@@ -33,11 +34,11 @@ impl AnswerMaker {
             netlink.note_dropped(entry);
         }
         let Some(fate) = verdict.fate else { return answer };
-        let (mark, mask) = (self.fate_mask.encode_with(fate, generation), self.fate_mask.mask);
+        let write = self.fates.write(fate, generation);
         match tracking {
-            Tracking::InVerdict => answer.with_conntrack(ConntrackWrite { mark: Some((mark, mask)), labels: None }),
+            Tracking::InVerdict => answer.with_conntrack(write),
             Tracking::ByNetlink(netlink) => {
-                let written = packet.conntrack.is_some_and(|(entry, _)| netlink.write_mark(&entry, mark, mask));
+                let written = packet.conntrack.is_some_and(|(entry, _)| netlink.write(&entry, &write));
                 // Without the fate in the entry a repeated packet would come straight back to us.
                 if written || !matches!(verdict.action, Action::Repeat(_)) { answer } else { Answer::DROP }
             }
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     fn maker(mode: NfqMode, bypass: Option<MarkMask>) -> AnswerMaker {
-        AnswerMaker::new(mode, bypass, FateMask::default())
+        AnswerMaker::new(mode, bypass, FateStore::default())
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::stats::Statistics;
 use super::worker::Shared;
 use crate::kernel::conntrack::{ConntrackSocket, Mirror};
 use crate::kernel::nft::{self, Block};
-use crate::packet::conntrack::FateMask;
+use crate::packet::fate::FateStore;
 use crate::rules::Vars;
 
 /// Orders that the main thread or the listener carries out.
@@ -35,7 +35,7 @@ impl Requests {
 
 /// What commands about connections need.
 pub struct Connections {
-    pub mask: FateMask,
+    pub store: FateStore,
     pub mirror: Option<Arc<Mirror>>,
     /// What `$HOME_NET` and its like stand for in a filter.
     pub vars: Vars,
@@ -68,7 +68,7 @@ pub fn handler(
                 requests.sweep.store(true, Ordering::Relaxed);
                 Ok(json!("flows will be compared with the kernel's table"))
             }
-            "flows" => known::answer(request, &shared.flows, shared.rules.load().generation(), connections.mask),
+            "flows" => known::answer(request, &shared.flows, shared.rules.load().generation(), connections.store),
             "flows-kill" => kill(request, &shared, &connections),
             "block-add" => block(request, true),
             "block-del" => block(request, false),
@@ -114,7 +114,7 @@ fn kill(request: &Value, shared: &Shared, connections: &Connections) -> Result<V
         generation: shared.rules.load().generation(),
     };
     let done = ConntrackSocket::open()
-        .and_then(|mut socket| condemn::condemn(&mut socket, &filter, order.fate(), connections.mask, Some(&gate)))
+        .and_then(|mut socket| condemn::condemn(&mut socket, &filter, order.fate(), connections.store, Some(&gate)))
         .map_err(|error| error.to_string())?;
     tracing::info!("{} connections condemned because somebody asked for it", done.condemned);
     serde_json::to_value(done).map_err(|error| error.to_string())

@@ -20,7 +20,8 @@ use signal_hook::iterator::Signals;
 
 use super::answer::AnswerMaker;
 use super::commands::{self, Connections, Requests};
-use super::config::{Config, FateStore, Sysctl as SysctlChoice};
+use super::config::{Config, Sysctl as SysctlChoice};
+use super::fates;
 use super::gate;
 use super::ledger::Ledger;
 use super::listener::{FlowListener, ListenerCounters};
@@ -37,9 +38,10 @@ use crate::kernel::nft::{self, GateTable};
 use crate::kernel::queue::{Flags, Queue, QueueConfig, QueueError, QueueReport};
 use crate::kernel::{interfaces, privileges};
 use crate::output::sink::{Sink, SinkOptions, SinkThread};
-use crate::packet::conntrack::{Fate, FateMask};
+use crate::packet::conntrack::Fate;
 use crate::packet::detect::SharedDetectState;
 use crate::packet::event::{AnomalyEvent, Event};
+use crate::packet::fate::FateStore;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::path::Path;
 
@@ -47,6 +49,7 @@ use crate::packet::path::Path;
 const TICK: Duration = Duration::from_millis(100);
 /// How often packets that went by uninspected become an event.
 const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
+const UNREADABLE: &str = "cannot read the nftables table `inet tidegate`";
 /// A log on a hanging file system does not keep us from stopping.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,19 +67,20 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     if !privileges::may_administer_network() {
         bail!("CAP_NET_ADMIN is missing: run as root, or give the program that capability");
     }
-    if config.fate.store == FateStore::Label {
-        bail!("fate.store: label is not there yet: use `mark` (fate.mask says which bits) or `auto`");
-    }
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2]).context("cannot listen for signals")?;
-    let mut reloader = Reloader::new(options.rules.clone(), &config);
+    let present = if options.install { nft::present().context(UNREADABLE)? } else { None };
+    let former = present.as_ref().and_then(|present| present.rules);
+    let mut reloader = Reloader::new(options.rules.clone(), &config).after(former);
     let fresh = reloader.compile().context("no rules were loaded, so nothing was started")?;
     tracing::info!("{}", fresh.summary());
     if fresh.set.is_empty() {
         tracing::warn!("no rules: every packet passes; give some with -S FILE or the key rule-files");
     }
-    let table = options.install.then(|| gate::table_of(&config, fresh.generation));
+    let store = fates::choose(&config, options.install, present.as_ref())?;
+    tracing::info!("fates stand in {store}");
+    let table = options.install.then(|| in_force(gate::table_of(&config, store), &fresh));
     let way = table.as_ref().map(takeover::clear_the_way).transpose()?;
-    match Daemon::start(config, &options, table.clone(), reloader, fresh) {
+    match Daemon::start(config, &options, store, table.clone(), reloader, fresh) {
         Ok(daemon) => daemon.guard(signals),
         Err(error) => {
             if let Some(way) = way {
@@ -85,6 +89,11 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
             Err(error)
         }
     }
+}
+
+/// The table for these rules.
+fn in_force(table: GateTable, rules: &Fresh) -> GateTable {
+    GateTable { generation: rules.generation, rules_hash: rules.hash, ..table }
 }
 
 type WorkerThread = JoinHandle<Result<(), QueueError>>;
@@ -109,6 +118,7 @@ impl Daemon {
     fn start(
         config: Config,
         options: &RunOptions,
+        store: FateStore,
         table: Option<GateTable>,
         reloader: Reloader,
         fresh: Fresh,
@@ -136,7 +146,7 @@ impl Daemon {
         log_options.interfaces = Box::new(interfaces::name);
         let (sink, log) = Sink::start(log_options)?;
         let shared = Shared {
-            rules: Arc::new(arc_swap::ArcSwap::new(fresh.set)),
+            rules: Arc::new(arc_swap::ArcSwap::new(Arc::clone(&fresh.set))),
             flows: Arc::new(FlowShards::new(config.flow.count_max)),
             detect: Arc::new(SharedDetectState::default()),
             sink: sink.clone(),
@@ -148,7 +158,7 @@ impl Daemon {
                  entries come by ctnetlink"
             );
         }
-        let before = read_table(mirror.as_deref(), config.fate.mask)?;
+        let before = read_table(mirror.as_deref(), store)?;
         tracing::info!("{} connections were there before us, {} of them with a fate", before.entries, before.fated);
 
         let watches: Vec<_> = queues
@@ -176,12 +186,14 @@ impl Daemon {
             gate_installed: table.is_some(),
             ledger: Arc::clone(&ledger),
             mode: gate::Mode { conntrack_in_verdict: in_verdict, installed: arc_swap::ArcSwapOption::empty() },
-            engine: arc_swap::ArcSwap::from_pointee(fresh.engine),
+            store,
+            in_force: arc_swap::ArcSwap::from_pointee(fresh.in_force()),
         });
         let flow_listener = FlowListener {
             listener,
             socket: ConntrackSocket::open()?,
             flows: Arc::clone(&shared.flows),
+            store,
             mirror: mirror.clone(),
             sink,
             counters,
@@ -195,7 +207,7 @@ impl Daemon {
                 Arc::clone(&statistics),
                 shared.clone(),
                 Arc::clone(&requests),
-                Connections { mask: config.fate.mask, mirror: mirror.clone(), vars: config.vars.of_rules() },
+                Connections { store, mirror: mirror.clone(), vars: config.vars.of_rules() },
             );
             helpers.push(control.serve(Arc::clone(&stop), handler)?);
         }
@@ -215,13 +227,13 @@ impl Daemon {
             let worker = Worker {
                 path: Path::new(
                     gate::policy_of(&config, table.is_some()),
-                    config.fate.mask,
+                    store,
                     gate::copies_of(&config),
                     config.app_config(),
                 )
                 .following(config.stream.config, Arc::clone(&pool))
                 .remembering_in(Arc::clone(&app_pool)),
-                answers: AnswerMaker::new(config.nfq.mode, config.nfq.bypass, config.fate.mask),
+                answers: AnswerMaker::new(config.nfq.mode, config.nfq.bypass, store),
                 tracking,
                 shared: shared.clone(),
                 published: Arc::clone(&watch.published),
@@ -318,14 +330,14 @@ impl Daemon {
             Err(error) => return tracing::error!("reload failed, the old rules stay: {error}"),
         };
         tracing::info!("reload: {}", fresh.summary());
-        self.shared.rules.store(fresh.set);
-        self.statistics.engine.store(Arc::new(fresh.engine));
+        self.shared.rules.store(Arc::clone(&fresh.set));
         if let Some(table) = &mut self.table {
-            table.generation = gate::table_generation(fresh.generation);
+            *table = in_force(table.clone(), &fresh);
             if let Err(error) = nft::install(table) {
                 tracing::error!("reload: cleared connections stay cleared until they end: {error}");
             }
         }
+        self.statistics.in_force.store(Arc::new(fresh.in_force()));
     }
 
     fn stop(mut self) {
@@ -436,12 +448,12 @@ struct Before {
     fated: u64,
 }
 
-fn read_table(mirror: Option<&Mirror>, mask: FateMask) -> anyhow::Result<Before> {
+fn read_table(mirror: Option<&Mirror>, store: FateStore) -> anyhow::Result<Before> {
     let mut before = Before::default();
     let run = mirror.map(|mirror| (mirror, mirror.begin_sweep()));
     ConntrackSocket::open()?.dump(|entry| {
         before.entries = before.entries.saturating_add(1);
-        before.fated = before.fated.saturating_add(u64::from(mask.decode(entry.mark) != Fate::Inspect));
+        before.fated = before.fated.saturating_add(u64::from(store.decode(entry) != Fate::Inspect));
         if let Some((mirror, run)) = &run {
             mirror.found(run, entry);
         }

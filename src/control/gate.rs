@@ -7,16 +7,20 @@ use arc_swap::ArcSwapOption;
 
 use super::config::{Config, GateHook, NfqMode};
 use super::ledger::Evidence;
+use crate::kernel::interfaces;
 use crate::kernel::nft::{GateTable, Hook, Installed, QueueMode, Queues};
 use crate::output::spec::Wanted;
 use crate::packet::app::AppPool;
+use crate::packet::fate::FateStore;
 use crate::packet::stream::StreamPool;
 use crate::packet::tell::Copies;
 use crate::packet::verdict::Policy;
 
-/// The table that `config` asks for.
+const LOOPBACK: &str = "lo";
+
+/// The table that `config` asks for, before any rules.
 #[must_use]
-pub fn table_of(config: &Config, generation: u64) -> GateTable {
+pub fn table_of(config: &Config, fate: FateStore) -> GateTable {
     GateTable {
         hook: match config.gate.hook {
             GateHook::Forward => Hook::Forward,
@@ -25,16 +29,20 @@ pub fn table_of(config: &Config, generation: u64) -> GateTable {
         },
         priority: config.gate.priority,
         queues: Queues { first: config.queue.numbers.first, count: config.queue.numbers.count() },
-        fate: config.fate.mask,
-        generation: table_generation(generation),
+        fate,
+        flowtable: flowtable_of(config),
         ..GateTable::default()
     }
 }
 
-/// The table compares only what fits into the mark, so the low bits are enough.
-#[must_use]
-pub fn table_generation(generation: u64) -> u32 {
-    u32::try_from(generation & u64::from(u32::MAX)).unwrap_or(0)
+/// The devices of the flowtable, none without one: those that are named, or all but loopback that are there now.
+fn flowtable_of(config: &Config) -> Vec<String> {
+    let flowtable = &config.fate.flowtable;
+    match (flowtable.on, flowtable.devices.as_slice()) {
+        (false, _) => Vec::new(),
+        (true, []) => interfaces::all().into_iter().filter(|name| name != LOOPBACK).collect(),
+        (true, named) => named.to_vec(),
+    }
 }
 
 /// What the data plane does with packets that rules cannot judge.
@@ -50,6 +58,9 @@ pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
         stream_urgent: config.stream.urgent,
         stream_midstream: config.stream.midstream_policy,
         app_error: config.policy.app_error,
+        keep_passed: !config.fate.clear.pass,
+        keep_bypassed: !config.fate.clear.bypass,
+        elephant_bytes: config.fate.clear.elephant_bytes,
         kernel_rejects: table_is_ours,
         passive: false,
         recorded: false,

@@ -14,8 +14,9 @@ use super::worker::now;
 use crate::kernel::conntrack::destroy::{self, Decision, Held};
 use crate::kernel::conntrack::{ConntrackError, ConntrackSocket, Event, Listener, Mirror};
 use crate::output::sink::Sink;
-use crate::packet::conntrack::Conntrack;
+use crate::packet::conntrack::{Conntrack, Fate};
 use crate::packet::event::{Events, FlowEnd};
+use crate::packet::fate::FateStore;
 use crate::packet::flow::Flow;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::ingress::Timestamp;
@@ -33,6 +34,8 @@ pub struct ListenerCounters {
     pub updated: AtomicU64,
     pub destroyed: AtomicU64,
     pub freed: AtomicU64,
+    /// Connections that ended after they had been cleared.
+    pub bypassed: AtomicU64,
     /// DESTROY events of flows that we never saw, or of another incarnation.
     pub kept: AtomicU64,
     pub lost: AtomicU64,
@@ -46,6 +49,7 @@ pub struct FlowListener {
     pub listener: Listener,
     pub socket: ConntrackSocket,
     pub flows: Arc<FlowShards>,
+    pub store: FateStore,
     /// Kept up to date where the kernel has no NFQA_CT.
     pub mirror: Option<Arc<Mirror>>,
     pub sink: Sink,
@@ -79,7 +83,7 @@ impl FlowListener {
     /// One batch of events. Says whether some went missing.
     fn receive(&mut self) -> bool {
         let mut lost = false;
-        let FlowListener { listener, socket, flows, mirror, sink, counters, .. } = self;
+        let FlowListener { listener, socket, flows, store, mirror, sink, counters, .. } = self;
         let result = listener.receive(RECEIVE_TIMEOUT, |event| {
             let formerly = mirror.as_ref().and_then(|mirror| mirror.apply(&event));
             match event {
@@ -90,9 +94,10 @@ impl FlowListener {
                     if let Some(formerly) = formerly {
                         flows.rename(&formerly, &entry.key());
                     }
-                    match free(flows, socket, &entry) {
+                    match free(flows, socket, &entry).or_else(|| never_seen(flows, *store, &entry)) {
                         Some(mut flow) => {
                             add(&counters.freed, 1);
+                            add(&counters.bypassed, u64::from(flow.fate == Fate::Pass));
                             let mut events = Events::new();
                             tell::flow_ended(&mut flow, &entry, now(), end_reason(&entry), &mut events);
                             sink.events(&mut events);
@@ -185,6 +190,18 @@ fn free(flows: &FlowShards, socket: &mut ConntrackSocket, entry: &Conntrack) -> 
     // Between the look and now the next incarnation may have taken the key.
     let unchanged = table.get(&key).is_some_and(|flow| flow.conntrack_id == held.id && flow.start_ns == held.start_ns);
     if unchanged { table.remove(&key) } else { None }
+}
+
+/// A former run decided what becomes of it, and the kernel did it: no packet of it ever came to us.
+fn never_seen(flows: &FlowShards, store: FateStore, entry: &Conntrack) -> Option<Box<Flow>> {
+    let fate = store.decode(entry);
+    if fate == Fate::Inspect || flows.lock(&entry.key()).get(&entry.key()).is_some() {
+        return None;
+    }
+    let start = entry.start_ns.map_or_else(now, |ns| Timestamp::from_micros(ns / 1000));
+    let mut flow = Flow::new(entry, 0, start);
+    flow.fate = fate;
+    Some(Box::new(flow))
 }
 
 fn held(flow: &Flow) -> Held {

@@ -16,6 +16,8 @@ mod takeover;
 
 mod gate;
 
+mod fates;
+
 mod worker;
 
 mod answer;

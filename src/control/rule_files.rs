@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::config;
@@ -59,26 +60,33 @@ pub struct Loaded {
     pub took: Duration,
 }
 
-/// Reads every file and compiles what is in them.
+/// Everything that a rule set is made of, read and not yet compiled.
+pub struct ReadRules {
+    sources: Vec<Source>,
+    context: Context,
+    config_diagnostics: Vec<Diagnostic>,
+    started: Instant,
+    /// Of all that was read, and of the variables: two sets with the same one judge alike.
+    pub hash: u64,
+}
+
+/// Reads every file.
 ///
 /// # Errors
 /// When a named file cannot be read or a pattern matches none.
-pub fn load(
-    files: &RuleFiles,
-    vars: &Vars,
-    datasets: &DataSets,
-    options: &rules::Options,
-) -> Result<Loaded, RuleFilesError> {
+pub fn read_all(files: &RuleFiles, vars: &Vars, datasets: &DataSets) -> Result<ReadRules, RuleFilesError> {
     let started = Instant::now();
+    let mut hash = Fingerprint::new(vars);
+    let mut read = |path: &Path| read(path).inspect(|source| hash.put(source.text.as_bytes()));
     let paths = expand(&files.patterns)?;
     let sources = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut context = Context { vars: vars.clone(), datasets: datasets.clone(), ..Context::default() };
     let mut config_diagnostics = Vec::new();
-    if let Some(source) = read_beside(files.classification.as_deref(), &paths, CLASSIFICATION_NAME)? {
-        context.classifications.read(&source, &mut config_diagnostics);
+    if let Some(path) = beside(files.classification.as_deref(), &paths, CLASSIFICATION_NAME) {
+        context.classifications.read(&read(&path)?, &mut config_diagnostics);
     }
-    if let Some(source) = read_beside(files.reference.as_deref(), &paths, REFERENCE_NAME)? {
-        context.references.read(&source, &mut config_diagnostics);
+    if let Some(path) = beside(files.reference.as_deref(), &paths, REFERENCE_NAME) {
+        context.references.read(&read(&path)?, &mut config_diagnostics);
     }
     if let Some(path) = &files.threshold {
         context.thresholds.read(&read(path)?, vars, &mut config_diagnostics);
@@ -89,17 +97,59 @@ pub fn load(
     for path in &files.reputation {
         context.reputation.read_scores(&read(path)?, &mut config_diagnostics);
     }
-    let compiled = rules::compile(&sources, &context, options);
-    Ok(Loaded { compiled, config_diagnostics, took: started.elapsed() })
+    Ok(ReadRules { sources, context, config_diagnostics, started, hash: hash.finish() })
+}
+
+impl ReadRules {
+    /// Compiles what was read. `options.hash` is left as it is.
+    #[must_use]
+    pub fn compile(self, options: &rules::Options) -> Loaded {
+        let compiled = rules::compile(&self.sources, &self.context, options);
+        Loaded { compiled, config_diagnostics: self.config_diagnostics, took: self.started.elapsed() }
+    }
+}
+
+/// Reads every file and compiles what is in them.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn load(
+    files: &RuleFiles,
+    vars: &Vars,
+    datasets: &DataSets,
+    options: &rules::Options,
+) -> Result<Loaded, RuleFilesError> {
+    Ok(read_all(files, vars, datasets)?.compile(options))
 }
 
 /// The file that the configuration names, else the one of that name beside the first rule file, else none.
-fn read_beside(named: Option<&Path>, rules: &[PathBuf], name: &str) -> Result<Option<Source>, RuleFilesError> {
+fn beside(named: Option<&Path>, rules: &[PathBuf], name: &str) -> Option<PathBuf> {
     if let Some(path) = named {
-        return read(path).map(Some);
+        return Some(path.to_owned());
     }
     let beside = rules.first().and_then(|first| first.parent()).map(|dir| dir.join(name));
-    beside.filter(|path| path.is_file()).map(|path| read(&path)).transpose()
+    beside.filter(|path| path.is_file())
+}
+
+/// The first 64 bits of a SHA-256.
+struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    fn new(vars: &Vars) -> Fingerprint {
+        let mut fingerprint = Fingerprint(Sha256::new());
+        fingerprint.put(format!("{vars:?}").as_bytes());
+        fingerprint
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> u64 {
+        let digest = self.0.finalize();
+        digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
 }
 
 fn expand(patterns: &[PathBuf]) -> Result<Vec<PathBuf>, RuleFilesError> {

@@ -10,14 +10,16 @@ use super::listener::ListenerCounters;
 use super::worker::{Published, WorkerCounters, now};
 use crate::kernel::nft;
 use crate::kernel::queue::proc::{self, KernelCounters};
+use crate::output::eve;
 use crate::output::eve::stats::{
-    AppStats, CaptureStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FlowStats, IpsStats, QueueStats,
-    StatsSnapshot, StreamStats, TcpStats,
+    AppStats, CaptureStats, ClearedStats, ConntrackStats, DecoderStats, DetectStats, EngineStats, FateStats, FlowStats,
+    IpsStats, QueueStats, StatsSnapshot, StreamStats, TcpStats,
 };
 use crate::output::sink::Sink;
 use crate::packet::app::{AppCounters, AppPool};
 use crate::packet::counters::PathCounters;
 use crate::packet::detect::DetectCounters;
+use crate::packet::fate::FateStore;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::stream::{StreamCounters, StreamPool};
 use crate::packet::verdict::Reason;
@@ -44,7 +46,17 @@ pub struct Statistics {
     pub gate_installed: bool,
     pub ledger: Arc<Ledger>,
     pub mode: Mode,
-    pub engine: arc_swap::ArcSwap<EngineStats>,
+    /// Where fates stand.
+    pub store: FateStore,
+    pub in_force: arc_swap::ArcSwap<InForce>,
+}
+
+/// The rule set that judges.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    pub engine: EngineStats,
+    pub generation: u64,
+    pub hash: u64,
 }
 
 impl Statistics {
@@ -81,7 +93,16 @@ impl Statistics {
             stats.flow_bypassed.pkts = counters.fate_passed.packets;
             stats.flow_bypassed.bytes = counters.fate_passed.bytes;
         }
-        stats.detect.engines = vec![(**self.engine.load()).clone()];
+        stats.flow_bypassed.closed = self.listener.bypassed.load(Ordering::Relaxed);
+        let in_force = self.in_force.load();
+        stats.detect.engines = vec![in_force.engine.clone()];
+        stats.fates = FateStats {
+            store: self.store.name(),
+            generation: in_force.generation,
+            ruleset: eve::ruleset_name(in_force.hash).unwrap_or_default(),
+            offloaded: counters.map_or(0, |counters| counters.offloaded.packets),
+            ..stats.fates
+        };
         stats.ledger = self.ledger.picture();
         self.add_events(&mut stats.conntrack);
         stats.output = self.sink.counters();
@@ -122,6 +143,12 @@ pub fn of_path(path: &PathCounters) -> StatsSnapshot {
             fates_written: path.fates_written,
             fates_failed: path.fates_repeated,
             ..ConntrackStats::default()
+        },
+        fates: FateStats {
+            shown: path.fates_shown,
+            reinspected: path.fates_reconsidered,
+            cleared: ClearedStats::new(path.cleared),
+            ..FateStats::default()
         },
         ..StatsSnapshot::default()
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::kernel::conntrack::{ConntrackSocket, Mirror, Outcome};
 use crate::kernel::queue::Packet;
 use crate::packet::conntrack::Conntrack;
+use crate::packet::fate::ConntrackWrite;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::ingress::Timestamp;
 
@@ -49,12 +50,12 @@ impl ByNetlink {
         packet.conntrack = Some((found.entry, found.info));
     }
 
-    /// Whether the entry now holds `mark` in the bits of `mask`. An unconfirmed entry cannot be written: the flow's next
+    /// Whether the entry now holds what `write` says. An unconfirmed entry cannot be written: the flow's next
     /// packet tries again.
-    pub fn write_mark(&mut self, entry: &Conntrack, mark: u32, mask: u32) -> bool {
-        match self.socket.update_mark(&entry.key(), mark, mask) {
+    pub fn write(&mut self, entry: &Conntrack, write: &ConntrackWrite) -> bool {
+        match self.socket.update(&entry.key(), write) {
             Ok(Outcome::Done) => {
-                self.mirror.note_mark(&entry.key(), mark, mask);
+                self.mirror.note_write(&entry.key(), write);
                 true
             }
             Ok(Outcome::Gone) => false,

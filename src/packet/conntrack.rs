@@ -5,6 +5,7 @@
 //! same tuple recreated in the same slab slot gets the same id again (`nf_ct_get_id`).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{BitAnd, BitOr};
 
 use serde::{Deserialize, Serialize};
 
@@ -250,6 +251,54 @@ impl HelperName {
 /// 128 label bits: label n is byte n/8, bit n%8 (little-endian hosts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Labels(pub [u8; 16]);
+
+impl Labels {
+    /// One label by its number; none for a number above 127.
+    #[must_use]
+    pub fn of(number: u8) -> Labels {
+        let mut labels = Labels::default();
+        if let Some(byte) = labels.0.get_mut(usize::from(number / 8)) {
+            *byte = 1u8.checked_shl(u32::from(number % 8)).unwrap_or(0);
+        }
+        labels
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|byte| *byte == 0)
+    }
+
+    /// The labels that are set, by number.
+    pub fn numbers(self) -> impl Iterator<Item = u8> {
+        (0..=127u8).filter(move |label| {
+            let byte = self.0.get(usize::from(label / 8)).copied().unwrap_or(0);
+            byte & 1u8.checked_shl(u32::from(label % 8)).unwrap_or(0) != 0
+        })
+    }
+}
+
+impl BitOr for Labels {
+    type Output = Labels;
+
+    fn bitor(self, other: Labels) -> Labels {
+        Labels(zip_bytes(self.0, other.0, |one, other| one | other))
+    }
+}
+
+impl BitAnd for Labels {
+    type Output = Labels;
+
+    fn bitand(self, other: Labels) -> Labels {
+        Labels(zip_bytes(self.0, other.0, |one, other| one & other))
+    }
+}
+
+fn zip_bytes(mut one: [u8; 16], other: [u8; 16], join: impl Fn(u8, u8) -> u8) -> [u8; 16] {
+    for (byte, other) in one.iter_mut().zip(other) {
+        *byte = join(*byte, other);
+    }
+    one
+}
 
 /// Everything that `NFQA_CT`, a ctnetlink event or a dump says about one entry. Plain values, no allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::decode::anomaly::{Anomalies, Anomaly};
 use super::decode::{Headers, Transport, protocol};
 use super::ingress::Ingress;
-use super::verdict::{Action, Reason, Verdict};
+use super::verdict::{Action, Clearing, Reason, Verdict};
 
 /// Sums over everything that one [`super::path::Path`] has judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,13 @@ pub struct PathCounters {
     /// Fates handed to the kernel, and those handed over again because it did not show them.
     pub fates_written: u64,
     pub fates_repeated: u64,
+    /// Packets of settled connections that came up although the entry shows the fate: no rules stand before the queue, or
+    /// they waited in it.
+    pub fates_shown: u64,
+    /// Connections that an older rule set had cleared and that were looked into again.
+    pub fates_reconsidered: u64,
+    /// Connections cleared, in the order of [`Clearing::ALL`].
+    pub cleared: [u64; Clearing::COUNT],
 }
 
 /// How often each [`Anomaly`] was seen, in the order of [`Anomaly::ALL`].
@@ -106,6 +113,9 @@ impl PathCounters {
             alerts_suppressed,
             fates_written,
             fates_repeated,
+            fates_shown,
+            fates_reconsidered,
+            cleared,
         } = other;
         self.packets += packets;
         self.bytes += bytes;
@@ -144,6 +154,24 @@ impl PathCounters {
         self.alerts_suppressed += alerts_suppressed;
         self.fates_written += fates_written;
         self.fates_repeated += fates_repeated;
+        self.fates_shown += fates_shown;
+        self.fates_reconsidered += fates_reconsidered;
+        for (sum, count) in self.cleared.iter_mut().zip(cleared) {
+            *sum += count;
+        }
+    }
+
+    /// How often a connection was cleared so.
+    #[must_use]
+    pub fn cleared_by(&self, why: Clearing) -> u64 {
+        let counts = Clearing::ALL.iter().zip(self.cleared);
+        counts.filter(|(clearing, _)| **clearing == why).map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn count_clearing(&mut self, why: Clearing) {
+        for (clearing, count) in Clearing::ALL.iter().zip(&mut self.cleared) {
+            *count += u64::from(*clearing == why);
+        }
     }
 
     pub(super) fn count_packet(&mut self, packet: &Ingress<'_>) {

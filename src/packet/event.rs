@@ -10,7 +10,7 @@ use super::conntrack::{Conntrack, Direction, Fate, TcpState};
 use super::decode::igmp::Igmp;
 use super::ingress::{Timestamp, VlanTags};
 use super::tunnel::Carrier;
-use super::verdict::Reason;
+use super::verdict::{Clearing, Reason};
 use crate::rules::app::AppProto;
 use crate::rules::meta::RuleMeta;
 
@@ -116,6 +116,8 @@ pub struct AlertEvent {
     pub packet_bytes: Box<[u8]>,
     /// Generation of the rule set that judged.
     pub generation: u64,
+    /// That rule set by its contents; 0 if nobody said.
+    pub rules_hash: u64,
     pub app_proto: Option<AppProto>,
     /// The transaction that the rule matched, as far as it was known.
     pub transaction: Option<(u64, AppRecord)>,
@@ -189,6 +191,8 @@ pub struct FlowEvent {
     pub reason: FlowEnd,
     pub alerted: bool,
     pub fate: Fate,
+    /// Why, if it is [`Fate::Pass`] and we decided it.
+    pub cleared_by: Option<Clearing>,
     pub generation: u64,
     pub tcp: Option<TcpFlowFacts>,
     pub icmp: Option<IcmpFacts>,

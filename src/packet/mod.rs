@@ -6,6 +6,8 @@ pub mod decode;
 
 pub mod conntrack;
 
+pub mod fate;
+
 pub mod tracking;
 
 pub mod tunnel;

@@ -10,13 +10,14 @@ mod inside;
 use std::sync::Arc;
 
 use super::app::{AppConfig, AppCounters, AppPool};
-use super::conntrack::{CtStatus, Fate, FateMask};
+use super::conntrack::{CtStatus, Fate};
 use super::counters::PathCounters;
 use super::decode::inner::TunnelPorts;
 use super::decode::link::ETHERTYPE_ARP;
 use super::decode::{self, Headers, Transport};
-use super::detect::{self, DetectCounters, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
+use super::detect::{self, Decision, DetectCounters, DetectThread, FlowView, PayloadPlace, Ruling, SharedDetectState};
 use super::event::{Events, FlowEnd};
+use super::fate::FateStore;
 use super::flow::Flow;
 use super::flow::shards::FlowShards;
 use super::flow::table::{Attach, FlowTable};
@@ -24,7 +25,7 @@ use super::followed::Followed;
 use super::ingress::{Ingress, Timestamp, Tracked};
 use super::stream::{StreamConfig, StreamCounters, StreamPool};
 use super::tell::{self, Copies, Moment};
-use super::verdict::{self, Action, Policy, Verdict};
+use super::verdict::{self, Action, Clearing, Policy, Verdict};
 use crate::rules::ruleset::RuleSet;
 
 /// What all workers share while a batch is judged.
@@ -38,7 +39,7 @@ pub struct World<'w> {
 /// One worker's way of judging packets: its settings, its scratch memory and its counters.
 pub struct Path {
     policy: Policy,
-    fate_mask: FateMask,
+    fates: FateStore,
     copies: Copies,
     detect: DetectThread,
     counters: PathCounters,
@@ -60,10 +61,10 @@ struct Place<'t> {
 
 impl Path {
     #[must_use]
-    pub fn new(policy: Policy, fate_mask: FateMask, copies: Copies, app: AppConfig) -> Path {
+    pub fn new(policy: Policy, fates: impl Into<FateStore>, copies: Copies, app: AppConfig) -> Path {
         Path {
             policy,
-            fate_mask,
+            fates: fates.into(),
             copies,
             detect: DetectThread::default(),
             counters: PathCounters::default(),
@@ -209,7 +210,7 @@ impl Path {
             self.adopt(flow, tracked, world);
             flow.carried_by(moment.packet.carrier, *tunnel);
         }
-        flow.reconsider(world.rules.generation());
+        self.counters.fates_reconsidered += u64::from(flow.reconsider(world.rules.generation()));
         flow.count(tracked.info.direction(), moment.headers);
 
         let verdict = match flow.fate {
@@ -257,6 +258,7 @@ impl Path {
         }
         self.forget_what_is_over(flow);
         let verdict = self.clear_if_opaque(flow, verdict, moment);
+        let verdict = self.clear_if_elephant(flow, tracked, verdict, moment);
         match inner {
             Some(inner) if verdict.fate.is_none() && self.policy.goes_on(verdict) => {
                 verdict::either(verdict, self.judge_inside(world, moment, flow, inner, events))
@@ -269,7 +271,9 @@ impl Path {
     fn adopt(&mut self, flow: &mut Flow, tracked: Tracked<'_>, world: World<'_>) {
         self.counters.count_flow(flow.key.orig.protocol, flow.midstream);
         flow.generation = world.rules.generation();
-        flow.fate = self.fate_mask.decode_for(tracked.entry.mark, flow.generation);
+        flow.fate = self.fates.decode_for(tracked.entry, flow.generation);
+        let was_cleared = self.fates.decode(tracked.entry) == Fate::Pass;
+        self.counters.fates_reconsidered += u64::from(was_cleared && flow.fate == Fate::Inspect);
     }
 
     /// The rest of a connection whose fate is known. Normally nftables ends it before it reaches us; until the kernel
@@ -284,7 +288,12 @@ impl Path {
     ) -> Verdict {
         // What the kernel finishes without us needs no streams; if they are wanted again they begin anew.
         flow.stream = None;
-        let verdict = self.policy.settled(fate, self.fate_mask.decode_for(tracked.entry.mark, flow.generation));
+        let shown = self.fates.decode_for(tracked.entry, flow.generation);
+        let mut verdict = self.policy.settled(fate, shown);
+        if flow.cleared_by.is_some_and(|why| !self.policy.leaves_to_kernel(why)) {
+            verdict.fate = None;
+        }
+        self.counters.fates_shown += u64::from(shown == fate);
         self.counters.fates_repeated += u64::from(verdict.fate.is_some());
         events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
         verdict
@@ -301,7 +310,7 @@ impl Path {
     ) -> Verdict {
         self.counters.related += 1;
         let known = place.table.get(&tracked.entry.key()).map(|flow| flow.fate).unwrap_or_default();
-        let marked = self.fate_mask.decode_for(tracked.entry.mark, world.rules.generation());
+        let marked = self.fates.decode_for(tracked.entry, world.rules.generation());
         match if known == Fate::Inspect { marked } else { known } {
             Fate::Inspect => self.apply_rules(world, moment, None, None, events),
             fate => {
@@ -361,10 +370,11 @@ impl Path {
         let of = flow.as_mut().map(|(flow, on)| (&mut **flow, *on));
         let ruling = self.detect_layer(world, moment, of, followed, events);
         let verdict = self.policy.rules(ruling, flow.is_some());
-        if let Some((flow, _)) = &mut flow {
-            self.keep_fate(flow, verdict, moment);
+        let why = if ruling.decision == Decision::Bypass { Clearing::BypassRule } else { Clearing::PassRule };
+        match &mut flow {
+            Some((flow, _)) => self.keep_fate(flow, verdict, why, moment),
+            None => verdict,
         }
-        verdict
     }
 
     /// One layer's headers and payload against the rules.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::tests::{Bench, entry, rule_set};
 use super::*;
-use crate::packet::conntrack::{CtInfo, CtStatus, TcpState, TcpTrack};
+use crate::packet::conntrack::{CtInfo, CtStatus, FateMask, TcpState, TcpTrack};
 use crate::packet::event::Event;
 use crate::packet::verdict::{OnTrouble, Reason};
 use etherparse::PacketBuilder;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use etherparse::PacketBuilder;
 
 use super::*;
-use crate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, CtStatus, Tuple};
+use crate::packet::conntrack::{Conntrack, ConntrackId, Counters, CtInfo, CtStatus, FateMask, Tuple};
 use crate::packet::event::Event;
 use crate::packet::verdict::{OnTrouble, Reason};
 use crate::rules::{self, Context, Options, Source, Vars};
@@ -192,7 +192,37 @@ fn what_was_passed_is_judged_again_by_newer_rules() {
     bench.rules = rule_set(RULES, 2);
     assert_eq!(bench.judge_later(&tcp(b"attack")).action, Action::Drop(Reason::Rules));
     bench.rules = rule_set(RULES, 3);
+    assert_eq!(bench.path.counters().fates_reconsidered, 1);
     assert_eq!(bench.judge_later(&tcp(b"fine")).action, Action::Drop(Reason::FlowDrop), "condemned stays condemned");
+}
+
+#[test]
+fn what_is_not_left_to_the_kernel_passes_here_until_newer_rules_look() {
+    let mut bench = Bench::new(Policy { keep_passed: true, ..Policy::default() });
+    assert_eq!(bench.judge_first(&tcp(b"trusted")), Verdict::ACCEPT);
+    assert_eq!(bench.judge_later(&tcp(b"attack")), Verdict::ACCEPT);
+    assert_eq!(bench.path.counters().cleared_by(Clearing::PassRule), 1);
+    assert_eq!((bench.path.counters().fates_written, bench.path.counters().fates_repeated), (0, 0));
+    bench.rules = rule_set(RULES, 2);
+    assert_eq!(bench.judge_later(&tcp(b"attack")).action, Action::Drop(Reason::Rules));
+}
+
+#[test]
+fn an_elephant_is_cleared_by_the_bytes_that_conntrack_counted() {
+    let mut bench = Bench::new(Policy { elephant_bytes: 1000, ..Policy::default() });
+    let mut counted = entry(CtStatus::CONFIRMED);
+    let moved = |bytes| Some(Counters { packets: 9, bytes });
+    (counted.counters_orig, counted.counters_reply) = (moved(600), moved(400));
+    assert_eq!(bench.judge(&tcp(b"fine"), Some((&counted, CtInfo::New))), Verdict::ACCEPT);
+    counted.counters_reply = moved(401);
+    assert_eq!(
+        bench.judge(&tcp(b"attack"), Some((&counted, CtInfo::New))).action,
+        Action::Drop(Reason::Rules),
+        "this packet was looked at"
+    );
+    let mut bench = Bench::new(Policy { elephant_bytes: 1000, ..Policy::default() });
+    assert_eq!(bench.judge(&tcp(b"fine"), Some((&counted, CtInfo::New))), Verdict::PASS);
+    assert_eq!(bench.path.counters().cleared_by(Clearing::Elephant), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::app::{AppLayer, FilePiece, Told};
-use super::conntrack::{Conntrack, CtStatus, TcpState};
+use super::conntrack::{Conntrack, CtStatus, Fate, TcpState};
 use super::decode::{Headers, Transport};
 use super::detect::Outcome;
 use super::event::{
@@ -74,6 +74,7 @@ pub fn matches(
             },
             packet_bytes: beginning(moment.packet.bytes, if copies.packet { COPY_BYTES_MAX } else { 0 }),
             generation: outcome.generation(),
+            rules_hash: outcome.rules_hash(),
             app_proto: flow.as_ref().and_then(|(flow, _)| flow.app.as_ref()?.protocol()),
             transaction: flow.as_mut().and_then(|(flow, _)| {
                 let app = flow.app.as_mut()?;
@@ -210,6 +211,7 @@ fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> 
         reason,
         alerted: flow.alerted,
         fate: flow.fate,
+        cleared_by: flow.cleared_by.filter(|_| flow.fate == Fate::Pass),
         generation: flow.generation,
         tcp: entry.tcp.or_else(|| flow.tcp_state.map(bare_state)).map(|tcp| TcpFlowFacts {
             flags_toserver: flow.tcp_flags_to_server,
@@ -226,7 +228,7 @@ fn bare_state(state: TcpState) -> super::conntrack::TcpTrack {
 }
 
 fn flow_state(flow: &Flow, entry: &Conntrack, summary: &FlowSummary) -> FlowState {
-    if flow.fate == super::conntrack::Fate::Pass {
+    if flow.fate == Fate::Pass {
         return FlowState::Bypassed;
     }
     let state = entry.tcp.map(|tcp| tcp.state).or(flow.tcp_state);

@@ -89,6 +89,48 @@ impl Reason {
     }
 }
 
+/// Why the rest of a connection goes by uninspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clearing {
+    /// A rule with the action `pass`.
+    PassRule,
+    /// A rule with the keyword `bypass`.
+    BypassRule,
+    /// The handshake is over, and what follows is encrypted (`encryption-handling: bypass`).
+    Encrypted,
+    /// Its streams were followed to the depth (`stream.bypass`).
+    StreamDepth,
+    /// It has moved more bytes than `fate.clear.elephant`.
+    Elephant,
+    /// A policy said `pass-flow`.
+    Policy,
+}
+
+impl Clearing {
+    pub const COUNT: usize = 6;
+    pub const ALL: [Clearing; Clearing::COUNT] = [
+        Clearing::PassRule,
+        Clearing::BypassRule,
+        Clearing::Encrypted,
+        Clearing::StreamDepth,
+        Clearing::Elephant,
+        Clearing::Policy,
+    ];
+
+    /// EVE `tidegate.cleared_by`, and the key under `stats.fates.cleared`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Clearing::PassRule => "pass_rule",
+            Clearing::BypassRule => "bypass_rule",
+            Clearing::Encrypted => "encrypted",
+            Clearing::StreamDepth => "stream_depth",
+            Clearing::Elephant => "elephant",
+            Clearing::Policy => "policy",
+        }
+    }
+}
+
 /// What happens to one packet, and to the rest of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -129,6 +171,12 @@ pub struct Policy {
     pub stream_urgent: OnTrouble,
     pub stream_midstream: OnTrouble,
     pub app_error: OnTrouble,
+    /// What `pass` rules clear keeps coming up, and passes here.
+    pub keep_passed: bool,
+    /// What `bypass` rules clear keeps coming up, and passes here.
+    pub keep_bypassed: bool,
+    /// A connection that has moved more bytes than this, both directions together, is cleared; 0 for never.
+    pub elephant_bytes: u64,
     /// The table behind the queue answers a repeated packet of a rejected flow: it is ours, and installed.
     pub kernel_rejects: bool,
     /// Look only: rules alert, nothing is dropped, no fate is written (replay without `--ips`).
@@ -179,6 +227,22 @@ impl Policy {
     #[must_use]
     pub fn goes_on(&self, verdict: Verdict) -> bool {
         verdict.action == Action::Accept || self.recorded
+    }
+
+    /// Whether the kernel is to pass the rest of what was cleared so. What it is not told of comes up, and passes here.
+    #[must_use]
+    pub fn leaves_to_kernel(&self, why: Clearing) -> bool {
+        match why {
+            Clearing::PassRule => !self.keep_passed,
+            Clearing::BypassRule => !self.keep_bypassed,
+            Clearing::Encrypted | Clearing::StreamDepth | Clearing::Elephant | Clearing::Policy => true,
+        }
+    }
+
+    /// A connection that has moved `bytes` is not worth looking into any more.
+    #[must_use]
+    pub fn is_elephant(&self, bytes: u64) -> bool {
+        !self.passive && self.elephant_bytes > 0 && bytes > self.elephant_bytes
     }
 
     /// What the rules decided, for a packet with or without a connection to condemn. A reject is about the connection

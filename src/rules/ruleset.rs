@@ -53,6 +53,7 @@ impl Class {
 #[derive(Debug)]
 pub struct RuleSet {
     generation: u64,
+    hash: u64,
     rules: Box<[Rule]>,
     /// By rule.
     sieves: Box<[Sieve]>,
@@ -104,6 +105,7 @@ impl RuleSet {
         let (events, odd) = (all_filed(Filed::Event), all_filed(Filed::Odd));
         RuleSet {
             generation,
+            hash: 0,
             rules,
             sieves,
             groups,
@@ -144,6 +146,19 @@ impl RuleSet {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The same rules, called by what they were made of.
+    #[must_use]
+    pub fn with_hash(mut self, hash: u64) -> RuleSet {
+        self.hash = hash;
+        self
+    }
+
+    /// Of the text that the rules were made of; 0 if nobody said.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 
     #[must_use]

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use tidegate::kernel::conntrack::attributes::{put_tuple, put_zone};
 use tidegate::kernel::conntrack::sysctl::Sysctl;
-use tidegate::kernel::conntrack::{ConntrackSocket, MarkUpdate, Outcome, cta};
+use tidegate::kernel::conntrack::{ConntrackSocket, EntryUpdate, Outcome, cta};
 use tidegate::kernel::netlink::socket::Socket;
 use tidegate::kernel::netlink::wire::{Builder, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NfGen};
 use tidegate::packet::conntrack::{ConntrackId, CtStatus, FlowKey, Tuple};
+use tidegate::packet::fate::ConntrackWrite;
 
 use crate::namespace::{nft, run, sysctl, table_count};
 
@@ -98,17 +99,21 @@ fn zones_are_part_of_the_identity() {
     assert_eq!(socket.get(&key(tuple)).unwrap().unwrap().zone, 0);
 }
 
+fn bits(mark: u32, mask: u32) -> ConntrackWrite {
+    ConntrackWrite { mark: Some((mark, mask)), labels: None }
+}
+
 fn a_masked_mark_leaves_foreign_bits() {
     let mut socket = ConntrackSocket::open().unwrap();
     let orig = udp_exchange("127.0.0.1:0", "127.0.0.1:0");
     let mark = |socket: &mut ConntrackSocket| socket.get(&key(orig)).unwrap().unwrap().mark;
-    assert_eq!(socket.update_mark(&key(orig), 0x1234_5678, u32::MAX).unwrap(), Outcome::Done);
+    assert_eq!(socket.update(&key(orig), &bits(0x1234_5678, u32::MAX)).unwrap(), Outcome::Done);
     assert_eq!(mark(&mut socket), 0x1234_5678);
     // Ours become 2, bits that do not belong to us stay though we ask for all of them.
-    assert_eq!(socket.update_mark(&key(orig), !0x0500_0000, 0x0700_0000).unwrap(), Outcome::Done);
+    assert_eq!(socket.update(&key(orig), &bits(!0x0500_0000, 0x0700_0000)).unwrap(), Outcome::Done);
     assert_eq!(mark(&mut socket), 0x1234_5678 & !0x0700_0000 | 0x0200_0000);
     let absent = key(Tuple { src_port: 1, ..orig });
-    assert_eq!(socket.update_mark(&absent, 1, 1).unwrap(), Outcome::Gone);
+    assert_eq!(socket.update(&absent, &bits(1, 1)).unwrap(), Outcome::Gone);
     assert_eq!(socket.get(&absent).unwrap(), None, "an update never creates");
 }
 
@@ -117,11 +122,11 @@ fn marks_are_updated_in_batches() {
     let tuples: Vec<Tuple> = (0..1000).map(tuple_number).collect();
     create(&tuples.iter().map(|tuple| (0, *tuple)).collect::<Vec<_>>());
     let absent = Tuple { protocol: 6, ..tuples[500] };
-    let mut updates: Vec<MarkUpdate> =
-        tuples.iter().map(|tuple| MarkUpdate { key: key(*tuple), mark: 4, mask: 6 }).collect();
+    let mut updates: Vec<EntryUpdate> =
+        tuples.iter().map(|tuple| EntryUpdate { key: key(*tuple), write: bits(4, 6) }).collect();
     updates[500].key.orig = absent;
     let mut outcomes = vec![None; updates.len()];
-    socket.update_marks(&updates, |index, outcome| outcomes[index] = Some(outcome.unwrap())).unwrap();
+    socket.update_many(&updates, |index, outcome| outcomes[index] = Some(outcome.unwrap())).unwrap();
     for (index, outcome) in outcomes.into_iter().enumerate() {
         assert_eq!(outcome, Some(if index == 500 { Outcome::Gone } else { Outcome::Done }), "{index}");
     }
@@ -146,7 +151,7 @@ fn a_filtered_dump_brings_marked_entries_only() {
     let mut socket = ConntrackSocket::open().unwrap();
     let orig: Vec<Tuple> = (0..4).map(|_| udp_exchange("127.0.0.1:0", "127.0.0.1:0")).collect();
     for (tuple, mark) in orig.iter().zip([0x0100_0007, 0x0200_0007, 0x0300_0000, 0]) {
-        socket.update_mark(&key(*tuple), mark, u32::MAX).unwrap();
+        socket.update(&key(*tuple), &bits(mark, u32::MAX)).unwrap();
     }
     let mut found = Vec::new();
     let summary = socket.dump_marked(0x0200_0000, 0x0700_0000, |entry| found.push(entry.orig)).unwrap();
@@ -215,7 +220,7 @@ fn without_the_capability_the_error_is_clear() {
     let orig = udp_exchange("127.0.0.1:0", "127.0.0.1:0");
     caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_NET_ADMIN).unwrap();
     let mut socket = ConntrackSocket::open().unwrap();
-    let error = socket.update_mark(&key(orig), 1, 1).unwrap_err().to_string();
+    let error = socket.update(&key(orig), &bits(1, 1)).unwrap_err().to_string();
     assert!(error.contains("CAP_NET_ADMIN"), "{error}");
     let error = tidegate::kernel::conntrack::Listener::open(Default::default()).unwrap_err().to_string();
     assert!(error.contains("CAP_NET_ADMIN"), "{error}");

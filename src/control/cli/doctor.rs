@@ -22,7 +22,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     // Without privileges the probe fails as a whole; the findings then say unknown, and what can be read is still told.
     let features = KernelFeatures::probe().unwrap_or_default();
-    let findings = probe::findings(&features, &gate::table_of(&config, 1));
+    let findings = probe::findings(&features, &gate::table_of(&config, config.fate.place()));
     if args.json {
         print(&json!({ "findings": findings.iter().map(as_json).collect::<Vec<_>>() }).to_string());
     } else {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::common::{ConfigArgs, parse_queues, print};
 use super::run::HookArg;
 use crate::control::config::QueueNumbers;
-use crate::control::gate;
+use crate::control::{fates, gate};
 use crate::kernel::nft;
 
 #[derive(clap::Args, Debug)]
@@ -39,10 +39,14 @@ pub fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
     if let Some(hook) = args.hook {
         config.gate.hook = hook.into();
     }
-    let table = gate::table_of(&config, 1);
     if args.print {
-        print(nft::print(&table).trim_end());
+        print(nft::print(&gate::table_of(&config, config.fate.place())).trim_end());
         return Ok(ExitCode::SUCCESS);
+    }
+    let present = nft::present().context("cannot read the nftables table `inet tidegate`")?;
+    let mut table = gate::table_of(&config, fates::choose(&config, true, present.as_ref())?);
+    if let Some((generation, rules_hash)) = present.and_then(|present| present.rules) {
+        (table.generation, table.rules_hash) = (generation, rules_hash);
     }
     let installed = if args.replace { nft::replace(&table) } else { nft::install(&table) };
     let installed = installed.context("cannot install the nftables table `inet tidegate`")?;

@@ -49,10 +49,18 @@ fn lines(status: &Value) -> Vec<String> {
         format!("tidegate {} (pid {}), up {} s", text("/version"), text("/pid"), text("/stats/uptime")),
         format!("mode         {}", text("/mode")),
         format!(
-            "rules        {} loaded, {} rejected, generation {}",
+            "rules        {} loaded, {} rejected, generation {}, rule set {}",
             text("/stats/detect/engines/0/rules_loaded"),
             text("/stats/detect/engines/0/rules_failed"),
-            text("/generation")
+            text("/generation"),
+            text("/stats/fates/ruleset")
+        ),
+        format!(
+            "fates        in the {}: {} written, {} to be written again; {} looked into again after a reload",
+            text("/stats/fates/store"),
+            text("/stats/conntrack/fates_written"),
+            text("/stats/conntrack/fates_failed"),
+            text("/stats/fates/reinspected")
         ),
         format!("flows        {}", text("/flows")),
         format!(

@@ -147,6 +147,24 @@ const KEYS: &[Key] = &[
     ),
     key("fate.mask", "0x07000000", "Our bits of the conntrack mark; no other bit is ever written"),
     key(
+        "fate.clear.pass",
+        "yes",
+        "The kernel passes the rest of what a `pass` rule cleared. `no`: it comes up and passes here",
+    ),
+    key("fate.clear.bypass", "yes", "The same for rules with the keyword `bypass`"),
+    key(
+        "fate.clear.elephant",
+        "0",
+        "Clear a connection that has moved more bytes than this, both directions together; 0: never",
+    ),
+    key(
+        "fate.flowtable",
+        "no",
+        "Put cleared connections into a flowtable, which is faster and goes round all other chains",
+    ),
+    key("fate.flowtable-devices", "", "Its devices; all but loopback that are there at the start, if not set"),
+    key("fate.label", "112", "The first of our sixteen conntrack labels, a multiple of 16; no other is ever written"),
+    key(
         "exception-policy",
         "auto",
         "Suricata's: what `policy.flow-memcap`, `stream.midstream-policy`, `stream.reassembly.memcap-policy` and `app-layer.error-policy` are where they are not set. `auto`: their own defaults, which drop nothing",

@@ -34,7 +34,7 @@ mod vars;
 
 pub use conntrack::{Conntrack, Sysctl};
 pub use datasets::Datasets;
-pub use fate::{Fate, FateStore};
+pub use fate::{Clear, Fate, FateStore, Flowtable};
 pub use flow::Flow;
 pub use gate::{Gate, GateHook};
 pub use nfq::{MarkMask, Nfq, NfqMode};
@@ -181,8 +181,20 @@ impl Config {
         };
         root.not_honoured(&SURICATA, report);
         check_route(&config, tree, report);
+        check_flowtable(&config, tree, report);
         root.finish(report);
         config
+    }
+}
+
+/// The kernel takes packets out of the forward hook only.
+fn check_flowtable(config: &Config, tree: &Node, report: &mut Report) {
+    if config.fate.flowtable.on && config.gate.hook != GateHook::Forward {
+        report.rule(
+            &tree.place,
+            "fate.flowtable",
+            "the kernel offloads what is forwarded: it needs gate.hook: forward",
+        );
     }
 }
 

@@ -71,7 +71,7 @@ action-order: [drop, pass, reject, alert]
     assert_eq!(config.nfq.mode, NfqMode::Repeat(MarkMask { mark: 0x10, mask: 0x30 }));
     assert_eq!(config.nfq.batch_count_max, 20);
     assert_eq!(config.gate, Gate { hook: GateHook::Host, priority: -150, install: false, remove_on_exit: true });
-    assert_eq!(config.fate, Fate { store: FateStore::Label, mask: FateMask::new(3).unwrap() });
+    assert_eq!(config.fate, Fate { store: FateStore::Label, mask: FateMask::new(3).unwrap(), ..Fate::default() });
     assert_eq!(config.policy.untracked, OnTrouble::Drop);
     assert_eq!(config.flow, Flow { count_max: 1000, sweep_interval_s: 300 });
     assert_eq!(config.conntrack, Conntrack { sysctl: Sysctl::Keep, event_buffer_bytes: 1 << 20 });

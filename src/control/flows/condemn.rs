@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::filter::{Filter, FilterText};
-use crate::kernel::conntrack::{ConntrackError, ConntrackSocket, MarkUpdate, Mirror, Outcome};
-use crate::packet::conntrack::{Fate, FateMask};
+use crate::kernel::conntrack::{ConntrackError, ConntrackSocket, EntryUpdate, Mirror, Outcome};
+use crate::packet::conntrack::Fate;
+use crate::packet::fate::FateStore;
 use crate::packet::flow::shards::FlowShards;
 use crate::rules::Vars;
 
@@ -64,17 +65,17 @@ pub fn condemn(
     socket: &mut ConntrackSocket,
     filter: &Filter,
     fate: Fate,
-    mask: FateMask,
+    store: FateStore,
     gate: Option<&Gate<'_>>,
 ) -> Result<Condemned, ConntrackError> {
     let mut done = Condemned::default();
-    let mark = mask.encode(fate);
+    let write = store.write_fate(fate);
     // A dump that is started again shows entries again.
     let mut seen = HashSet::new();
     let mut updates = Vec::new();
     socket.dump(|entry| {
         let key = entry.key();
-        let marked = gate.map_or_else(|| mask.decode(entry.mark), |gate| mask.decode_for(entry.mark, gate.generation));
+        let marked = gate.map_or_else(|| store.decode(entry), |gate| store.decode_for(entry, gate.generation));
         let mut table = gate.map(|gate| gate.flows.lock(&key));
         let flow = table.as_mut().and_then(|table| table.get_mut(&key));
         let held = flow.as_ref().map(|flow| flow.fate).filter(|_| marked == Fate::Inspect);
@@ -87,19 +88,19 @@ pub fn condemn(
         if marked == fate {
             done.already = done.already.saturating_add(1);
         } else {
-            updates.push(MarkUpdate { key, mark, mask: mask.fate_bits() });
+            updates.push(EntryUpdate { key, write });
         }
     })?;
     let note = |index: usize, outcome| match outcome {
         Ok(Outcome::Done) => {
             done.condemned = done.condemned.saturating_add(1);
             if let (Some(mirror), Some(update)) = (gate.and_then(|gate| gate.mirror), updates.get(index)) {
-                mirror.note_mark(&update.key, update.mark, update.mask);
+                mirror.note_write(&update.key, &update.write);
             }
         }
         Ok(Outcome::Gone) => done.gone = done.gone.saturating_add(1),
         Err(_) => done.failed = done.failed.saturating_add(1),
     };
-    socket.update_marks(&updates, note)?;
+    socket.update_many(&updates, note)?;
     Ok(done)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::control::socket::{Client, SocketError};
 use crate::packet::conntrack::{Conntrack, Counters, Fate, FateMask, FlowKey, Tuple};
+use crate::packet::fate::{FateLabels, FateStore};
 use crate::packet::flow::Flow;
 use crate::packet::flow::shards::FlowShards;
 use crate::packet::ingress::Timestamp;
@@ -85,23 +86,49 @@ impl Known {
     }
 }
 
+/// Where the gate keeps fates.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Place {
+    /// The mask.
+    Mark(u32),
+    /// The first of the labels.
+    Label(u8),
+}
+
+impl Place {
+    fn of(store: FateStore) -> Place {
+        match store {
+            FateStore::Mark(mask) => Place::Mark(mask.mask),
+            FateStore::Labels(labels) => Place::Label(labels.first()),
+        }
+    }
+
+    fn store(self) -> Option<FateStore> {
+        match self {
+            Place::Mark(mask) => FateMask::new(mask).map(FateStore::Mark),
+            Place::Label(first) => FateLabels::new(first).map(FateStore::Labels),
+        }
+    }
+}
+
 /// A part of the gate's flows, and what holds for all of them.
 #[derive(Debug, Serialize, Deserialize)]
 struct Part {
     part_count: usize,
     generation: u64,
-    fate_mask: u32,
+    fates: Place,
     flows: Vec<Known>,
 }
 
 /// The gate's answer to `flows`: one part of its flows, a lock at a time.
-pub fn answer(request: &Value, flows: &FlowShards, generation: u64, mask: FateMask) -> Result<Value, String> {
+pub fn answer(request: &Value, flows: &FlowShards, generation: u64, store: FateStore) -> Result<Value, String> {
     let part = request.get("part").and_then(Value::as_u64).and_then(|part| usize::try_from(part).ok());
     let part = part.filter(|part| *part < FlowShards::PART_COUNT);
     let part = part.ok_or_else(|| format!("`part` must be a number below {}", FlowShards::PART_COUNT))?;
     let mut known = Vec::new();
     flows.for_each_in(part, |flow| known.push(Known::of(flow)));
-    let part = Part { part_count: FlowShards::PART_COUNT, generation, fate_mask: mask.mask, flows: known };
+    let part = Part { part_count: FlowShards::PART_COUNT, generation, fates: Place::of(store), flows: known };
     serde_json::to_value(part).map_err(|error| error.to_string())
 }
 
@@ -109,7 +136,7 @@ pub fn answer(request: &Value, flows: &FlowShards, generation: u64, mask: FateMa
 #[derive(Debug)]
 pub struct GateView {
     pub generation: u64,
-    pub mask: FateMask,
+    pub store: FateStore,
     flows: HashMap<FlowKey, Known>,
 }
 
@@ -117,7 +144,7 @@ impl GateView {
     /// Asks the gate at `path`, part by part.
     pub fn ask(path: &Path) -> Result<GateView, SocketError> {
         let mut client = Client::connect(path)?;
-        let mut view = GateView { generation: 0, mask: FateMask::default(), flows: HashMap::new() };
+        let mut view = GateView { generation: 0, store: FateStore::default(), flows: HashMap::new() };
         let mut parts = 0..1;
         while let Some(number) = parts.next() {
             let answer = client.ask(&json!({ "command": "flows", "part": number }))?;
@@ -125,7 +152,7 @@ impl GateView {
                 .map_err(|error| SocketError::Refused(format!("the gate is of another version: {error}")))?;
             parts.end = part.part_count;
             view.generation = part.generation;
-            view.mask = FateMask::new(part.fate_mask).unwrap_or_default();
+            view.store = part.fates.store().unwrap_or_default();
             view.flows.extend(part.flows.into_iter().map(|known| (known.key(), known)));
         }
         Ok(view)
@@ -159,7 +186,7 @@ pub mod tests {
         let mut flow = Flow::new(entry, 0, Timestamp::from_micros(7));
         change(&mut flow);
         let known = Known::of(&flow);
-        GateView { generation, mask: FateMask::default(), flows: HashMap::from([(known.key(), known)]) }
+        GateView { generation, store: FateStore::default(), flows: HashMap::from([(known.key(), known)]) }
     }
 
     #[test]
@@ -172,9 +199,9 @@ pub mod tests {
             flow.fate = if port == 9 { Fate::Drop } else { Fate::Inspect };
             flow.last_sid = if port == 9 { 1234 } else { 0 };
         }
-        let mut view = GateView { generation: 0, mask: FateMask::default(), flows: HashMap::new() };
+        let mut view = GateView { generation: 0, store: FateStore::default(), flows: HashMap::new() };
         for part in 0..FlowShards::PART_COUNT {
-            let answer = answer(&json!({ "part": part }), &flows, 3, FateMask::default()).unwrap();
+            let answer = answer(&json!({ "part": part }), &flows, 3, FateStore::default()).unwrap();
             let part: Part = serde_json::from_value(answer).unwrap();
             assert_eq!((part.part_count, part.generation), (FlowShards::PART_COUNT, 3));
             view.flows.extend(part.flows.into_iter().map(|known| (known.key(), known)));
@@ -184,7 +211,7 @@ pub mod tests {
         assert_eq!((condemned.fate, condemned.last_sid), (Fate::Drop, Some(1234)));
         let next = Conntrack { id: ConntrackId(77), ..entry(9) };
         assert_eq!(view.of(&next), None, "another connection on the same tuple");
-        assert!(answer(&json!({ "part": 64 }), &flows, 3, FateMask::default()).is_err());
-        assert!(answer(&json!({}), &flows, 3, FateMask::default()).is_err());
+        assert!(answer(&json!({ "part": 64 }), &flows, 3, FateStore::default()).is_err());
+        assert!(answer(&json!({}), &flows, 3, FateStore::default()).is_err());
     }
 }

@@ -10,6 +10,7 @@ use crate::kernel::netlink::wire::{Attr, Attrs, Builder};
 use crate::packet::conntrack::{
     Conntrack, ConntrackId, Counters, CtStatus, HelperName, Labels, TcpState, TcpTrack, Tuple,
 };
+use crate::packet::fate::ConntrackWrite;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -103,6 +104,16 @@ pub fn put_labels(builder: &mut Builder, labels: &Labels, mask: &Labels) {
     }
     builder.attr(cta::LABELS, &bits);
     builder.attr(cta::LABELS_MASK, &mask.0);
+}
+
+/// Writes what is to change, in the order in which the kernel does it: labels, then the mark.
+pub fn put_write(builder: &mut Builder, write: &ConntrackWrite) {
+    if let Some((labels, mask)) = &write.labels {
+        put_labels(builder, labels, mask);
+    }
+    if let Some((mark, mask)) = write.mark {
+        put_mark(builder, mark, mask);
+    }
 }
 
 /// The `nfgenmsg` family of a tuple: AF_INET or AF_INET6.

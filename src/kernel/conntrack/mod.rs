@@ -16,5 +16,5 @@ pub mod sysctl;
 pub use error::ConntrackError;
 pub use listener::{Event, Listener, ListenerOptions};
 pub use mirror::{Mirror, MirrorOptions, Sweep};
-pub use requests::{ConntrackSocket, DumpSummary, MarkUpdate, Outcome};
+pub use requests::{ConntrackSocket, DumpSummary, EntryUpdate, Outcome};
 pub use sysctl::{Sysctl, SysctlReport};

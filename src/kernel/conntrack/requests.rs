@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use super::attributes::{family_of, parse_conntrack, put_labels, put_mark, put_tuple, put_zone};
+use super::attributes::{family_of, parse_conntrack, put_mark, put_tuple, put_write, put_zone};
 use super::{ConntrackError, cta};
 use crate::kernel::netlink::socket::Socket;
 use crate::kernel::netlink::wire::{
     Builder, Message, Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NfGen,
 };
-use crate::packet::conntrack::{Conntrack, ConntrackId, Direction, FlowKey, Labels, Tuple};
+use crate::packet::conntrack::{Conntrack, ConntrackId, Direction, FlowKey, Tuple};
+use crate::packet::fate::ConntrackWrite;
 
 /// A dump's datagrams hold at most 32 KiB (`netlink_recvmsg`), all other answers far less.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -31,12 +32,11 @@ pub enum Outcome {
     Gone,
 }
 
-/// One change of a batch: `(old & ~mask) ^ (mark & mask)` becomes the entry's mark.
+/// One change of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MarkUpdate {
+pub struct EntryUpdate {
     pub key: FlowKey,
-    pub mark: u32,
-    pub mask: u32,
+    pub write: ConntrackWrite,
 }
 
 /// What a dump brought.
@@ -118,16 +118,11 @@ impl ConntrackSocket {
         self.dump_filtered(Some((wanted, mask)), each)
     }
 
-    /// Changes the mark bits of `mask`. Raises an UPDATE event. Not for unconfirmed entries: [`Outcome::Gone`].
+    /// Changes bits of the mark or of the labels. Raises an UPDATE event. Not for unconfirmed entries: [`Outcome::Gone`].
     ///
     /// The kernel ignores `CTA_ID` here: whatever incarnation of the tuple lives is changed.
-    pub fn update_mark(&mut self, key: &FlowKey, mark: u32, mask: u32) -> Result<Outcome, ConntrackError> {
-        self.change("update mark", cta::MSG_NEW, key, |request| put_mark(request, mark, mask))
-    }
-
-    /// Changes the label bits of `mask` (`ctnetlink_attach_labels`).
-    pub fn update_labels(&mut self, key: &FlowKey, labels: &Labels, mask: &Labels) -> Result<Outcome, ConntrackError> {
-        self.change("update labels", cta::MSG_NEW, key, |request| put_labels(request, labels, mask))
+    pub fn update(&mut self, key: &FlowKey, write: &ConntrackWrite) -> Result<Outcome, ConntrackError> {
+        self.change("update", cta::MSG_NEW, key, |request| put_write(request, write))
     }
 
     /// Deletes the entry if it is still the incarnation `id` (`ctnetlink_del_conntrack` compares it). The connection
@@ -136,11 +131,11 @@ impl ConntrackSocket {
         self.change("delete", cta::MSG_DELETE, key, |request| request.attr_be32(cta::ID, id.0))
     }
 
-    /// Changes many marks, [`UPDATE_BATCH_COUNT_MAX`] with one `send`. `each` hears the index and outcome of each; one
+    /// Changes many entries, [`UPDATE_BATCH_COUNT_MAX`] with one `send`. `each` hears the index and outcome of each; one
     /// that fails does not stop the others.
-    pub fn update_marks(
+    pub fn update_many(
         &mut self,
-        updates: &[MarkUpdate],
+        updates: &[EntryUpdate],
         mut each: impl FnMut(usize, Result<Outcome, ConntrackError>),
     ) -> Result<(), ConntrackError> {
         let mut done = 0;
@@ -153,15 +148,13 @@ impl ConntrackSocket {
 
     fn update_batch(
         &mut self,
-        batch: &[MarkUpdate],
+        batch: &[EntryUpdate],
         mut each: impl FnMut(usize, Result<Outcome, ConntrackError>),
     ) -> Result<(), ConntrackError> {
-        const WHAT: &str = "update marks";
+        const WHAT: &str = "update";
         let first = self.begin(batch.len());
         for (update, seq) in batch.iter().zip((0..).map(|index| first.wrapping_add(index))) {
-            put_change(&mut self.request, cta::MSG_NEW, seq, &update.key, |request| {
-                put_mark(request, update.mark, update.mask);
-            });
+            put_change(&mut self.request, cta::MSG_NEW, seq, &update.key, |request| put_write(request, &update.write));
         }
         self.send(WHAT)?;
         let mut waiting = batch.len();

@@ -1,11 +1,12 @@
-//! Other people's rules that meet ours: the same queue numbers, the same bits of the conntrack mark. What iptables'
-//! legacy back end holds is not seen from here.
+//! Other people's rules that meet ours: the same queue numbers, the same bits of the conntrack mark, the same conntrack
+//! labels. What iptables' legacy back end holds is not seen from here, only that it holds something.
 
 use super::error::NftError;
 use super::expressions::{self, Queueing, RuleFacts};
 use super::model::TABLE;
 use super::transaction::Control;
 use super::{GateTable, Queues};
+use crate::packet::conntrack::{Fate, Labels};
 use std::fmt::{self, Display, Formatter};
 
 const NFT_MSG_GETRULE: u16 = 7;
@@ -27,6 +28,18 @@ pub enum ConflictKind {
     MarkWritten(u32),
     /// Looks at these of our mark bits: our fates would mean something to it.
     MarkRead(u32),
+    /// May set these of our labels.
+    LabelsWritten(Labels),
+    /// Looks at these of our labels.
+    LabelsRead(Labels),
+}
+
+impl ConflictKind {
+    /// About where fates stand, and not about queues.
+    #[must_use]
+    pub fn is_about_fates(self) -> bool {
+        !matches!(self, ConflictKind::Queue(_))
+    }
 }
 
 impl Display for Conflict {
@@ -36,11 +49,29 @@ impl Display for Conflict {
             ConflictKind::Queue(queues) => write!(f, " sends to queue {queues}"),
             ConflictKind::MarkWritten(bits) => write!(f, " writes the bits {bits:#010x} of the conntrack mark"),
             ConflictKind::MarkRead(bits) => write!(f, " looks at the bits {bits:#010x} of the conntrack mark"),
+            ConflictKind::LabelsWritten(labels) => write!(f, " sets the conntrack labels {}", list(labels)),
+            ConflictKind::LabelsRead(labels) => write!(f, " looks at the conntrack labels {}", list(labels)),
         }
     }
 }
 
-/// Rules of all other tables, of all families, that use a queue or a mark bit of `table`.
+fn list(labels: Labels) -> String {
+    labels.numbers().map(|label| label.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The tables of iptables' legacy back end that are in use here, by family: what is in them cannot be seen from here.
+#[must_use]
+pub fn legacy_tables() -> Vec<String> {
+    ["ip", "ip6"]
+        .into_iter()
+        .flat_map(|family| {
+            let names = std::fs::read_to_string(format!("/proc/net/{family}_tables_names")).unwrap_or_default();
+            names.lines().map(|name| format!("{family} {name}")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Rules of all other tables, of all families, that use a queue of `table`, or bits in which it keeps fates.
 pub fn conflicts(table: &GateTable) -> Result<Vec<Conflict>, NftError> {
     let mut control = Control::open()?;
     let replies = control.query("read all rules", NFT_MSG_GETRULE, NFPROTO_UNSPEC, true, |_| {})?;
@@ -54,7 +85,10 @@ pub fn conflicts(table: &GateTable) -> Result<Vec<Conflict>, NftError> {
 
 fn shared(table: &GateTable, family: u8, rule: &RuleFacts) -> Vec<Conflict> {
     let name = format!("{} {} {} handle {}", family_name(family), rule.table, rule.chain, rule.handle);
-    let mask = table.fate.mask;
+    let ours = table.fate.write(Fate::Inspect, 0);
+    let mask = ours.mark.map_or(0, |(_, mask)| mask);
+    let labels = ours.labels.map_or(Labels::default(), |(_, mask)| mask);
+    let some = |labels: Labels| (!labels.is_empty()).then_some(labels);
     let queues = match rule.queueing() {
         Some(Queueing::Range { queues, .. } | Queueing::Computed { queues: Some(queues) }) => Some(queues),
         Some(Queueing::Computed { queues: None }) | None => None,
@@ -63,6 +97,8 @@ fn shared(table: &GateTable, family: u8, rule: &RuleFacts) -> Vec<Conflict> {
         queues.filter(|queues| overlap(*queues, table.queues)).map(ConflictKind::Queue),
         (rule.mark_written & mask != 0).then_some(ConflictKind::MarkWritten(rule.mark_written & mask)),
         (rule.mark_read & mask != 0).then_some(ConflictKind::MarkRead(rule.mark_read & mask)),
+        some(rule.labels_written & labels).map(ConflictKind::LabelsWritten),
+        some(rule.labels_read & labels).map(ConflictKind::LabelsRead),
     ];
     kinds.into_iter().flatten().map(|kind| Conflict { rule: name.clone(), kind }).collect()
 }

@@ -43,6 +43,12 @@ pub enum NftError {
     )]
     NoQueue,
 
+    #[error(
+        "the flowtable cannot be had (fate.flowtable): the kernel lacks nf_flow_table or nft_flow_offload, or one of \
+         fate.flowtable-devices is not there"
+    )]
+    NoFlowtable { source: io::Error },
+
     #[error("queue numbers {first} and the next {count} do not fit 0 to 65535")]
     QueueRange { first: u16, count: u16 },
 
@@ -58,7 +64,9 @@ impl NftError {
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {
-            NftError::Io { source, .. } | NftError::Refused { source, .. } => source.raw_os_error(),
+            NftError::Io { source, .. } | NftError::Refused { source, .. } | NftError::NoFlowtable { source } => {
+                source.raw_os_error()
+            }
             NftError::NotPermitted => Some(libc::EPERM),
             _ => None,
         }

@@ -1,13 +1,15 @@
 //! Rules as the kernel lists them, read as far as they concern us: where they queue to, and which bits of the
-//! conntrack mark they write or look at.
+//! conntrack mark, or which conntrack labels, they write or look at.
 
 use super::{QueueMode, Queues};
 use crate::kernel::netlink::wire::{Attr, Attrs};
+use crate::packet::conntrack::Labels;
 
 const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_HANDLE: u16 = 3;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
+const NFTA_RULE_USERDATA: u16 = 7;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_QUEUE_NUM: u16 = 1;
@@ -21,10 +23,14 @@ const NFTA_NG_OFFSET: u16 = 4;
 const NFTA_CT_KEY: u16 = 2;
 const NFTA_CT_SREG: u16 = 4;
 const NFTA_META_SREG: u16 = 3;
+const NFTA_IMMEDIATE_DATA: u16 = 2;
 const NFT_CT_MARK: u32 = 3;
+const NFT_CT_LABELS: u32 = 13;
 const NFTA_BITWISE_MASK: u16 = 4;
 const NFTA_BITWISE_XOR: u16 = 5;
 const NFTA_DATA_VALUE: u16 = 1;
+
+const ALL_LABELS: Labels = Labels([u8::MAX; 16]);
 
 /// One rule, reduced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,11 +38,17 @@ pub struct RuleFacts {
     pub table: String,
     pub chain: String,
     pub handle: u64,
+    /// The comment, where it has one.
+    pub comment: Option<String>,
     queues: Vec<Queueing>,
     /// Bits of the conntrack mark that it may change.
     pub mark_written: u32,
     /// Bits of the conntrack mark that it looks at.
     pub mark_read: u32,
+    /// Labels that it may set.
+    pub labels_written: Labels,
+    /// Labels that it looks at.
+    pub labels_read: Labels,
 }
 
 /// Where a rule queues to.
@@ -59,9 +71,18 @@ impl RuleFacts {
 #[derive(Default)]
 struct Walk {
     spread: Option<Queues>,
-    /// Register 1, in all likelihood, holds the conntrack mark, after the mask if there is one: (mask, xor).
-    mark_loaded: bool,
-    mask: Option<(u32, u32)>,
+    /// What register 1, in all likelihood, holds, after the mask if there is one: (mask, xor).
+    loaded: Option<Key>,
+    mask: Option<(Labels, Labels)>,
+    /// What was put into a register as it stands in the rule.
+    immediate: Option<Labels>,
+}
+
+/// The keys of `ct` that fates may stand in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Mark,
+    Labels,
 }
 
 /// Reads the attributes of a NEWRULE message.
@@ -73,6 +94,7 @@ pub fn of_rule(attributes: Attrs<'_>) -> RuleFacts {
         match attr.kind {
             NFTA_RULE_TABLE => facts.table = string(attr),
             NFTA_RULE_CHAIN => facts.chain = string(attr),
+            NFTA_RULE_USERDATA => facts.comment = comment_of(attr.payload).map(str::to_owned),
             NFTA_RULE_HANDLE => facts.handle = attr.be64().unwrap_or(0),
             NFTA_RULE_EXPRESSIONS => {
                 for expression in attr.nested() {
@@ -100,7 +122,8 @@ fn read_expression(facts: &mut RuleFacts, walk: &mut Walk, attributes: Attrs<'_>
         "hash" => walk.spread = read_spread(data, NFTA_HASH_MODULUS, NFTA_HASH_OFFSET),
         "numgen" => walk.spread = read_spread(data, NFTA_NG_MODULUS, NFTA_NG_OFFSET),
         "target" | "match" => read_xtables(facts, data),
-        "bitwise" if walk.mark_loaded => walk.mask = read_bitwise(data),
+        "bitwise" if walk.loaded.is_some() => walk.mask = read_bitwise(data),
+        "immediate" => walk.immediate = read_value(&data, NFTA_IMMEDIATE_DATA),
         "cmp" | "lookup" | "range" => note_read(facts, walk),
         // `meta mark set ct mark` hands our bits on.
         "meta" if data.clone().any(|attr| attr.kind == NFTA_META_SREG) => note_read(facts, walk),
@@ -109,11 +132,13 @@ fn read_expression(facts: &mut RuleFacts, walk: &mut Walk, attributes: Attrs<'_>
     }
 }
 
-/// The loaded mark, masked or not, is used.
+/// What was loaded, masked or not, is used.
 fn note_read(facts: &mut RuleFacts, walk: &mut Walk) {
-    if walk.mark_loaded {
-        facts.mark_read |= walk.mask.map_or(u32::MAX, |(mask, _)| mask);
-        walk.mark_loaded = false;
+    let read = walk.mask.map_or(ALL_LABELS, |(mask, _)| mask);
+    match walk.loaded.take() {
+        Some(Key::Mark) => facts.mark_read |= mark_of(&read),
+        Some(Key::Labels) => facts.labels_read = facts.labels_read | read,
+        None => {}
     }
 }
 
@@ -140,42 +165,82 @@ fn read_spread(data: Attrs<'_>, modulus: u16, offset: u16) -> Option<Queues> {
 }
 
 fn read_ct(facts: &mut RuleFacts, walk: &mut Walk, data: Attrs<'_>) {
-    let mut is_mark = false;
+    let mut key = None;
     let mut sets = false;
     for attr in data {
         match attr.kind {
-            NFTA_CT_KEY => is_mark = attr.be32() == Some(NFT_CT_MARK),
+            NFTA_CT_KEY => {
+                key = match attr.be32() {
+                    Some(NFT_CT_MARK) => Some(Key::Mark),
+                    Some(NFT_CT_LABELS) => Some(Key::Labels),
+                    _ => None,
+                }
+            }
             NFTA_CT_SREG => sets = true,
             _ => {}
         }
     }
-    match (is_mark, sets) {
+    match (key, sets) {
         // `ct mark set ct mark & KEEP | BITS` is a load, a bitwise and a store.
-        (true, true) => {
-            facts.mark_written |= match walk.mask {
-                Some((keep, flip)) if walk.mark_loaded => !keep | flip,
+        (Some(Key::Mark), true) => {
+            facts.mark_written |= match (walk.mask, walk.loaded.take()) {
+                (Some((keep, flip)), Some(Key::Mark)) => !mark_of(&keep) | mark_of(&flip),
                 _ => u32::MAX,
             };
-            walk.mark_loaded = false;
         }
-        (true, false) => {
-            walk.mark_loaded = true;
+        // Setting labels adds to those that are there; `ct label set ct label` adds none.
+        (Some(Key::Labels), true) => {
+            let added = match (walk.loaded.take(), walk.mask) {
+                (Some(Key::Labels), None) => Labels::default(),
+                (None, _) => walk.immediate.unwrap_or(ALL_LABELS),
+                _ => ALL_LABELS,
+            };
+            facts.labels_written = facts.labels_written | added;
+        }
+        (Some(key), false) => {
+            walk.loaded = Some(key);
             walk.mask = None;
         }
-        (false, _) => {}
+        (None, _) => {}
     }
 }
 
-fn read_bitwise(data: Attrs<'_>) -> Option<(u32, u32)> {
-    let value = |kind| {
-        let attr = data.clone().find(|attr| attr.kind == kind)?;
-        let value = attr.nested().find(|attr| attr.kind == NFTA_DATA_VALUE)?;
-        <[u8; 4]>::try_from(value.payload).ok().map(u32::from_ne_bytes)
-    };
-    Some((value(NFTA_BITWISE_MASK)?, value(NFTA_BITWISE_XOR)?))
+fn read_bitwise(data: Attrs<'_>) -> Option<(Labels, Labels)> {
+    Some((read_value(&data, NFTA_BITWISE_MASK)?, read_value(&data, NFTA_BITWISE_XOR)?))
 }
 
-/// Targets and matches of iptables-nft: `NFQUEUE`, `CONNMARK` and `connmark`.
+/// A value of 4 bytes (a mark, which then is the first of them) or of 16.
+fn read_value(data: &Attrs<'_>, kind: u16) -> Option<Labels> {
+    let attr = data.clone().find(|attr| attr.kind == kind)?;
+    let value = attr.nested().find(|attr| attr.kind == NFTA_DATA_VALUE)?;
+    if !matches!(value.payload.len(), 4 | 16) {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (slot, byte) in bytes.iter_mut().zip(value.payload) {
+        *slot = *byte;
+    }
+    Some(Labels(bytes))
+}
+
+fn mark_of(value: &Labels) -> u32 {
+    value.0.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// The comment in libnftnl's user data: type, length, value; type 0 is the comment.
+pub fn comment_of(data: &[u8]) -> Option<&str> {
+    let mut rest = data;
+    loop {
+        let (&[kind, len], value) = rest.split_first_chunk()?;
+        let (value, next) = value.split_at_checked(len.into())?;
+        if kind == 0 {
+            return std::str::from_utf8(value).ok().map(|text| text.trim_end_matches('\0'));
+        }
+        rest = next;
+    }
+}
+
+/// Targets and matches of iptables-nft: `NFQUEUE`, `CONNMARK`, `connmark` and `connlabel`.
 fn read_xtables(facts: &mut RuleFacts, data: Attrs<'_>) {
     let mut name = String::new();
     let mut info: &[u8] = &[];
@@ -191,6 +256,7 @@ fn read_xtables(facts: &mut RuleFacts, data: Attrs<'_>) {
         "CONNMARK" => read_xt_connmark(facts, info),
         // `struct xt_connmark_mtinfo1`: mark, mask.
         "connmark" => facts.mark_read |= word(info, 1).unwrap_or(u32::MAX),
+        "connlabel" => read_xt_connlabel(facts, info),
         _ => {}
     }
 }
@@ -212,6 +278,17 @@ fn read_xt_connmark(facts: &mut RuleFacts, info: &[u8]) {
     }
 }
 
+/// `struct xt_connlabel_mtinfo`: the label's number, options (2: set it).
+fn read_xt_connlabel(facts: &mut RuleFacts, info: &[u8]) {
+    let Some(&[n0, n1, o0, o1]) = info.first_chunk() else { return };
+    let Ok(label) = u8::try_from(u16::from_ne_bytes([n0, n1])) else { return };
+    let label = Labels::of(label);
+    facts.labels_read = facts.labels_read | label;
+    if u16::from_ne_bytes([o0, o1]) & 2 != 0 {
+        facts.labels_written = facts.labels_written | label;
+    }
+}
+
 fn word(bytes: &[u8], index: usize) -> Option<u32> {
     let rest = bytes.get(index.checked_mul(4)?..)?;
     rest.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
@@ -227,6 +304,7 @@ mod tests {
     use crate::kernel::netlink::wire::Builder;
     use proptest::prelude::*;
 
+    type Owned<'a> = (&'static str, Vec<(u16, &'a [u8])>);
     /// A name and attributes.
     type Expression<'a> = (&'a str, &'a [(u16, &'a [u8])]);
 
@@ -273,6 +351,67 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_comment_is_found_among_user_data() {
+        let table: [(&[u8], Option<&str>); 6] = [
+            (b"\x00\x05abcd\x00", Some("abcd")),
+            (b"\x03\x02xx\x00\x03ab\x00", Some("ab")),
+            (b"\x03\x02xx", None),
+            (b"\x00\x09ab\x00", None),
+            (b"\x00", None),
+            (b"", None),
+        ];
+        for (data, comment) in table {
+            assert_eq!(comment_of(data), comment, "{data:?}");
+        }
+    }
+
+    #[test]
+    fn marks_and_labels_are_told_apart_and_bit_by_bit() {
+        let load = |key: &'static [u8]| ("ct", vec![(NFTA_CT_KEY, key), (1, &[0u8, 0, 0, 1][..])]);
+        let store = |key: &'static [u8]| ("ct", vec![(NFTA_CT_KEY, key), (NFTA_CT_SREG, &[0u8, 0, 0, 1][..])]);
+        let value = |bytes: &[u8]| {
+            let mut builder = Builder::default();
+            builder.attr(NFTA_DATA_VALUE, bytes);
+            builder.as_bytes().to_vec()
+        };
+        let (mark, label) = (&[0, 0, 0, 3][..], &[0, 0, 0, 13][..]);
+        let two = value(&Labels::of(17).0);
+        let word = value(&0x0f00_0000u32.to_ne_bytes());
+        let zero = value(&0u32.to_ne_bytes());
+        let facts = |list: Vec<Owned<'_>>| {
+            let list: Vec<Expression<'_>> = list.iter().map(|(name, attrs)| (*name, attrs.as_slice())).collect();
+            rule(&list)
+        };
+        let none = Labels::default();
+        let cases = [
+            ("set", vec![("immediate", vec![(2, &two[..])]), store(label)], (0, 0, Labels::of(17), none)),
+            ("set to itself", vec![load(label), store(label)], (0, 0, none, none)),
+            ("test all", vec![load(label), ("cmp", vec![])], (0, 0, none, ALL_LABELS)),
+            (
+                "test one",
+                vec![load(label), ("bitwise", vec![(4, &two[..]), (5, &two[..])]), ("cmp", vec![])],
+                (0, 0, none, Labels::of(17)),
+            ),
+            (
+                "mark kept in part",
+                vec![load(mark), ("bitwise", vec![(4, &word[..]), (5, &zero[..])]), store(mark)],
+                (!0x0f00_0000, 0, none, none),
+            ),
+            ("mark set", vec![("immediate", vec![(2, &word[..])]), store(mark)], (u32::MAX, 0, none, none)),
+            (
+                "connlabel",
+                vec![("match", vec![(1, &b"connlabel\0"[..]), (3, &[17, 0, 2, 0][..])])],
+                (0, 0, Labels::of(17), Labels::of(17)),
+            ),
+        ];
+        for (name, list, expected) in cases {
+            let facts = facts(list);
+            let found = (facts.mark_written, facts.mark_read, facts.labels_written, facts.labels_read);
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_are_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -283,7 +422,7 @@ mod tests {
 
         #[test]
         fn no_expression_is_too_odd(
-            name in prop::sample::select(vec!["queue", "target", "match", "ct", "bitwise", "hash", "numgen", "cmp", "meta"]),
+            name in prop::sample::select(vec!["queue", "target", "match", "ct", "bitwise", "hash", "numgen", "cmp", "meta", "immediate"]),
             kind in 0u16..8,
             payload in proptest::collection::vec(any::<u8>(), 0..24),
         ) {

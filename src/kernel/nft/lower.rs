@@ -2,10 +2,11 @@
 //! hash, conntrack keys with a direction, counter references) implement its `Expression` trait over libnftnl.
 #![allow(unsafe_code)] // libnftnl's constructors; every block says why it is sound
 
-use super::model::{Base, BaseHook, Chain, Counter, Family, MARKER, Rule, TABLE, Term};
+use super::model::{Base, BaseHook, Chain, Counter, FLOWTABLE, Family, MARKER, Rule, TABLE, Term};
 use super::transaction::Transaction;
 use super::{GateTable, QueueMode, Queues};
 use crate::kernel::netlink::wire::NLM_F_CREATE;
+use crate::packet::conntrack::Labels;
 use nftnl::expr::{
     Bitwise, Cmp, CmpOp, Conntrack, Expression, IcmpCode, Ipv4HeaderField, Ipv6HeaderField, Lookup, Meta,
     NetworkHeaderField, Payload, RejectionType, States, TransportHeaderField, Verdict,
@@ -32,6 +33,19 @@ pub const NFTA_OBJ_DATA: u16 = 4;
 const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFT_SET_TIMEOUT: u32 = 0x10;
+const NFT_MSG_NEWFLOWTABLE: u16 = 22;
+const NFTA_FLOWTABLE_TABLE: u16 = 1;
+const NFTA_FLOWTABLE_NAME: u16 = 2;
+const NFTA_FLOWTABLE_HOOK: u16 = 3;
+const NFTA_FLOWTABLE_HOOK_NUM: u16 = 1;
+const NFTA_FLOWTABLE_HOOK_PRIORITY: u16 = 2;
+const NFTA_FLOWTABLE_HOOK_DEVS: u16 = 3;
+const NFTA_FLOWTABLE_FLAGS: u16 = 7;
+const NFTA_DEVICE_NAME: u16 = 1;
+const NF_NETDEV_INGRESS: u32 = 0;
+const NFT_FLOWTABLE_COUNTER: u32 = 2;
+/// What a refusal of the flowtable is about.
+pub const FLOWTABLE_STEP: &str = "the flowtable";
 
 /// `NFT_REG_1` and `NFT_REG_2`: 16 bytes each. From 8 on registers are numbered in words, of which `REG_2` has 12 to 15.
 const REG_1: u32 = 1;
@@ -98,6 +112,25 @@ impl Scope {
         transaction.add_object("the set block6", &block6, MsgType::Add);
     }
 
+    /// The flowtable at the ingress of its devices. One that exists gets the devices that it lacks.
+    pub fn add_flowtable(&self, transaction: &mut Transaction, devices: &[String]) {
+        transaction.add(FLOWTABLE_STEP, NFT_MSG_NEWFLOWTABLE, NLM_F_CREATE, |message| {
+            message.attr(NFTA_FLOWTABLE_TABLE, self.table.get_name().to_bytes_with_nul());
+            message.attr(NFTA_FLOWTABLE_NAME, c_string(FLOWTABLE).to_bytes_with_nul());
+            let hook = message.begin_nested(NFTA_FLOWTABLE_HOOK);
+            message.attr_be32(NFTA_FLOWTABLE_HOOK_NUM, NF_NETDEV_INGRESS);
+            message.attr_be32(NFTA_FLOWTABLE_HOOK_PRIORITY, 0);
+            let list = message.begin_nested(NFTA_FLOWTABLE_HOOK_DEVS);
+            for device in devices {
+                message.attr(NFTA_DEVICE_NAME, c_string(device).to_bytes_with_nul());
+            }
+            message.end_nested(list);
+            message.end_nested(hook);
+            // So that conntrack's counters, and the account at the end, have what went this way.
+            message.attr_be32(NFTA_FLOWTABLE_FLAGS, NFT_FLOWTABLE_COUNTER);
+        });
+    }
+
     fn block_set<K: SetKey>(&self, family: Family, size: u32) -> Set<'_, K> {
         let set = Set::new_named(&c_string(family.block_set()), block_set_id(family), &self.table, ProtoFamily::Inet);
         // SAFETY: the pointer is the set's own, alive while `set` is; these attributes are u32 in libnftnl.
@@ -136,7 +169,7 @@ impl Scope {
         }
         if !rule.comment.is_empty() {
             // Too long a comment is not worth a failure; a unit test holds the length.
-            let _ = lowered.set_comment(c_string(rule.comment));
+            let _ = lowered.set_comment(c_string(&rule.comment));
         }
         transaction.add_object(&format!("the rule `{rule}`"), &lowered, MsgType::Add);
     }
@@ -158,6 +191,11 @@ impl Scope {
                 rule.add_expr(&Bitwise::new(mask, 0u32));
                 rule.add_expr(&Cmp::new(CmpOp::Eq, value));
             }
+            Term::CtLabels { mask, value } => {
+                rule.add_expr(&CtLabel { store: false });
+                rule.add_expr(&LabelBitwise { mask });
+                rule.add_expr(&LabelCmp { value });
+            }
             Term::L4Proto(protocols) => self.lower_protocols(transaction, rule, protocols),
             Term::SourceBlocked(family) => self.lower_source(rule, family),
             Term::Related => {
@@ -178,12 +216,13 @@ impl Scope {
                 rule.add_expr(&Cmp::new(CmpOp::Eq, LOOPBACK_IFINDEX));
             }
             Term::Count(counter) => rule.add_expr(&CounterRef(counter)),
+            Term::Offload => rule.add_expr(&FlowOffload),
             Term::Drop => rule.add_expr(&Verdict::Drop),
             Term::Accept => rule.add_expr(&Verdict::Accept),
             Term::Jump(chain) => rule.add_expr(&Verdict::Jump { chain: c_string(chain) }),
             Term::RejectWithReset => rule.add_expr(&Verdict::Reject(RejectionType::TcpRst)),
             Term::Reject => rule.add_expr(&Verdict::Reject(RejectionType::Icmp(IcmpCode::PortUnreach))),
-            Term::Label => {
+            Term::SetLabels => {
                 rule.add_expr(&CtLabel { store: false });
                 rule.add_expr(&CtLabel { store: true });
             }
@@ -303,6 +342,38 @@ impl Expression for CtLabel {
     }
 }
 
+/// Register 1, 16 bytes of it, with all but the bits of `mask` cleared.
+struct LabelBitwise {
+    mask: Labels,
+}
+
+impl Expression for LabelBitwise {
+    fn to_expr(&self, _: &nftnl::Rule<'_>) -> NonNull<sys::nftnl_expr> {
+        Raw::new(c"bitwise")
+            .u32(sys::NFTNL_EXPR_BITWISE_SREG, REG_1)
+            .u32(sys::NFTNL_EXPR_BITWISE_DREG, REG_1)
+            .u32(sys::NFTNL_EXPR_BITWISE_LEN, self.mask.0.len() as u32)
+            .copied(sys::NFTNL_EXPR_BITWISE_MASK, &self.mask.0)
+            .copied(sys::NFTNL_EXPR_BITWISE_XOR, &Labels::default().0)
+            .done()
+    }
+}
+
+/// Register 1 is `value`.
+struct LabelCmp {
+    value: Labels,
+}
+
+impl Expression for LabelCmp {
+    fn to_expr(&self, _: &nftnl::Rule<'_>) -> NonNull<sys::nftnl_expr> {
+        Raw::new(c"cmp")
+            .u32(sys::NFTNL_EXPR_CMP_SREG, REG_1)
+            .u32(sys::NFTNL_EXPR_CMP_OP, libc::NFT_CMP_EQ as u32)
+            .copied(sys::NFTNL_EXPR_CMP_DATA, &self.value.0)
+            .done()
+    }
+}
+
 /// `jhash` over `bytes` from register 2 on, into register 1. Without a seed the kernel draws one.
 struct Jhash {
     bytes: u32,
@@ -359,6 +430,15 @@ impl Expression for XtQueue {
     }
 }
 
+/// `flow add @...`.
+struct FlowOffload;
+
+impl Expression for FlowOffload {
+    fn to_expr(&self, _: &nftnl::Rule<'_>) -> NonNull<sys::nftnl_expr> {
+        Raw::new(c"flow_offload").str(sys::NFTNL_EXPR_FLOW_TABLE_NAME, &c_string(FLOWTABLE)).done()
+    }
+}
+
 /// `counter name "..."`.
 struct CounterRef(Counter);
 
@@ -403,6 +483,14 @@ impl Raw {
     fn str(self, attribute: u32, value: &CStr) -> Raw {
         // SAFETY: the expression is alive and ours; `value` ends with NUL and libnftnl copies it.
         unsafe { sys::nftnl_expr_set_str(self.0.as_ptr(), attribute as u16, value.as_ptr()) };
+        self
+    }
+
+    fn copied(self, attribute: u32, value: &[u8]) -> Raw {
+        // SAFETY: the expression is alive and ours; libnftnl copies `value.len()` bytes of these attributes.
+        unsafe {
+            sys::nftnl_expr_set(self.0.as_ptr(), attribute as u16, value.as_ptr().cast(), value.len() as u32);
+        }
         self
     }
 

@@ -41,16 +41,17 @@ mod text;
 mod transaction;
 
 pub use blocks::{Block, block, blocked, unblock};
-pub use conflicts::{Conflict, ConflictKind, conflicts};
+pub use conflicts::{Conflict, ConflictKind, conflicts, legacy_tables};
 pub use error::NftError;
 pub use probe::{NftFeatures, probe};
 pub use read::{CounterValue, Counters, Present, present, read_counters, table_handle};
 pub use text::print;
 
-use crate::packet::conntrack::FateMask;
+use crate::packet::fate::FateStore;
 use lower::Scope;
 use model::Chain;
 use std::fmt::{self, Display, Formatter};
+use std::io;
 use transaction::{Control, Outcome, Refusal, Transaction};
 
 /// Attempts while others keep changing the ruleset between our reading and writing.
@@ -63,13 +64,17 @@ pub struct GateTable {
     /// Of the base chains. 10 to 50 stands behind the firewall's filter (0) and before source NAT (100).
     pub priority: i32,
     pub queues: Queues,
-    /// The bits of the conntrack mark that say a connection's fate.
-    pub fate: FateMask,
-    /// The rule set's generation. A cleared connection is let pass only while the generation bits of its mark, those
-    /// bits of [`FateMask::mask`] that the fate leaves free, are those of this number.
-    pub generation: u32,
+    /// Where a connection's fate stands in its conntrack entry.
+    pub fate: FateStore,
+    /// The rule set's generation. A cleared connection is let pass only while the generation beside its fate is this
+    /// number, or as much of it as the store has room for.
+    pub generation: u64,
+    /// The rule set by its contents, for whoever reads the table later; 0 if nobody said.
+    pub rules_hash: u64,
     /// Without it the fate rules, block sets and counters work and nothing is queued.
     pub queueing: bool,
+    /// Devices of the flowtable that takes cleared connections; empty for no flowtable. Forward hook only.
+    pub flowtable: Vec<String>,
     /// Elements that each block set takes. Fixed while the table exists.
     pub block_count_max: u32,
 }
@@ -80,9 +85,11 @@ impl Default for GateTable {
             hook: Hook::Forward,
             priority: 20,
             queues: Queues { first: 7400, count: 4 },
-            fate: FateMask::default(),
+            fate: FateStore::default(),
             generation: 0,
+            rules_hash: 0,
             queueing: true,
+            flowtable: Vec::new(),
             block_count_max: 65_536,
         }
     }
@@ -277,6 +284,9 @@ fn write(table: &GateTable, chains: &[Chain], delete_first: bool) -> Transaction
     }
     scope.add_table(&mut transaction);
     scope.add_objects(&mut transaction, table);
+    if !table.flowtable.is_empty() {
+        scope.add_flowtable(&mut transaction, &table.flowtable);
+    }
     for chain in chains {
         scope.add_chain(&mut transaction, chain);
         scope.flush_chain(&mut transaction, chain.name);
@@ -295,9 +305,16 @@ fn lacks_expression(refusal: &Refusal) -> bool {
     refusal.errno == libc::ENOENT && matches!(refusal.expression.as_deref(), Some("queue" | "hash" | "target"))
 }
 
+fn is_about_flowtable(refusal: &Refusal) -> bool {
+    refusal.step == lower::FLOWTABLE_STEP || refusal.expression.as_deref() == Some("flow_offload")
+}
+
 fn first_refusal(refusals: Vec<Refusal>) -> NftError {
     match refusals.into_iter().next() {
         Some(refusal) if refusal.errno == libc::EPERM => NftError::NotPermitted,
+        Some(refusal) if is_about_flowtable(&refusal) => {
+            NftError::NoFlowtable { source: io::Error::from_raw_os_error(refusal.errno) }
+        }
         Some(refusal) => refusal.into(),
         None => NftError::NoQueue,
     }

@@ -20,12 +20,18 @@
 //! seed, which the kernel draws for each rule.
 
 use super::{Balance, GateTable, Hook, QueueMode};
-use crate::packet::conntrack::Fate;
+use crate::packet::conntrack::{Fate, Labels};
+use crate::packet::fate::{ConntrackWrite, FateStore};
+use std::borrow::Cow;
 
 pub const TABLE: &str = "tidegate";
 /// The table's comment begins so. A table of our name without it is somebody else's.
 pub const MARKER: &str = "managed by tidegate";
 pub const GATE: &str = "gate";
+pub const FLOWTABLE: &str = "cleared";
+const LABELS: &str = "labels";
+const CLEARED_BY: &str = "cleared by generation ";
+const HASH_BEGINS: &str = " (";
 
 /// One chain. Base chains are `type filter`, policy accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +107,7 @@ impl BaseHook {
 pub struct Rule {
     pub terms: Vec<Term>,
     /// For the admin who reads `nft list`; at most 127 bytes (`NFTNL_UDATA_COMMENT_MAXLEN`).
-    pub comment: &'static str,
+    pub comment: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +116,11 @@ pub enum Term {
     CtMark {
         mask: u32,
         value: u32,
+    },
+    /// The masked conntrack labels are `value`. Never matches without a conntrack entry.
+    CtLabels {
+        mask: Labels,
+        value: Labels,
     },
     /// The packet's own protocol is one of these (IANA numbers).
     L4Proto(&'static [u8]),
@@ -122,6 +133,8 @@ pub enum Term {
     /// Leaves through the loopback device, so will be seen at input.
     ToLoopback,
     Count(Counter),
+    /// From now on the flowtable carries the connection: its packets meet no chain. Goes on only if it took it.
+    Offload,
     Drop,
     Accept,
     Jump(&'static str),
@@ -133,8 +146,8 @@ pub enum Term {
         ports: bool,
         queues: super::Queues,
     },
-    /// For a probe: the connection's label set to itself.
-    Label,
+    /// The connection's labels set to themselves: changes nothing.
+    SetLabels,
     /// The kernel's own spread, by address pair and protocol. Matches every packet.
     QueueByAddresses {
         mode: QueueMode,
@@ -169,6 +182,8 @@ pub enum Counter {
     FateDropped,
     FateRejected,
     FatePassed,
+    /// The flowtable took a cleared connection.
+    FateOffloaded,
     Blocked,
     /// The resets and errors of our own reject rules, on their way out.
     OwnAnswers,
@@ -179,11 +194,12 @@ pub enum Counter {
 }
 
 impl Counter {
-    pub const ALL: [Counter; 8] = [
+    pub const ALL: [Counter; 9] = [
         Counter::Offered,
         Counter::FateDropped,
         Counter::FateRejected,
         Counter::FatePassed,
+        Counter::FateOffloaded,
         Counter::Blocked,
         Counter::OwnAnswers,
         Counter::Aside,
@@ -197,6 +213,7 @@ impl Counter {
             Counter::FateDropped => "fate_dropped",
             Counter::FateRejected => "fate_rejected",
             Counter::FatePassed => "fate_passed",
+            Counter::FateOffloaded => "fate_offloaded",
             Counter::Blocked => "blocked",
             Counter::OwnAnswers => "own_answers",
             Counter::Aside => "aside",
@@ -223,6 +240,11 @@ impl GateTable {
     #[must_use]
     pub fn chains(&self, mode: QueueMode, balance: Balance) -> Vec<Chain> {
         let mut chains = vec![Chain { name: GATE, base: None, rules: self.gate_rules(mode, balance) }];
+        if matches!(self.fate, FateStore::Labels(_)) {
+            // No packet comes here: that such a rule is loaded is what makes the kernel give new entries room for labels.
+            let set = rule(vec![Term::SetLabels], "never jumped to: gives new connections room for labels");
+            chains.push(Chain { name: LABELS, base: None, rules: vec![set] });
+        }
         chains.extend(self.base_hooks().iter().map(|hook| self.base_chain(*hook)));
         chains.extend(self.base_hooks().iter().map(|hook| self.behind_chain(*hook)));
         chains
@@ -295,15 +317,12 @@ impl GateTable {
     }
 
     fn fated(&self, fate: Fate) -> Term {
-        Term::CtMark { mask: self.fate.fate_bits(), value: self.fate.encode(fate) }
+        holds(self.fate.write_fate(fate))
     }
 
-    fn fate_rules(&self) -> [Rule; 4] {
-        let pass = Term::CtMark {
-            mask: self.fate.mask,
-            value: self.fate.encode(Fate::Pass) | self.generation_bits(self.generation),
-        };
-        [
+    fn fate_rules(&self) -> Vec<Rule> {
+        let pass = holds(self.fate.write(Fate::Pass, self.generation));
+        let mut rules = vec![
             rule(
                 vec![self.fated(Fate::Drop), Term::Count(Counter::FateDropped), Term::Drop],
                 "condemned: the rest is dropped here",
@@ -321,8 +340,21 @@ impl GateTable {
                 vec![self.fated(Fate::Reject), Term::Count(Counter::FateRejected), Term::Reject],
                 "rejected: port unreachable to the sender",
             ),
-            rule(vec![pass, Term::Count(Counter::FatePassed), Term::Accept], "cleared by the rules in force"),
-        ]
+        ];
+        if !self.flowtable.is_empty() {
+            rules.push(rule(
+                vec![pass.clone(), Term::Offload, Term::Count(Counter::FateOffloaded)],
+                "the rest meets no chain until it pauses or ends",
+            ));
+        }
+        rules.push(rule(vec![pass, Term::Count(Counter::FatePassed), Term::Accept], self.cleared_by()));
+        rules
+    }
+
+    /// The rules in force, as the next start reads them ([`rules_in_comment`]).
+    fn cleared_by(&self) -> String {
+        let GateTable { generation, rules_hash, .. } = self;
+        format!("{CLEARED_BY}{generation} of the rules{HASH_BEGINS}{rules_hash:016x})")
     }
 
     fn queue_rules(&self, mode: QueueMode, balance: Balance) -> Vec<Rule> {
@@ -348,12 +380,16 @@ impl GateTable {
         ));
         rules
     }
+}
 
-    /// The generation in the bits of the mark that the fate leaves free: as much of it as fits.
-    #[must_use]
-    pub fn generation_bits(&self, generation: u32) -> u32 {
-        let bits = self.fate.mask & !self.fate.fate_bits();
-        generation.checked_shl(bits.trailing_zeros()).unwrap_or(0) & bits
+/// The entry holds what `write` would write.
+fn holds(write: ConntrackWrite) -> Term {
+    match (write.mark, write.labels) {
+        (_, Some((value, mask))) => Term::CtLabels { mask, value },
+        (mark, None) => {
+            let (value, mask) = mark.unwrap_or_default();
+            Term::CtMark { mask, value }
+        }
     }
 }
 
@@ -365,6 +401,13 @@ fn only_once(hook: BaseHook) -> Vec<Rule> {
     }
 }
 
-fn rule(terms: Vec<Term>, comment: &'static str) -> Rule {
-    Rule { terms, comment }
+fn rule(terms: Vec<Term>, comment: impl Into<Cow<'static, str>>) -> Rule {
+    Rule { terms, comment: comment.into() }
+}
+
+/// Generation and hash out of the comment that a table's rule for cleared connections has.
+pub fn rules_in_comment(comment: &str) -> Option<(u64, u64)> {
+    let (generation, hash) = comment.strip_prefix(CLEARED_BY)?.split_once(" of the rules")?;
+    let hash = hash.strip_prefix(HASH_BEGINS)?.strip_suffix(')')?;
+    Some((generation.parse().ok()?, u64::from_str_radix(hash, 16).ok()?))
 }

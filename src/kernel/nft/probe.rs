@@ -34,7 +34,7 @@ pub fn probe() -> Result<NftFeatures, NftError> {
         vec![Term::QueueByAddresses { mode: QueueMode::NftQueue, queues: QUEUES }],
         vec![Term::QueueByConnection { family: Family::Ipv4, ports: false, queues: QUEUES }],
         vec![Term::QueueByAddresses { mode: QueueMode::XtTarget, queues: QUEUES }],
-        vec![Term::Label],
+        vec![Term::SetLabels],
         vec![Term::Reject],
     ];
     let scope = Scope::named(TABLE);
@@ -43,7 +43,7 @@ pub fn probe() -> Result<NftFeatures, NftError> {
     let chain = Chain {
         name: "probe",
         base: None,
-        rules: tries.into_iter().map(|terms| Rule { terms, comment: "" }).collect(),
+        rules: tries.into_iter().map(|terms| Rule { terms, comment: "".into() }).collect(),
     };
     scope.add_chain(&mut transaction, &chain);
     let first_rule = transaction.len();

@@ -1,14 +1,16 @@
 //! What the kernel has now: our table, where it stands, what it counted.
 
 use super::error::NftError;
-use super::expressions::{self, Queueing};
+use super::expressions::{self, Queueing, RuleFacts};
 use super::lower::{
     NFT_OBJECT_COUNTER, NFTA_OBJ_DATA, NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_TABLE_NAME, c_string,
 };
-use super::model::{Base, BaseHook, Counter, GATE, MARKER, Role, TABLE};
+use super::model::{self, Base, BaseHook, Counter, GATE, MARKER, Role, TABLE};
 use super::transaction::{Control, NFPROTO_INET};
 use super::{QueueMode, Queues};
 use crate::kernel::netlink::wire::{Attr, Attrs, NLM_F_ACK, NLM_F_REQUEST, NfGen};
+use crate::packet::conntrack::{FateMask, Labels};
+use crate::packet::fate::{FateLabels, FateStore};
 use std::fmt::{self, Display, Formatter};
 
 const NFT_MSG_GETTABLE: u16 = 1;
@@ -41,6 +43,10 @@ pub struct Present {
     pub hooks: Vec<String>,
     /// Where packets are queued to, and how; `None` while the queue rules are out.
     pub queueing: Option<(QueueMode, Queues)>,
+    /// Where its rules look for fates; `None` in a table without fate rules.
+    pub fates: Option<FateStore>,
+    /// Generation and hash of the rule set that it lets cleared connections pass for.
+    pub rules: Option<(u64, u64)>,
 }
 
 impl Display for Present {
@@ -69,6 +75,8 @@ pub struct Counters {
     pub fate_dropped: CounterValue,
     pub fate_rejected: CounterValue,
     pub fate_passed: CounterValue,
+    /// Packets with which the flowtable took over a cleared connection.
+    pub offloaded: CounterValue,
     /// From a blocked source, so dropped.
     pub blocked: CounterValue,
     /// Resets and errors of our own reject rules.
@@ -86,6 +94,7 @@ impl Counters {
             Counter::FateDropped => &mut self.fate_dropped,
             Counter::FateRejected => &mut self.fate_rejected,
             Counter::FatePassed => &mut self.fate_passed,
+            Counter::FateOffloaded => &mut self.offloaded,
             Counter::Blocked => &mut self.blocked,
             Counter::OwnAnswers => &mut self.own_answers,
             Counter::Aside => &mut self.aside,
@@ -106,9 +115,14 @@ impl Counters {
 pub fn present() -> Result<Option<Present>, NftError> {
     let mut control = Control::open()?;
     let Some(bases) = base_chains_if_ours(&mut control)? else { return Ok(None) };
-    let queueing = gate_queueing(&mut control)?;
+    let rules = gate_rules(&mut control)?;
     let gates = bases.iter().filter(|base| base.role == Role::Gate);
-    Ok(Some(Present { hooks: gates.map(ToString::to_string).collect(), queueing }))
+    Ok(Some(Present {
+        hooks: gates.map(ToString::to_string).collect(),
+        queueing: queueing(&rules),
+        fates: fates(&rules),
+        rules: rules.iter().find_map(|rule| model::rules_in_comment(rule.comment.as_deref()?)),
+    }))
 }
 
 /// Reads all counters and resets none. [`NftError::Absent`] without our table.
@@ -177,24 +191,13 @@ fn our_table(control: &mut Control) -> Result<Option<u64>, NftError> {
         match attr.kind {
             NFTA_TABLE_OWNER => return Err(NftError::Owned { port_id: attr.be32().unwrap_or(0) }),
             NFTA_TABLE_HANDLE => handle = attr.be64().unwrap_or(0),
-            NFTA_TABLE_USERDATA => marked = comment_of(attr.payload).is_some_and(|text| text.starts_with(MARKER)),
+            NFTA_TABLE_USERDATA => {
+                marked = expressions::comment_of(attr.payload).is_some_and(|text| text.starts_with(MARKER))
+            }
             _ => {}
         }
     }
     if marked { Ok(Some(handle)) } else { Err(NftError::NotOurs) }
-}
-
-/// The comment in libnftnl's user data: type, length, value; type 0 is the comment.
-fn comment_of(data: &[u8]) -> Option<&str> {
-    let mut rest = data;
-    loop {
-        let (&[kind, len], value) = rest.split_first_chunk()?;
-        let (value, next) = value.split_at_checked(len.into())?;
-        if kind == 0 {
-            return std::str::from_utf8(value).ok().map(|text| text.trim_end_matches('\0'));
-        }
-        rest = next;
-    }
 }
 
 /// The base chains of our table; `None` without it.
@@ -230,20 +233,31 @@ fn base_of(attributes: Attrs<'_>) -> Option<Base> {
     hook.filter(|_| ours).map(|hook| Base { hook, priority, role })
 }
 
-fn gate_queueing(control: &mut Control) -> Result<Option<(QueueMode, Queues)>, NftError> {
+fn gate_rules(control: &mut Control) -> Result<Vec<RuleFacts>, NftError> {
     let replies = control.query("read our rules", NFT_MSG_GETRULE, NFPROTO_INET, true, |message| {
         message.attr(NFTA_RULE_TABLE, c_string(TABLE).to_bytes_with_nul());
         message.attr(NFTA_RULE_CHAIN, c_string(GATE).to_bytes_with_nul());
     })?;
-    // The last rule names the whole range; those before it compute one of its numbers.
     let rules = replies.iter().map(|reply| expressions::of_rule(reply.attributes()));
-    Ok(rules.filter(|rule| rule.table == TABLE && rule.chain == GATE).filter_map(|rule| rule.queueing()).fold(
-        None,
-        |last, queueing| match queueing {
-            Queueing::Range { mode, queues } => Some((mode, queues)),
-            Queueing::Computed { .. } => last,
-        },
-    ))
+    Ok(rules.filter(|rule| rule.table == TABLE && rule.chain == GATE).collect())
+}
+
+/// The last rule names the whole range; those before it compute one of its numbers.
+fn queueing(rules: &[RuleFacts]) -> Option<(QueueMode, Queues)> {
+    rules.iter().filter_map(RuleFacts::queueing).fold(None, |last, queueing| match queueing {
+        Queueing::Range { mode, queues } => Some((mode, queues)),
+        Queueing::Computed { .. } => last,
+    })
+}
+
+/// All bits that its rules look at.
+fn fates(rules: &[RuleFacts]) -> Option<FateStore> {
+    let labels = rules.iter().fold(Labels::default(), |labels, rule| labels | rule.labels_read);
+    let mark = rules.iter().fold(0, |mark, rule| mark | rule.mark_read);
+    match labels.numbers().next() {
+        Some(first) => FateLabels::new(first).map(FateStore::Labels),
+        None => FateMask::new(mark).map(FateStore::Mark),
+    }
 }
 
 /// Has the kernel load xt_NFQUEUE. nft_compat asks for it under a name that no module has when the table is `inet`.
@@ -274,24 +288,4 @@ impl Display for Base {
 /// Whether a NUL-terminated attribute says `text`.
 pub fn is_string(attr: Attr<'_>, text: &str) -> bool {
     attr.payload.strip_suffix(&[0]).unwrap_or(attr.payload) == text.as_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_comment_is_found_among_user_data() {
-        let table: [(&[u8], Option<&str>); 6] = [
-            (b"\x00\x05abcd\x00", Some("abcd")),
-            (b"\x03\x02xx\x00\x03ab\x00", Some("ab")),
-            (b"\x03\x02xx", None),
-            (b"\x00\x09ab\x00", None),
-            (b"\x00", None),
-            (b"", None),
-        ];
-        for (data, comment) in table {
-            assert_eq!(comment_of(data), comment, "{data:?}");
-        }
-    }
 }

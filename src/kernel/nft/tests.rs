@@ -1,6 +1,7 @@
 use super::model::{Family, Rule, Term};
 use super::*;
 use crate::packet::conntrack::FateMask;
+use crate::packet::fate::{FateLabels, FateStore};
 
 fn gate(table: &GateTable, way: Installed) -> Vec<Rule> {
     table.chains(way.mode, way.balance).into_iter().find(|chain| chain.name == model::GATE).unwrap().rules
@@ -37,7 +38,7 @@ fn nothing_slips_through_while_queueing() {
 #[test]
 fn fate_stands_before_the_queue_and_touches_only_its_bits() {
     for mask in [0x0700_0000, 0x3, 0xc000_0000, 0xff00] {
-        let table = GateTable { fate: FateMask::new(mask).unwrap(), generation: 3, ..GateTable::default() };
+        let table = GateTable { fate: FateMask::new(mask).unwrap().into(), generation: 3, ..GateTable::default() };
         let rules = gate(&table, WAYS[0]);
         let offered = rules.iter().position(|rule| rule.terms.contains(&Term::Count(model::Counter::Offered))).unwrap();
         for (index, rule) in rules.iter().enumerate() {
@@ -52,13 +53,40 @@ fn fate_stands_before_the_queue_and_touches_only_its_bits() {
 }
 
 #[test]
-fn generation_is_what_fits_beside_the_fate() {
-    for (mask, generation, bits) in
-        [(0x0700_0000, 1, 0x0400_0000), (0x0700_0000, 2, 0), (0x3, 1, 0), (0xff00, 5, 0x1400), (0xff00, 64, 0)]
-    {
-        let table = GateTable { fate: FateMask::new(mask).unwrap(), ..GateTable::default() };
-        assert_eq!(table.generation_bits(generation), bits, "{mask:#x} {generation}");
+fn labels_are_a_store_like_the_mark_and_need_a_rule_that_sets_them() {
+    let place = FateLabels::new(16).unwrap();
+    let table = GateTable { fate: FateStore::Labels(place), generation: 3, ..GateTable::default() };
+    let rules = gate(&table, WAYS[0]);
+    let texts: Vec<String> = rules.iter().map(Rule::to_string).collect();
+    assert!(texts.iter().any(|text| text.starts_with("ct label & (16|17) == (17) counter name \"fate_dropped\" drop")));
+    assert!(texts.iter().any(|text| text.contains("30|31) == (16|18|19) counter name \"fate_passed\" accept")));
+    assert!(!texts.iter().any(|text| text.contains("ct mark")), "{texts:?}");
+    let sets = |table: &GateTable| {
+        let chains = table.chains(WAYS[0].mode, WAYS[0].balance);
+        chains.iter().flat_map(|chain| &chain.rules).filter(|rule| rule.terms.contains(&Term::SetLabels)).count()
+    };
+    assert_eq!((sets(&table), sets(&GateTable::default())), (1, 0));
+}
+
+#[test]
+fn the_table_says_which_rules_are_in_force() {
+    let table = GateTable { generation: 77, rules_hash: 0x00ab_cdef_0123_4567, ..GateTable::default() };
+    let comments: Vec<_> = gate(&table, WAYS[0]).into_iter().map(|rule| rule.comment).collect();
+    let read: Vec<_> = comments.iter().filter_map(|comment| model::rules_in_comment(comment)).collect();
+    assert_eq!(read, [(77, 0x00ab_cdef_0123_4567)]);
+    for comment in ["", "cleared by the rules in force", "cleared by generation x of the rules (0)", "condemned"] {
+        assert_eq!(model::rules_in_comment(comment), None, "{comment}");
     }
+}
+
+#[test]
+fn the_flowtable_is_fed_before_cleared_packets_are_accepted() {
+    let table = GateTable { flowtable: vec!["lan".to_owned(), "wan".to_owned()], ..GateTable::default() };
+    let texts: Vec<String> = gate(&table, WAYS[0]).iter().map(Rule::to_string).collect();
+    let at = |what: &str| texts.iter().position(|text| text.contains(what)).unwrap();
+    assert_eq!(at("flow add @cleared counter name \"fate_offloaded\"") + 1, at("\"fate_passed\" accept"), "{texts:?}");
+    assert!(print(&table).contains("devices = { \"lan\", \"wan\" }"));
+    assert!(!print(&GateTable::default()).contains("flow"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Our table in nft's syntax, for `install --print` and for the reader of an error.
 
-use super::model::{Chain, Counter, Family, MARKER, Rule, TABLE, Term};
+use super::model::{Chain, Counter, FLOWTABLE, Family, MARKER, Rule, TABLE, Term};
 use super::{Balance, GateTable, Hook, QueueMode, Queues};
-use crate::packet::conntrack::Fate;
+use crate::packet::conntrack::{Fate, Labels};
+use crate::packet::fate::FateStore;
 use std::fmt::{self, Display, Formatter, Write};
 
 /// A file for `nft -f` that leaves the same ruleset as [`super::install`], also when the table is there already: base
@@ -29,6 +30,14 @@ fn write_table(out: &mut String, table: &GateTable, chains: &[Chain]) -> fmt::Re
         writeln!(out, "flush chain inet {TABLE} {}", chain.name)?;
     }
     writeln!(out, "\ntable inet {TABLE} {{")?;
+    if !table.flowtable.is_empty() {
+        let devices: Vec<String> = table.flowtable.iter().map(|device| format!("\"{device}\"")).collect();
+        writeln!(
+            out,
+            "\tflowtable {FLOWTABLE} {{\n\t\thook ingress priority 0\n\t\tdevices = {{ {} }}\n\t\tcounter\n\t}}\n",
+            devices.join(", ")
+        )?;
+    }
     for counter in Counter::ALL {
         writeln!(out, "\tcounter {} {{ }}", counter.name())?;
     }
@@ -46,7 +55,6 @@ fn write_table(out: &mut String, table: &GateTable, chains: &[Chain]) -> fmt::Re
 }
 
 fn write_heading(out: &mut String, table: &GateTable) -> fmt::Result {
-    let fate = |fate| table.fate.encode(fate);
     let traffic = match table.hook {
         Hook::Forward => "what this machine forwards",
         Hook::Host => "what this machine sends and receives itself",
@@ -61,14 +69,7 @@ fn write_heading(out: &mut String, table: &GateTable) -> fmt::Result {
         table.queues
     )?;
     writeln!(out, "# priority  {}; the firewall's filter stands at 0, source NAT at 100", table.priority)?;
-    writeln!(
-        out,
-        "# fate      bits {:#010x} of the conntrack mark: {:#010x} pass, {:#010x} drop, {:#010x} reject",
-        table.fate.fate_bits(),
-        fate(Fate::Pass),
-        fate(Fate::Drop),
-        fate(Fate::Reject)
-    )?;
+    write_fates(out, table.fate)?;
     writeln!(out, "# offered   what that counter says and tidegate never received went by uninspected")?;
     writeln!(out, "#")?;
     writeln!(
@@ -76,6 +77,23 @@ fn write_heading(out: &mut String, table: &GateTable) -> fmt::Result {
         "# Loading this file again is safe. Chains are flushed and refilled, never deleted: deleting a base chain"
     )?;
     writeln!(out, "# drops every packet that waits in any queue.\n")
+}
+
+fn write_fates(out: &mut String, store: FateStore) -> fmt::Result {
+    match store {
+        FateStore::Mark(mask) => writeln!(
+            out,
+            "# fate      bits {:#010x} of the conntrack mark: {:#010x} pass, {:#010x} drop, {:#010x} reject",
+            mask.fate_bits(),
+            mask.encode(Fate::Pass),
+            mask.encode(Fate::Drop),
+            mask.encode(Fate::Reject)
+        ),
+        FateStore::Labels(place) => {
+            let (first, second) = (place.first(), place.first().saturating_add(1));
+            writeln!(out, "# fate      {store}: {first} pass, {second} drop, both reject; the rest is the generation")
+        }
+    }
 }
 
 fn write_block_set(out: &mut String, family: Family, size: u32) -> fmt::Result {
@@ -116,6 +134,12 @@ impl Display for Term {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Term::CtMark { mask, value } => write!(f, "ct mark & {mask:#010x} == {value:#010x}"),
+            Term::CtLabels { mask, value } => {
+                f.write_str("ct label & ")?;
+                write_labels(f, &mask)?;
+                f.write_str(" == ")?;
+                write_labels(f, &value)
+            }
             Term::L4Proto(protocols) => write_protocols(f, protocols),
             Term::SourceBlocked(Family::Ipv4) => write!(f, "ip saddr @{}", Family::Ipv4.block_set()),
             Term::SourceBlocked(Family::Ipv6) => write!(f, "ip6 saddr @{}", Family::Ipv6.block_set()),
@@ -123,16 +147,23 @@ impl Display for Term {
             Term::TcpReset => f.write_str("tcp flags & rst == rst"),
             Term::ToLoopback => f.write_str("oif \"lo\""),
             Term::Count(counter) => write!(f, "counter name \"{}\"", counter.name()),
+            Term::Offload => write!(f, "flow add @{FLOWTABLE}"),
             Term::Drop => f.write_str("drop"),
             Term::Accept => f.write_str("accept"),
             Term::Jump(chain) => write!(f, "jump {chain}"),
             Term::RejectWithReset => f.write_str("reject with tcp reset"),
             Term::Reject => f.write_str("reject"),
-            Term::Label => f.write_str("ct label set ct label"),
+            Term::SetLabels => f.write_str("ct label set ct label"),
             Term::QueueByConnection { family, ports, queues } => write_queue_hash(f, family, ports, queues),
             Term::QueueByAddresses { queues, .. } => write!(f, "queue flags bypass to {queues}"),
         }
     }
+}
+
+/// nft's grammar has no number for all labels, only for each.
+fn write_labels(f: &mut Formatter<'_>, labels: &Labels) -> fmt::Result {
+    let numbers: Vec<String> = labels.numbers().map(|label| label.to_string()).collect();
+    write!(f, "({})", numbers.join("|"))
 }
 
 fn write_protocols(f: &mut Formatter<'_>, protocols: &[u8]) -> fmt::Result {

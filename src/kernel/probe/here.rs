@@ -222,7 +222,7 @@ fn foreign_rules(table: &GateTable) -> Vec<Finding> {
         Err(error) => return vec![Finding::new(name, State::Unknown, error.to_string(), "run as root")],
     };
     if conflicts.is_empty() {
-        return vec![Finding::ok(name, "no other nftables rule uses our queues or our bits of the conntrack mark")];
+        return vec![Finding::ok(name, "no other nftables rule uses our queues or the place of our fates")];
     }
     let mut findings: Vec<Finding> = conflicts
         .iter()
@@ -237,6 +237,9 @@ fn foreign_rules(table: &GateTable) -> Vec<Finding> {
                 }
                 ConflictKind::MarkRead(_) => {
                     (State::Degraded, "choose other bits with `fate.mask`: it would take fates for its own marks")
+                }
+                ConflictKind::LabelsWritten(_) | ConflictKind::LabelsRead(_) => {
+                    (State::Degraded, "choose other labels with `fate.label`")
                 }
             };
             Finding::new(name, state, conflict.to_string(), way_out)

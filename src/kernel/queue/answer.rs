@@ -4,10 +4,10 @@ use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::kernel::conntrack::attributes::{put_labels, put_mark};
+use crate::kernel::conntrack::attributes::put_write;
 use crate::kernel::netlink::socket::Socket;
 use crate::kernel::netlink::wire::{Builder, HEADER_BYTES, NLM_F_REQUEST};
-use crate::packet::conntrack::Labels;
+use crate::packet::fate::ConntrackWrite;
 
 use super::counters::QueueCounters;
 use super::message::{self, nfqa};
@@ -47,18 +47,6 @@ pub enum Disposition {
     Requeue {
         queue: u16,
     },
-}
-
-/// Bits to change in a conntrack entry: those of a mask become those of the value; all others stay.
-///
-/// The kernel writes labels first, and a failing one (an entry that was made while no rule with `ct label set` was
-/// loaded) takes the mark down with it, silently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConntrackWrite {
-    /// Value and mask.
-    pub mark: Option<(u32, u32)>,
-    /// Value and mask.
-    pub labels: Option<(Labels, Labels)>,
 }
 
 impl Answer {
@@ -183,12 +171,7 @@ impl Outbox {
         }
         if let Some(write) = &answer.conntrack {
             let nest = builder.begin_nested(nfqa::CT);
-            if let Some((labels, mask)) = &write.labels {
-                put_labels(builder, labels, mask);
-            }
-            if let Some((mark, mask)) = write.mark {
-                put_mark(builder, mark, mask);
-            }
+            put_write(builder, write);
             builder.end_nested(nest);
         }
         builder.end(message);

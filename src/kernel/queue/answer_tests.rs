@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use crate::kernel::conntrack::cta;
 use crate::kernel::netlink::wire::Messages;
+use crate::packet::conntrack::Labels;
 
 const QUEUE: u16 = 7400;
 

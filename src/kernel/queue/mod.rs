@@ -25,7 +25,8 @@ pub mod proc;
 
 use std::time::{Duration, Instant};
 
-pub use answer::{Answer, ConntrackWrite, Disposition};
+pub use crate::packet::fate::ConntrackWrite;
+pub use answer::{Answer, Disposition};
 pub use batch::{Answers, Inbox, Ticket};
 pub use config::{Flags, QueueConfig, QueueReport};
 pub use counters::{QueueCounters, VerdictErrors};

@@ -96,7 +96,11 @@ pub fn record<'e>(
         verdict: options.verdict.then(|| VerdictObject::of(event.blocked, Some(event.rule.action), packet.protocol)),
         tunnel: packet.carrier.as_ref().map(|carrier| TunnelObject::of(carrier, packet.pcap_cnt)),
         conntrack: packet.conntrack.as_ref().map(|entry| ConntrackObject::of(entry, context)),
-        tidegate: Tidegate { generation: Some(event.generation), ..NOTHING },
+        tidegate: Tidegate {
+            generation: Some(event.generation),
+            ruleset: super::ruleset_name(event.rules_hash),
+            ..NOTHING
+        },
     }
 }
 

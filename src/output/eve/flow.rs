@@ -10,6 +10,7 @@ use crate::output::spec::EveLog;
 use crate::output::text::{Address, Protocol};
 use crate::packet::conntrack::{Conntrack, CtStatus, Fate};
 use crate::packet::event::{FlowEnd, FlowEvent, FlowState, FlowSummary, TcpFlowFacts};
+use crate::packet::verdict::Clearing;
 use crate::rules::app::AppProto;
 
 #[derive(Serialize)]
@@ -60,6 +61,7 @@ pub fn record(event: &FlowEvent, log: &EveLog, context: &mut Context) -> FlowRec
         tidegate: Tidegate {
             generation: Some(event.generation),
             fate: Some(event.fate.name()),
+            cleared_by: event.cleared_by.map(Clearing::name),
             counted_by: Some(if event.counted_by_kernel { "kernel" } else { "tidegate" }),
             ..NOTHING
         },

@@ -135,9 +135,15 @@ struct Tidegate {
     /// Generation of the rule set that judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
+    /// That rule set by its contents: 64 bits of a SHA-256, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ruleset: Option<String>,
     /// The fate that the connection ended with.
     #[serde(skip_serializing_if = "Option::is_none")]
     fate: Option<&'static str>,
+    /// What decided that nobody looks into it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleared_by: Option<&'static str>,
     /// Whose counters these are: `kernel` or `tidegate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     counted_by: Option<&'static str>,
@@ -146,4 +152,11 @@ struct Tidegate {
     count: Option<u64>,
 }
 
-const NOTHING: Tidegate = Tidegate { generation: None, fate: None, counted_by: None, count: None };
+/// A rule set's hash as it is written everywhere; nothing for 0.
+#[must_use]
+pub fn ruleset_name(hash: u64) -> Option<String> {
+    (hash != 0).then(|| format!("{hash:016x}"))
+}
+
+const NOTHING: Tidegate =
+    Tidegate { generation: None, ruleset: None, fate: None, cleared_by: None, counted_by: None, count: None };

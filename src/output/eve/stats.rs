@@ -1,5 +1,5 @@
 //! `event_type: stats`: counters since the start. Suricata's groups where the thing is the same; what it has no word
-//! for stands in `stats.ledger`, `stats.conntrack`, `stats.queues` and `stats.output`.
+//! for stands in `stats.ledger`, `stats.conntrack`, `stats.fates`, `stats.queues` and `stats.output`.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Context;
 use super::envelope::Head;
 use crate::packet::ingress::Timestamp;
-use crate::packet::verdict::Reason;
+use crate::packet::verdict::{Clearing, Reason};
 
 #[derive(Serialize)]
 pub struct StatsRecord<'s> {
@@ -38,6 +38,7 @@ pub struct StatsSnapshot {
     pub ips: IpsStats,
     pub ledger: LedgerStats,
     pub conntrack: ConntrackStats,
+    pub fates: FateStats,
     pub output: OutputStats,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<QueueStats>,
@@ -277,6 +278,46 @@ pub struct ConntrackStats {
     /// Connections whose fate was written, and how often it did not stick.
     pub fates_written: u64,
     pub fates_failed: u64,
+}
+
+/// What is left to the kernel to finish, and for which rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FateStats {
+    /// `mark` or `label`.
+    pub store: &'static str,
+    /// The rule set in force, and by its contents, as alerts name it.
+    pub generation: u64,
+    pub ruleset: String,
+    /// Packets of settled connections that came up although their entries show it.
+    pub shown: u64,
+    /// Connections that an older rule set had cleared and that were looked into again.
+    pub reinspected: u64,
+    /// Connections cleared, by reason.
+    pub cleared: ClearedStats,
+    /// Times that the kernel put a cleared connection into the flowtable.
+    pub offloaded: u64,
+}
+
+/// Connections cleared, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClearedStats([u64; Clearing::COUNT]);
+
+impl ClearedStats {
+    /// Counts in the order of [`Clearing::ALL`].
+    #[must_use]
+    pub fn new(counts: [u64; Clearing::COUNT]) -> ClearedStats {
+        ClearedStats(counts)
+    }
+}
+
+impl Serialize for ClearedStats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(Clearing::COUNT))?;
+        for (clearing, count) in Clearing::ALL.iter().zip(self.0) {
+            map.serialize_entry(clearing.name(), &count)?;
+        }
+        map.end()
+    }
 }
 
 /// What became of events.

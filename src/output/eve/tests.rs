@@ -60,6 +60,7 @@ pub fn alert() -> AlertEvent {
         payload: b"GET /../etc/passwd HTTP/1.1\r\n\x00\xff".as_slice().into(),
         packet_bytes: [0x45, 0, 0, 20].into(),
         generation: 7,
+        rules_hash: 0xabc,
         app_proto: None,
         transaction: None,
     }
@@ -200,6 +201,7 @@ fn flow() -> FlowEvent {
         reason: FlowEnd::Timeout,
         alerted: true,
         fate: Fate::Reject,
+        cleared_by: Some(crate::packet::verdict::Clearing::StreamDepth),
         generation: 7,
         tcp: Some(TcpFlowFacts { flags_toserver: 0x1f, flags_toclient: 0xf2, state: Some(TcpState::TimeWait) }),
         icmp: None,
@@ -573,7 +575,7 @@ fn allowed(object: &str) -> &'static str {
         "tcp" => "tcp_flags tcp_flags_ts tcp_flags_tc syn fin rst psh ack urg ecn cwr state",
         "anomaly" => "type event layer",
         "stats" => {
-            "uptime capture decoder tcp streams app flow flow_bypassed detect ips ledger conntrack output queues"
+            "uptime capture decoder tcp streams app flow flow_bypassed detect ips ledger conntrack fates output queues"
         }
         "stats.capture" => "kernel_packets kernel_drops errors",
         "stats.decoder" => {
@@ -599,7 +601,7 @@ fn allowed(object: &str) -> &'static str {
         "conntrack.orig" | "conntrack.reply" | "conntrack.master" => {
             "src_ip src_port dest_ip dest_port icmp_id icmp_type icmp_code proto"
         }
-        "tidegate" => "generation fate counted_by count",
+        "tidegate" => "generation ruleset fate cleared_by counted_by count",
         "stats.app" => "recognised unrecognised parser_errors transactions_evicted datagrams_unread memcap memuse",
         "stats.streams" => "out_of_order overlap_unverified",
         "stats.ledger" => "seconds complete offered received judged uninspected kernel_drops waiting",
@@ -608,6 +610,8 @@ fn allowed(object: &str) -> &'static str {
             "events_new events_update events_destroy events_lost sweeps swept untracked invalid fates_written \
              fates_failed"
         }
+        "stats.fates" => "store generation ruleset shown reinspected cleared offloaded",
+        "stats.fates.cleared" => "pass_rule bypass_rule encrypted stream_depth elephant policy",
         "stats.output" => "written shed lost write_errors files_stored files_given_up",
         "stats.queues" => {
             "id received accepted blocked waiting kernel_drops user_drops overruns malformed orphans verdict_errors"

@@ -254,6 +254,12 @@ impl<'a> Outcome<'a> {
         self.rules.generation()
     }
 
+    /// Of the rules that judged, by their contents.
+    #[must_use]
+    pub fn rules_hash(&self) -> u64 {
+        self.rules.hash()
+    }
+
     #[must_use]
     pub fn ruling(&self) -> Ruling {
         let decider = self.decider();

@@ -19,6 +19,7 @@ use super::event::{FlowSummary, IcmpFacts};
 use super::ingress::{Timestamp, Tracked};
 use super::stream::Streams;
 use super::tunnel::{Carrier, Tunnel};
+use super::verdict::Clearing;
 use measure::{Measured, StreamSpan};
 
 /// How long a confirmed UDP flow must have been silent before an unconfirmed packet of its key is taken for the next
@@ -45,6 +46,8 @@ pub struct Flow {
     pub last_seen: Timestamp,
     pub in_ifindex: u32,
     pub fate: Fate,
+    /// Why, if it is [`Fate::Pass`] and we decided it.
+    pub cleared_by: Option<Clearing>,
     /// Generation of the rule set that decided the fate.
     pub generation: u64,
     pub alerted: bool,
@@ -96,6 +99,7 @@ impl Flow {
             last_seen: now,
             in_ifindex,
             fate: Fate::Inspect,
+            cleared_by: None,
             generation: 0,
             alerted: false,
             last_sid: 0,
@@ -156,14 +160,16 @@ impl Flow {
         }
     }
 
-    /// A newer rule set looks again at what an older one has cleared. Condemned stays condemned.
-    pub fn reconsider(&mut self, generation: u64) {
-        if self.generation != generation {
-            self.generation = generation;
-            if self.fate == Fate::Pass {
-                self.fate = Fate::Inspect;
-            }
+    /// A newer rule set looks again at what an older one has cleared: whether it was. Condemned stays condemned.
+    pub fn reconsider(&mut self, generation: u64) -> bool {
+        let is_older = self.generation != generation;
+        self.generation = generation;
+        let again = is_older && self.fate == Fate::Pass;
+        if again {
+            self.fate = Fate::Inspect;
+            self.cleared_by = None;
         }
+        again
     }
 
     /// What we know of the entry when the kernel can no longer be asked.

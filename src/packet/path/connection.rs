@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Path, World};
 use crate::packet::app::{AppLayer, ParseContext};
+use crate::packet::conntrack::Fate;
 use crate::packet::decode::{Tcp, Transport, protocol};
 use crate::packet::detect;
 use crate::packet::event::Events;
@@ -12,7 +13,7 @@ use crate::packet::followed::Followed;
 use crate::packet::ingress::Tracked;
 use crate::packet::stream::{Segment, Streams};
 use crate::packet::tell::{self, Moment};
-use crate::packet::verdict::{Action, Verdict};
+use crate::packet::verdict::{Action, Clearing, Verdict};
 use crate::rules::plan::Toward;
 
 impl Path {
@@ -58,8 +59,7 @@ impl Path {
     ) -> Verdict {
         let mut verdict = by_rules;
         if by_rules.action == Action::Accept && followed.by_stream.action != Action::Accept {
-            verdict = followed.by_stream;
-            self.keep_fate(flow, verdict, moment);
+            verdict = self.keep_fate(flow, followed.by_stream, Clearing::Policy, moment);
             events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
         }
         let Some(streams) = &mut flow.stream else { return verdict };
@@ -70,8 +70,7 @@ impl Path {
         let beyond = streams.is_beyond_depth();
         tell::stream_events(news, flow, tracked, moment, events);
         if beyond && self.stream.bypass && verdict == Verdict::ACCEPT {
-            verdict = self.policy.beyond_inspection();
-            self.keep_fate(flow, verdict, moment);
+            verdict = self.keep_fate(flow, self.policy.beyond_inspection(), Clearing::StreamDepth, moment);
         }
         verdict
     }
@@ -93,17 +92,31 @@ impl Path {
             false if !is_followed && moment.headers.tcp().is_some() => self.policy.midstream(),
             false => return verdict,
         };
-        self.keep_fate(flow, by_policy, moment);
+        let by_policy = self.keep_fate(flow, by_policy, Clearing::Policy, moment);
         events.extend(tell::policy_drop(by_policy, moment, Some((flow, tracked))));
         by_policy
     }
 
-    /// The fate that goes with a verdict. That of a packet inside another is ours alone: the kernel knows of no such.
-    pub(super) fn keep_fate(&mut self, flow: &mut Flow, verdict: Verdict, moment: Moment<'_, '_>) {
-        if let Some(fate) = verdict.fate {
-            flow.fate = fate;
-            self.counters.fates_written += u64::from(moment.packet.carrier.is_none());
+    /// The fate that goes with a verdict; `why` it is `Pass`, if it is. That of a packet inside another is ours alone: the
+    /// kernel knows of no such.
+    pub(super) fn keep_fate(
+        &mut self,
+        flow: &mut Flow,
+        verdict: Verdict,
+        why: Clearing,
+        moment: Moment<'_, '_>,
+    ) -> Verdict {
+        let Some(fate) = verdict.fate else { return verdict };
+        flow.fate = fate;
+        if fate == Fate::Pass {
+            flow.cleared_by = Some(why);
+            self.counters.count_clearing(why);
+            if !self.policy.leaves_to_kernel(why) {
+                return Verdict { fate: None, ..verdict };
+            }
         }
+        self.counters.fates_written += u64::from(moment.packet.carrier.is_none());
+        verdict
     }
 
     /// A connection whose parser has nothing more to read, because it is encrypted and the user wants such cleared.
@@ -111,9 +124,23 @@ impl Path {
         if verdict != Verdict::ACCEPT || !flow.app.as_ref().is_some_and(|app| app.is_opaque()) {
             return verdict;
         }
-        let cleared = self.policy.beyond_inspection();
-        self.keep_fate(flow, cleared, moment);
-        cleared
+        self.keep_fate(flow, self.policy.beyond_inspection(), Clearing::Encrypted, moment)
+    }
+
+    /// A connection that moves so much that the user would rather not look: a backup, a film.
+    pub(super) fn clear_if_elephant(
+        &mut self,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        verdict: Verdict,
+        moment: Moment<'_, '_>,
+    ) -> Verdict {
+        let (moved, _) = flow.summary(tracked.entry);
+        let bytes = moved.bytes_toserver.saturating_add(moved.bytes_toclient);
+        if verdict != Verdict::ACCEPT || flow.fate != Fate::Inspect || !self.policy.is_elephant(bytes) {
+            return verdict;
+        }
+        self.keep_fate(flow, self.policy.beyond_inspection(), Clearing::Elephant, moment)
     }
 
     /// Tells the application layer of a recording what the receivers have; see [`crate::packet::app::Parser::acknowledged`].

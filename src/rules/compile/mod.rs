@@ -45,6 +45,8 @@ pub struct Context {
 pub struct Options {
     /// The number that the rule set carries; a reload counts it up.
     pub generation: u64,
+    /// What the rule set is called by its contents; 0 for nothing.
+    pub hash: u64,
     /// `action-order`: the kinds of actions, first judged first. `Reject` stands for all rejects.
     pub action_order: [RuleAction; 4],
     pub pcre_limits: PcreLimits,
@@ -58,6 +60,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             generation: 1,
+            hash: 0,
             action_order: [RuleAction::Pass, RuleAction::Drop, RuleAction::Reject, RuleAction::Alert],
             pcre_limits: PcreLimits::default(),
             stores_files: false,
@@ -406,7 +409,8 @@ impl Compiler<'_> {
         let (rules_in_order, literals): (Vec<Rule>, Vec<Option<Literal>>) =
             loaded.into_iter().map(|loaded| (loaded.rule, loaded.literal)).unzip();
         let set = RuleSet::new(options.generation, rules_in_order, &literals)
-            .with_reputation(self.context.reputation.clone());
+            .with_reputation(self.context.reputation.clone())
+            .with_hash(options.hash);
         Compiled {
             set: Arc::new(set),
             diagnostics: self.diagnostics,

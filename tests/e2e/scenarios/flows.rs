@@ -1,7 +1,7 @@
 //! `tidegate flows`: the kernel's table with our fates, followed and ended from outside.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::toolbox::gate::{Gate, binary, counter, tidegate, tidegate_ok};
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{serve_udp_echo, tcp_connect, udp_ask};
+use crate::toolbox::traffic::{ask, serve_udp_echo, tcp_connect, udp_ask};
 use crate::toolbox::{SLOW, wait_until};
 
 const ECHO: u16 = 7;
@@ -21,8 +21,6 @@ const RULES: &str = r#"
 alert tcp any any -> any 7 (msg:"E2E curious"; flow:to_server,established; content:"curious"; sid:1000001; rev:1;)
 drop tcp any any -> any 7 (msg:"E2E attack"; flow:to_server,established; content:"attack"; sid:1000002; rev:1;)
 "#;
-/// How long a client waits for an answer that must not come.
-const SILENCE: Duration = Duration::from_millis(1500);
 
 /// Connections are listed with what the gate knows, and with what the kernel knows when the gate is gone.
 pub const LISTED: Scenario = Scenario { name: "flows::listed", needs: &[Need::Queue], seconds_max: 40, run: listed };
@@ -144,16 +142,6 @@ fn port(stream: &TcpStream) -> String {
 
 fn address(stream: &TcpStream) -> String {
     stream.local_addr().expect("it is bound").ip().to_string()
-}
-
-/// Asks the echo server and takes an answer of the same length, or gives up.
-fn ask(stream: &mut TcpStream, question: &[u8]) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.write_all(question)?;
-    let mut answer = vec![0; question.len()];
-    stream.read_exact(&mut answer)?;
-    assert_eq!(answer, question);
-    Ok(())
 }
 
 /// `tidegate flows -E`, writing to a file.

@@ -2,6 +2,7 @@
 
 mod bed;
 mod evasion;
+mod fates;
 mod flows;
 mod lab;
 mod ledger;
@@ -42,6 +43,13 @@ pub const ALL: &[Scenario] = &[
     life::FATE_SURVIVES,
     ledger::EXACT,
     state::NOTHING_IS_LEFT,
+    fates::LABELS,
+    fates::AUTO,
+    fates::LEAVE_THE_QUEUE,
+    fates::CLEARED,
+    fates::KEPT,
+    fates::RELOAD_UNDER_LOAD,
+    fates::FLOWTABLE,
     flows::LISTED,
     flows::KILLED,
     lab::LAB,

@@ -10,6 +10,9 @@ use super::netns::Netns;
 /// How long a client waits before it calls a packet lost. Long enough for a first retransmission under emulation.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a client waits for an answer that must not come.
+pub const SILENCE: Duration = Duration::from_millis(1500);
+
 /// What an HTTP server answered.
 #[derive(Debug)]
 pub struct HttpReply {
@@ -51,6 +54,16 @@ pub fn tcp_connect(ns: &Netns, server: IpAddr, port: u16) -> io::Result<TcpStrea
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Asks an echo server and takes an answer of the same length, or gives up after [`SILENCE`].
+pub fn ask(stream: &mut TcpStream, question: &[u8]) -> io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.write_all(question)?;
+    let mut answer = vec![0; question.len()];
+    stream.read_exact(&mut answer)?;
+    assert_eq!(answer, question);
+    Ok(())
 }
 
 /// One request on a connection that is open already; reads until the server closes.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::{FateMask, Filter, GateView, Printer, Row};
+use super::{FateStore, Filter, GateView, Printer, Row};
 use crate::kernel::conntrack::{ConntrackSocket, Event, Listener, ListenerOptions};
 use crate::packet::conntrack::{Conntrack, Fate, FlowKey};
 
@@ -21,7 +21,7 @@ const EVENT_BUFFER_BYTES: usize = 8 << 20;
 /// What is followed, and the fates as they were last seen.
 pub struct Follower {
     filter: Filter,
-    mask: FateMask,
+    store: FateStore,
     /// Where a gate answered at the start.
     gate: Option<PathBuf>,
     listener: Listener,
@@ -32,7 +32,7 @@ pub struct Follower {
 
 impl Follower {
     /// Subscribes. What has a fate already is not news.
-    pub fn start(filter: Filter, mask: FateMask, gate: Option<PathBuf>) -> anyhow::Result<Follower> {
+    pub fn start(filter: Filter, store: FateStore, gate: Option<PathBuf>) -> anyhow::Result<Follower> {
         let options = ListenerOptions {
             new: true,
             update: true,
@@ -42,7 +42,7 @@ impl Follower {
         };
         let listener = Listener::open(options).context("cannot hear of connections")?;
         let mut follower =
-            Follower { filter, mask, gate, listener, socket: ConntrackSocket::open()?, fates: HashMap::new() };
+            Follower { filter, store, gate, listener, socket: ConntrackSocket::open()?, fates: HashMap::new() };
         follower.fated_entries()?;
         Ok(follower)
     }
@@ -62,15 +62,15 @@ impl Follower {
     }
 
     fn hear(&mut self, printer: &mut Printer) -> anyhow::Result<()> {
-        let Follower { filter, mask, listener, fates, .. } = self;
+        let Follower { filter, store, listener, fates, .. } = self;
         let mut written = Ok(());
         listener.receive(RECEIVE_TIMEOUT, |event| {
             if let Event::Lost(count) = event {
                 tell_lost(count);
             }
-            let Some((entry, change)) = news(&event, *mask, fates) else { return };
-            let row = Row::new(entry, None, *mask).changed(change);
-            if written.is_ok() && filter.wants(entry, row.fate) {
+            let Some((entry, change)) = news(&event, *store, fates) else { return };
+            let row = Row::new(&entry, None, *store).changed(change);
+            if written.is_ok() && filter.wants(&entry, row.fate) {
                 written = printer.print(&row);
             }
         })?;
@@ -79,16 +79,28 @@ impl Follower {
 
     /// Reads the entries that have a fate. Those are returned whose fate was another one when last seen.
     fn fated_entries(&mut self) -> anyhow::Result<Vec<Conntrack>> {
-        let Follower { mask, socket, fates, .. } = self;
+        let Follower { store, socket, fates, .. } = self;
         let before = std::mem::take(fates);
         let mut changed = Vec::new();
-        for fate in [Fate::Pass, Fate::Drop, Fate::Reject] {
-            socket.dump_marked(mask.encode(fate), mask.fate_bits(), |entry| {
-                let is_first_look = fates.insert(entry.key(), fate) != Some(fate);
-                if is_first_look && before.get(&entry.key()) != Some(&fate) {
-                    changed.push(*entry);
+        let mut look = |entry: &Conntrack| {
+            let fate = store.decode(entry);
+            if fate == Fate::Inspect {
+                return;
+            }
+            let is_first_look = fates.insert(entry.key(), fate) != Some(fate);
+            if is_first_look && before.get(&entry.key()) != Some(&fate) {
+                changed.push(*entry);
+            }
+        };
+        match *store {
+            FateStore::Mark(mask) => {
+                for fate in [Fate::Pass, Fate::Drop, Fate::Reject] {
+                    socket.dump_marked(mask.encode(fate), mask.fate_bits(), &mut look)?;
                 }
-            })?;
+            }
+            FateStore::Labels(_) => {
+                socket.dump(look)?;
+            }
         }
         Ok(changed)
     }
@@ -100,7 +112,7 @@ impl Follower {
         // A gate that has gone meanwhile leaves its fates behind; they are told without it.
         let view = self.gate.as_deref().and_then(|path| GateView::ask(path).ok());
         for entry in changed {
-            let row = Row::new(entry, view.as_ref(), self.mask).changed("FATE");
+            let row = Row::new(entry, view.as_ref(), self.store).changed("FATE");
             if self.filter.wants(entry, row.fate) {
                 printer.print(&row)?;
             }
@@ -115,28 +127,28 @@ fn tell_lost(count: u32) {
 }
 
 /// The entry of an event and what is new about it, if anything is; `fates` learn of it.
-fn news<'e>(
-    event: &'e Event,
-    mask: FateMask,
-    fates: &mut HashMap<FlowKey, Fate>,
-) -> Option<(&'e Conntrack, &'static str)> {
+fn news(event: &Event, store: FateStore, fates: &mut HashMap<FlowKey, Fate>) -> Option<(Conntrack, &'static str)> {
     match event {
         Event::New(entry) => {
-            note(fates, entry, mask);
-            Some((entry, "NEW"))
+            note(fates, entry, store);
+            Some((*entry, "NEW"))
         }
-        Event::Update(entry) => note(fates, entry, mask).then_some((entry, "FATE")),
+        Event::Update(entry) => note(fates, entry, store).then_some((*entry, "FATE")),
         Event::Destroy(entry) => {
-            fates.remove(&entry.key());
-            Some((entry, "DESTROY"))
+            let mut last = *entry;
+            // DESTROY has the mark and no labels.
+            if let (Some(fate), FateStore::Labels(_)) = (fates.remove(&entry.key()), store) {
+                store.write_fate(fate).apply(&mut last.mark, &mut last.labels);
+            }
+            Some((last, "DESTROY"))
         }
         Event::Lost(_) => None,
     }
 }
 
 /// Whether the fate was another one before.
-fn note(fates: &mut HashMap<FlowKey, Fate>, entry: &Conntrack, mask: FateMask) -> bool {
-    let fate = mask.decode(entry.mark);
+fn note(fates: &mut HashMap<FlowKey, Fate>, entry: &Conntrack, store: FateStore) -> bool {
+    let fate = store.decode(entry);
     let before = match fate {
         Fate::Inspect => fates.remove(&entry.key()),
         fate => fates.insert(entry.key(), fate),
@@ -151,10 +163,14 @@ mod tests {
 
     #[test]
     fn an_update_is_news_when_the_fate_changes() {
-        let mask = FateMask::default();
+        let store = FateStore::default();
         let mut fates = HashMap::new();
-        let with = |fate| Conntrack { mark: mask.encode(fate) | 1, ..entry(1000) };
-        let mut told = |event: Event| news(&event, mask, &mut fates).map(|(_, change)| change);
+        let with = |fate| {
+            let mut entry = Conntrack { mark: 1, ..entry(1000) };
+            store.write_fate(fate).apply(&mut entry.mark, &mut entry.labels);
+            entry
+        };
+        let mut told = |event: Event| news(&event, store, &mut fates).map(|(_, change)| change);
         assert_eq!(told(Event::New(with(Fate::Inspect))), Some("NEW"));
         assert_eq!(told(Event::Update(with(Fate::Inspect))), None);
         assert_eq!(told(Event::Update(with(Fate::Drop))), Some("FATE"));

@@ -21,7 +21,7 @@ use crate::control::socket::{self, SocketError};
 use crate::kernel::conntrack::ConntrackSocket;
 use crate::kernel::{nft, privileges};
 use crate::output::eve::Context;
-use crate::packet::conntrack::FateMask;
+use crate::packet::fate::FateStore;
 
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -97,24 +97,27 @@ fn show(args: ShowArgs) -> anyhow::Result<()> {
     let filter = Filter::read(&args.filter, &config.vars.of_rules()).map_err(anyhow::Error::msg)?;
     may_read_the_table()?;
     let view = answered(GateView::ask(&socket), "sids and protocols are not known")?;
-    let mask = view.as_ref().map_or(config.fate.mask, |view| view.mask);
+    let store = match &view {
+        Some(view) => view.store,
+        None => left_behind(&config)?,
+    };
     let mut printer = Printer::new(args.json);
     let shown = if args.event {
-        follow::Follower::start(filter, mask, view.is_some().then_some(socket))?.run(&mut printer)
+        follow::Follower::start(filter, store, view.is_some().then_some(socket))?.run(&mut printer)
     } else {
-        list(&filter, mask, view.as_ref(), &mut printer)
+        list(&filter, store, view.as_ref(), &mut printer)
     };
     // Who reads only the first lines (`| head`) has seen enough.
     if printer.is_closed() { Ok(()) } else { shown }
 }
 
-fn list(filter: &Filter, mask: FateMask, gate: Option<&GateView>, printer: &mut Printer) -> anyhow::Result<()> {
+fn list(filter: &Filter, store: FateStore, gate: Option<&GateView>, printer: &mut Printer) -> anyhow::Result<()> {
     // A dump that is started again shows entries again.
     let mut seen = HashSet::new();
     let mut written = Ok(());
     ConntrackSocket::open()?
         .dump(|entry| {
-            let row = Row::new(entry, gate, mask);
+            let row = Row::new(entry, gate, store);
             if written.is_ok() && filter.wants(entry, row.fate) && seen.insert(entry.key()) {
                 written = printer.print(&row);
             }
@@ -139,11 +142,17 @@ fn kill(args: KillArgs) -> anyhow::Result<()> {
             if nft::present()?.is_none() {
                 bail!("nothing would end them: no gate runs, and there is no table inet tidegate (`tidegate install`)");
             }
-            condemn::condemn(&mut ConntrackSocket::open()?, &filter, order.fate(), config.fate.mask, None)?
+            condemn::condemn(&mut ConntrackSocket::open()?, &filter, order.fate(), left_behind(&config)?, None)?
         }
     };
     super::common::print(&told(&done, order.reject));
     Ok(())
+}
+
+/// Without a gate: where the table that it left looks for fates, else where the configuration says.
+fn left_behind(config: &Config) -> anyhow::Result<FateStore> {
+    let present = nft::present().context("cannot read the nftables table `inet tidegate`")?;
+    Ok(present.and_then(|present| present.fates).unwrap_or_else(|| config.fate.place()))
 }
 
 fn told(done: &Condemned, reject: bool) -> String {

@@ -6,7 +6,8 @@ use super::filter::{has_ports, protocol_name};
 use super::known::{GateView, Known};
 use crate::output::eve::Context;
 use crate::output::eve::live::{self, Counted, LiveFlow};
-use crate::packet::conntrack::{Conntrack, Counters, CtStatus, Fate, FateMask, TcpState, Tuple};
+use crate::packet::conntrack::{Conntrack, Counters, CtStatus, Fate, TcpState, Tuple};
+use crate::packet::fate::FateStore;
 use crate::packet::ingress::Timestamp;
 
 /// An entry of the kernel's table beside what the gate knows of it.
@@ -15,20 +16,20 @@ pub struct Row<'r> {
     entry: &'r Conntrack,
     known: Option<&'r Known>,
     pub fate: Fate,
-    /// What the entry's mark says.
+    /// What the entry itself says.
     in_kernel: bool,
     /// `NEW`, `FATE` or `DESTROY`.
     change: Option<&'static str>,
 }
 
 impl<'r> Row<'r> {
-    /// Without a gate the fate is what stands in the bits of `mask`.
+    /// Without a gate the fate is what stands in `store`.
     #[must_use]
-    pub fn new(entry: &'r Conntrack, gate: Option<&'r GateView>, mask: FateMask) -> Row<'r> {
+    pub fn new(entry: &'r Conntrack, gate: Option<&'r GateView>, store: FateStore) -> Row<'r> {
         let Some(gate) = gate else {
-            return Row { entry, known: None, fate: mask.decode(entry.mark), in_kernel: true, change: None };
+            return Row { entry, known: None, fate: store.decode(entry), in_kernel: true, change: None };
         };
-        let written = mask.decode_for(entry.mark, gate.generation);
+        let written = store.decode_for(entry, gate.generation);
         let known = gate.of(entry);
         let decided = known.map_or(Fate::Inspect, |known| decided(known, gate.generation));
         let fate = if written == Fate::Inspect { decided } else { written };

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::control::flows::known::tests::{entry, view_of};
-use crate::packet::conntrack::TcpTrack;
+use crate::packet::conntrack::{FateMask, TcpTrack};
 
 const MASK: u32 = 0x0700_0000;
 
@@ -33,7 +33,7 @@ fn a_line_is_that_of_conntrack_with_ours_behind_it() {
     let dropped = mask().encode(Fate::Drop) | 5;
     let entry = busy(dropped);
     assert_eq!(
-        Row::new(&entry, None, mask()).to_string(),
+        Row::new(&entry, None, mask().into()).to_string(),
         "tcp      6 431999 ESTABLISHED src=10.0.0.1 dst=192.0.2.1 sport=4000 dport=443 packets=5 bytes=300 \
          src=192.0.2.1 dst=10.0.0.1 sport=443 dport=4000 packets=4 bytes=9000 [ASSURED] mark=33554437 fate=drop"
     );
@@ -41,7 +41,7 @@ fn a_line_is_that_of_conntrack_with_ours_behind_it() {
     let mut ping = Conntrack::of_tuples(3, ping, Tuple { dst_port: 0, ..ping });
     ping.timeout_s = Some(29);
     assert_eq!(
-        Row::new(&ping, None, mask()).changed("NEW").to_string(),
+        Row::new(&ping, None, mask().into()).changed("NEW").to_string(),
         "    [NEW] icmp     1 29 src=10.0.0.1 dst=192.0.2.1 type=8 code=0 id=77 [UNREPLIED] \
          src=10.0.0.1 dst=192.0.2.1 type=0 code=0 id=77 mark=0 zone=3 fate=inspect"
     );
@@ -55,7 +55,7 @@ fn the_gate_adds_what_no_entry_holds() {
         flow.generation = 3;
         flow.last_sid = 2_000_001;
     });
-    let row = Row::new(&entry, Some(&view), mask());
+    let row = Row::new(&entry, Some(&view), mask().into());
     assert!(row.to_string().ends_with(" mark=0 fate=drop(unwritten) generation=3 sid=2000001"), "{row}");
     let json: Value = serde_json::from_str(&row.json(&mut Context::of_lists())).unwrap();
     let ours = json!({
@@ -87,7 +87,7 @@ fn which_fate_is_in_force() {
             flow.fate = held;
             flow.generation = generation;
         });
-        let row = Row::new(&entry, Some(&view), mask());
+        let row = Row::new(&entry, Some(&view), mask().into());
         assert_eq!((row.fate, row.in_kernel), (shown, in_kernel), "{what}");
     }
 }
@@ -96,11 +96,12 @@ fn which_fate_is_in_force() {
 fn without_accounting_the_gates_own_counters_are_shown() {
     let silent = Conntrack { counters_orig: None, counters_reply: None, ..busy(0) };
     let untimed = Conntrack { start_ns: None, ..busy(0) };
-    let json: Value = serde_json::from_str(&Row::new(&untimed, None, mask()).json(&mut Context::of_lists())).unwrap();
+    let json: Value =
+        serde_json::from_str(&Row::new(&untimed, None, mask().into()).json(&mut Context::of_lists())).unwrap();
     assert_eq!(json["flow"].get("start"), None, "nobody knows when it began: {json}");
-    assert!(!Row::new(&silent, None, mask()).to_string().contains("packets="));
+    assert!(!Row::new(&silent, None, mask().into()).to_string().contains("packets="));
     let view = view_of(&silent, 1, |flow| flow.seen_to_server = Counters { packets: 2, bytes: 80 });
-    let row = Row::new(&silent, Some(&view), mask());
+    let row = Row::new(&silent, Some(&view), mask().into());
     assert!(row.to_string().contains("dport=443 packets=2 bytes=80 "), "{row}");
     let json: Value = serde_json::from_str(&row.json(&mut Context::of_lists())).unwrap();
     assert_eq!(json["tidegate"]["counted_by"], "tidegate");

@@ -4,6 +4,7 @@ use super::view::tcp;
 use crate::packet::conntrack::{
     Conntrack, ConntrackId, CtInfo, CtStatus, Direction, HelperName, Labels, TcpState, TcpTrack, Tuple,
 };
+use crate::packet::fate::ConntrackWrite;
 
 const TCP: u8 = 6;
 
@@ -180,6 +181,15 @@ impl Entry {
             helper: rare.and_then(|rare| rare.helper),
             master: rare.and_then(|rare| rare.master),
             ..Conntrack::of_tuples(0, *orig, self.reply)
+        }
+    }
+
+    /// What the kernel made of a write of ours.
+    pub fn note_write(&mut self, write: &ConntrackWrite) {
+        let mut labels = self.rare.as_ref().and_then(|rare| rare.labels);
+        write.apply(&mut self.mark, &mut labels);
+        if labels.is_some() {
+            self.rare.get_or_insert_default().labels = labels;
         }
     }
 

@@ -33,6 +33,7 @@ use self::table::{Faces, Stored, Table};
 use self::view::View;
 use super::{ConntrackError, ConntrackSocket, DumpSummary, Event};
 use crate::packet::conntrack::{Conntrack, ConntrackId, CtInfo, Direction, FlowKey, Tuple};
+use crate::packet::fate::ConntrackWrite;
 use crate::packet::ingress::{Ingress, Timestamp};
 
 /// A stand-in that no packet asked for and no event confirmed for so long is given up.
@@ -246,9 +247,9 @@ impl Mirror {
         self.table.remove_if(&key.orig, |entry| !entry.is_confirmed());
     }
 
-    /// A mark that we have just written ourselves, before the UPDATE event says so.
-    pub fn note_mark(&self, key: &FlowKey, mark: u32, mask: u32) {
-        self.table.visit_orig(&key.orig, |entry| entry.mark = entry.mark & !mask | mark & mask);
+    /// What we have just written ourselves, before the UPDATE event says so.
+    pub fn note_write(&self, key: &FlowKey, write: &ConntrackWrite) {
+        self.table.visit_orig(&key.orig, |entry| entry.note_write(write));
     }
 
     fn lookup_with(

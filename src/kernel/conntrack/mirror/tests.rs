@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::view::tcp;
 use super::*;
-use crate::packet::conntrack::{CtStatus, TcpState};
+use crate::packet::conntrack::{CtStatus, Fate, TcpState};
+use crate::packet::fate::{FateLabels, FateStore};
 
 const NOW: Timestamp = Timestamp { micros: 1_000_000_000 };
 
@@ -296,13 +297,17 @@ fn beyond_the_cap_each_packet_asks() {
 }
 
 #[test]
-fn marks_of_our_own_are_known_at_once() {
+fn what_we_write_ourselves_is_known_at_once() {
     let mirror = mirror();
     let entry = Conntrack { mark: 0x11, ..entry(1000, false, false, 1) };
     mirror.apply(&Event::New(entry));
-    mirror.note_mark(&entry.key(), 0xffff_ffff, 0x0300_0000);
+    let mark = FateStore::default().write_fate(Fate::Reject);
+    let label = FateStore::Labels(FateLabels::default()).write(Fate::Drop, 5);
+    mirror.note_write(&entry.key(), &mark);
+    mirror.note_write(&entry.key(), &label);
     let found = mirror.lookup_with(&seen(&entry.orig, View::BetweenNats), nobody_asks).unwrap().unwrap();
     assert_eq!(found.entry.mark, 0x0300_0011);
+    assert_eq!(found.entry.labels, label.labels.map(|(labels, _)| labels));
 }
 
 #[test]
