@@ -18,6 +18,13 @@ pub struct AddressIndex {
     v6_dst: Intervals<u128>,
 }
 
+/// The lists of rules that want an address, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressLists {
+    as_source: u32,
+    as_destination: u32,
+}
+
 /// A rule with the side that it is filed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -39,16 +46,21 @@ impl AddressIndex {
         }
     }
 
-    /// The rules that want this source, and those that want this destination; ascending.
     #[must_use]
-    pub fn rules(&self, src: IpAddr, dst: IpAddr) -> [&[u32]; 2] {
-        [Self::side(src, &self.v4_src, &self.v6_src), Self::side(dst, &self.v4_dst, &self.v6_dst)]
+    pub fn lists(&self, address: IpAddr) -> AddressLists {
+        let list = |v4: &Intervals<u32>, v6: &Intervals<u128>| match address {
+            IpAddr::V4(address) => v4.list(address.to_bits()),
+            IpAddr::V6(address) => v6.list(address.to_bits()),
+        };
+        AddressLists { as_source: list(&self.v4_src, &self.v6_src), as_destination: list(&self.v4_dst, &self.v6_dst) }
     }
 
-    fn side<'i>(address: IpAddr, v4: &'i Intervals<u32>, v6: &'i Intervals<u128>) -> &'i [u32] {
-        match address {
-            IpAddr::V4(address) => v4.rules(address.to_bits()),
-            IpAddr::V6(address) => v6.rules(address.to_bits()),
+    /// The rules that want this source, and those that want this destination; ascending. Both are of one IP version.
+    #[must_use]
+    pub fn rules(&self, is_v4: bool, src: AddressLists, dst: AddressLists) -> [&[u32]; 2] {
+        match is_v4 {
+            true => [self.v4_src.rules(src.as_source), self.v4_dst.rules(dst.as_destination)],
+            false => [self.v6_src.rules(src.as_source), self.v6_dst.rules(dst.as_destination)],
         }
     }
 }
@@ -96,10 +108,14 @@ impl<T: Copy + Ord> Intervals<T> {
         Intervals { starts: starts.into(), lists: lists.into() }
     }
 
-    fn rules(&self, value: T) -> &[u32] {
+    /// The number of the list that applies; 0 is an empty one.
+    fn list(&self, value: T) -> u32 {
         let after = self.starts.partition_point(|(start, _)| *start <= value);
-        let list = after.checked_sub(1).and_then(|at| self.starts.get(at)).map(|(_, list)| *list);
-        list.and_then(|list| self.lists.get(usize::try_from(list).ok()?)).map_or(&[], |list| list)
+        after.checked_sub(1).and_then(|at| self.starts.get(at)).map_or(0, |(_, list)| *list)
+    }
+
+    fn rules(&self, list: u32) -> &[u32] {
+        usize::try_from(list).ok().and_then(|list| self.lists.get(list)).map_or(&[], |list| list)
     }
 }
 
@@ -130,7 +146,7 @@ mod tests {
             let mut expected: Vec<u32> =
                 merged.iter().filter(|((low, high), _)| *low <= value && value <= *high).map(|(_, rule)| *rule).collect();
             expected.sort_unstable();
-            prop_assert_eq!(intervals.rules(value), expected);
+            prop_assert_eq!(intervals.rules(intervals.list(value)), expected);
         }
     }
 }

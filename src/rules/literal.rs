@@ -20,8 +20,8 @@ pub struct Literal {
 const WORTH_MIN: u32 = 14;
 
 impl Literal {
-    /// The author's choice, else the rarest content, else what an expression asks for. A rule about transactions is found
-    /// through their buffers only.
+    /// The author's choice, else the rarest content, else what an expression asks for; this before a content that stands
+    /// everywhere, too. A rule about transactions is found through their buffers only.
     pub(super) fn of(buffers: &[BufferDraft], on_transactions: bool) -> Option<Literal> {
         let searchable = |buffer: &&BufferDraft| match on_transactions {
             _ if buffer.absence != Absence::Fails => false,
@@ -45,14 +45,18 @@ impl Literal {
             })
             .max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)))
             .map(|(_, worth, bytes, buffer)| Literal::new(vec![bytes], worth < WORTH_MIN, buffer));
-        content.or_else(|| {
+        let needles = || {
             tests().find_map(|(buffer, test)| match test {
                 BufferTest::Pcre(pcre) if !pcre.negated && !pcre.hint.needles.is_empty() => {
                     Some(Literal::new(pcre.hint.needles.to_vec(), false, buffer))
                 }
                 _ => None,
             })
-        })
+        };
+        match content {
+            Some(content) if !content.poor => Some(content),
+            poor => needles().or(poor),
+        }
     }
 
     fn new(any_of: Vec<Vec<u8>>, poor: bool, buffer: &BufferDraft) -> Literal {

@@ -47,6 +47,7 @@ pub mod magic;
 pub mod prefilter;
 
 pub mod common;
+pub mod common_sets;
 
 mod pairs;
 

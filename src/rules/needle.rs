@@ -5,7 +5,7 @@
 //! what both understand alike is read at all; and needles are taken for a hint: they say where an expression may match.
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
 use super::plan::rarity;
 use super::prefilter::LITERAL_BYTES_MAX;
@@ -28,19 +28,89 @@ pub struct Hint {
     pub needles: Box<[Vec<u8>]>,
     /// A match is no longer than this and does not depend on what stands around it.
     pub match_bytes_max: Option<usize>,
+    /// A match is no longer than this, and depends on no more than the byte before and the byte behind it.
+    pub reach_bytes_max: Option<usize>,
+    /// It matches only where the search begins.
+    pub begins_at_once: bool,
+    /// No other bytes than these are in a match, and it depends on no more than the byte before and the byte behind it.
+    pub alphabet: Option<Box<Alphabet>>,
+}
+
+/// A set of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alphabet([u64; 4]);
+
+impl Alphabet {
+    #[must_use]
+    pub fn contains(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 != 0)
+    }
+
+    fn add(&mut self, byte: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(byte >> 6)) {
+            *word |= 1 << (byte & 63);
+        }
+    }
+
+    /// Adds what can be in a match. False: anything can.
+    fn add_all(&mut self, hir: &Hir) -> bool {
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => true,
+            HirKind::Literal(literal) => {
+                literal.0.iter().for_each(|byte| self.add(*byte));
+                true
+            }
+            HirKind::Class(Class::Bytes(class)) => {
+                class.ranges().iter().flat_map(|range| range.start()..=range.end()).for_each(|byte| self.add(byte));
+                true
+            }
+            HirKind::Class(Class::Unicode(_)) => false,
+            HirKind::Repetition(repetition) => self.add_all(&repetition.sub),
+            HirKind::Capture(capture) => self.add_all(&capture.sub),
+            HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(|part| self.add_all(part)),
+        }
+    }
 }
 
 impl Hint {
     #[must_use]
     pub fn of(expression: &str, caseless: bool) -> Hint {
-        let Some((common, looks_around)) = common_syntax(expression) else { return Hint::default() };
-        let mut parser = ParserBuilder::new().unicode(false).utf8(false).case_insensitive(caseless).build();
-        let Ok(hir) = parser.parse(&common) else { return Hint::default() };
+        let Some((hir, looks_around)) = read(expression, caseless) else { return Hint::default() };
         let alone = !looks_around && hir.properties().look_set().is_empty();
         Hint {
             needles: best(&hir).map(|found| found.needles).unwrap_or_default().into(),
             match_bytes_max: hir.properties().maximum_len().filter(|_| alone),
+            ..shape(&hir, looks_around)
         }
+    }
+
+    /// What can be told where no needles are wanted.
+    #[must_use]
+    pub fn of_shape(expression: &str, caseless: bool) -> Hint {
+        read(expression, caseless).map(|(hir, looks_around)| shape(&hir, looks_around)).unwrap_or_default()
+    }
+}
+
+/// The expression, and whether it looks around.
+fn read(expression: &str, caseless: bool) -> Option<(Hir, bool)> {
+    let (common, looks_around) = common_syntax(expression)?;
+    // Whether a dot takes the end of a line is said elsewhere: as if it did.
+    let mut parser =
+        ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).case_insensitive(caseless).build();
+    parser.parse(&common).ok().map(|hir| (hir, looks_around))
+}
+
+fn shape(hir: &Hir, looks_around: bool) -> Hint {
+    let mut alphabet = Alphabet::default();
+    let begins_at_once = hir.properties().look_set_prefix().contains(Look::Start);
+    // Where a search begins is no property of the bytes, and it is asked for in one of several choices.
+    let looks_around = looks_around || !begins_at_once && hir.properties().look_set().contains(Look::Start);
+    let is_known = !looks_around && alphabet.add_all(hir) && alphabet != Alphabet([u64::MAX; 4]);
+    Hint {
+        reach_bytes_max: hir.properties().maximum_len().filter(|_| !looks_around),
+        begins_at_once,
+        alphabet: is_known.then(|| Box::new(alphabet)),
+        ..Hint::default()
     }
 }
 
@@ -314,6 +384,7 @@ mod tests {
             Just("\\s".to_owned()),
             Just(".".to_owned()),
             Just("\\b".to_owned()),
+            Just("^".to_owned()),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
@@ -332,7 +403,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
         fn nothing_matches_without_a_needle(expression in expression(), caseless: bool, subject in "[abcABC1 \n]{0,12}") {
-            let Hint { needles, match_bytes_max } = Hint::of(&expression, caseless);
+            let Hint { needles, match_bytes_max, reach_bytes_max, begins_at_once, alphabet } =
+                Hint::of(&expression, caseless);
             let regex = pcre2::bytes::RegexBuilder::new().caseless(caseless).build(&expression).unwrap();
             if let Some(found) = regex.find(subject.as_bytes()).unwrap() {
                 let lower = subject.to_ascii_lowercase().into_bytes();
@@ -341,6 +413,10 @@ mod tests {
                 prop_assert!(said, "{expression:?} matches {subject:?} without {needles:?}");
                 let length = found.end() - found.start();
                 prop_assert!(match_bytes_max.is_none_or(|most| length <= most), "{expression:?} matches {subject:?}");
+                prop_assert!(reach_bytes_max.is_none_or(|most| length <= most), "{expression:?} matches {subject:?}");
+                prop_assert!(!begins_at_once || found.start() == 0, "{expression:?} matches {subject:?}");
+                let strange = found.as_bytes().iter().find(|byte| alphabet.as_ref().is_some_and(|all| !all.contains(**byte)));
+                prop_assert!(strange.is_none(), "{expression:?} matches {subject:?} with {strange:?}");
                 let alone = regex.is_match(found.as_bytes()).unwrap();
                 prop_assert!(match_bytes_max.is_none() || alone, "{expression:?} matches {subject:?}");
             }

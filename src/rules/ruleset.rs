@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::addresses::{AddressIndex, Side};
+use super::addresses::{AddressIndex, AddressLists, Side};
 use super::app::Hashes;
+use super::common_sets::CommonSets;
 use super::lens::Lenses;
 use super::literal::Literal;
 use super::odd;
@@ -60,6 +61,7 @@ pub struct RuleSet {
     groups: Box<[Group]>,
     /// Rules without a literal that want few addresses: of every class and direction.
     addresses: AddressIndex,
+    common_sets: CommonSets,
     /// Rules about oddities that have names; ascending.
     events: Box<[u32]>,
     /// Rules about headers that few packets have ([`odd`]); ascending.
@@ -69,6 +71,14 @@ pub struct RuleSet {
     reputation: Reputation,
     hashes: Hashes,
     empty: Group,
+}
+
+/// What the rules of one set say of one address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressFacts {
+    /// [`CommonSets::around`].
+    pub sets: u16,
+    lists: AddressLists,
 }
 
 /// The rules that can match packets of one class going one way.
@@ -95,7 +105,8 @@ impl RuleSet {
         }
         let addresses = address_index(&rules, &filed);
         let lenses = Lenses::new(&rules, literals);
-        let sieves = rules.iter().map(Sieve::new).collect();
+        let common_sets = CommonSets::of(&rules);
+        let sieves = rules.iter().map(|rule| Sieve::new(rule, &common_sets)).collect();
         let hashes = rules.iter().flat_map(|rule| &rule.app).fold(Hashes::default(), |all, test| all.or(test.hashes()));
         let (rules, groups) = (rules.into(), groups.into());
         let all_filed = |wanted: Filed| {
@@ -110,6 +121,7 @@ impl RuleSet {
             sieves,
             groups,
             addresses,
+            common_sets,
             events,
             odd,
             lenses,
@@ -200,10 +212,16 @@ impl RuleSet {
         self.groups.get(class as usize * WAYS.len() + way).unwrap_or(&self.empty)
     }
 
+    /// What rules say of an address. Worth keeping for the next packet: it takes several searches.
+    #[must_use]
+    pub fn about(&self, address: IpAddr) -> AddressFacts {
+        AddressFacts { sets: self.common_sets.around(address), lists: self.addresses.lists(address) }
+    }
+
     /// Rules that want one of these addresses, of any class and direction; ascending lists.
     #[must_use]
-    pub fn by_address(&self, src: IpAddr, dst: IpAddr) -> [&[u32]; 2] {
-        self.addresses.rules(src, dst)
+    pub fn by_address(&self, is_v4: bool, src: AddressFacts, dst: AddressFacts) -> [&[u32]; 2] {
+        self.addresses.rules(is_v4, src.lists, dst.lists)
     }
 
     /// Rules that ask for an oddity, of any class and direction; ascending.

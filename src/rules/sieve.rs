@@ -4,6 +4,7 @@
 //! questions would; the rule is still judged whole.
 
 use super::app::AppProto;
+use super::common_sets::CommonSets;
 use super::plan::{BitsMode, FlowTest, HeaderProtocol, NumberTest, PacketTest, Rule, Toward};
 
 /// What a sieve is asked about, as bits.
@@ -41,6 +42,9 @@ pub struct Sifted {
     /// 0 where it is not TCP.
     pub tcp_window: u16,
     pub app: Option<AppProto>,
+    /// The common sets of addresses that hold the source: a bit each ([`CommonSets::around`]).
+    pub src_sets: u16,
+    pub dst_sets: u16,
 }
 
 /// One rule, in the terms of sieves.
@@ -57,17 +61,24 @@ pub struct Sieve {
     flags_mask: u8,
     flags: u8,
     tcp_windows: (u16, u16),
+    /// Numbers of the sets that must hold the addresses ([`CommonSets::number`]).
+    src_set: u8,
+    dst_set: u8,
     /// Protocols of which the flow must speak one; 0: nothing is asked.
     app: u64,
 }
 
 impl Sieve {
     #[must_use]
-    pub fn new(rule: &Rule) -> Sieve {
+    pub fn new(rule: &Rule, common: &CommonSets) -> Sieve {
         let header = &rule.header;
         let (src_ports, dst_ports) = match header.both_ways {
             true => ((0, u16::MAX), (0, u16::MAX)),
             false => (header.src_ports.hull(), header.dst_ports.hull()),
+        };
+        let (src_set, dst_set) = match header.both_ways {
+            true => (0, 0),
+            false => (common.number(&header.src), common.number(&header.dst)),
         };
         let protocol = match header.protocol {
             HeaderProtocol::Ipv4 => PacketFacts::IPV6,
@@ -86,6 +97,8 @@ impl Sieve {
             flags_mask,
             flags,
             tcp_windows: tcp_windows(&rule.packet),
+            src_set,
+            dst_set,
             app,
         }
     }
@@ -98,6 +111,8 @@ impl Sieve {
         self.refused & packet.facts.0 == 0
             && within(self.dst_ports, packet.dst_port)
             && within(self.src_ports, packet.src_port)
+            && packet.src_sets >> self.src_set & 1 != 0
+            && packet.dst_sets >> self.dst_set & 1 != 0
             && within(self.payload_sizes, packet.payload_size)
             && packet.tcp_flags & self.flags_mask == self.flags
             && within(self.tcp_windows, packet.tcp_window)

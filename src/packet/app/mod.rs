@@ -39,7 +39,7 @@ pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
 pub use layer::{AppCounters, AppLayer, AppView};
 pub use pool::AppPool;
 pub use record::AppRecord;
-pub use transactions::{Inspection, Slot, Told, Transactions, TxList, TxView};
+pub use transactions::{Inspection, Remembered, Slot, Told, Transactions, TxList, TxView};
 
 /// What a parser may know besides the bytes.
 #[derive(Clone, Copy, Debug)]

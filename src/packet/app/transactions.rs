@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{AppRecord, FilePiece, Transaction};
+use crate::packet::detect::Failure;
 use crate::rules::keyword::buffers::BUFFERS;
 use crate::rules::plan::Toward;
 
@@ -16,11 +17,19 @@ pub struct Inspection {
     /// Rules that matched already: each matches a transaction once. Ascending.
     pub matched: Vec<u32>,
     /// Rules that the prefilter found in some buffer, and that have not matched yet. Ascending.
-    pub candidates: Vec<u32>,
+    pub candidates: Vec<Remembered>,
     /// By view of a buffer (`rules::ruleset::Lens`): how many bytes or instances the prefilter has seen.
     pub scanned: Vec<(u16, u32)>,
     /// Generation of the rule set whose numbers these are.
     pub generation: u64,
+}
+
+/// A rule that may yet match a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    pub rule: u32,
+    /// Why it did not so far, where that is good for the next time.
+    pub failure: Option<Failure>,
 }
 
 /// A transaction with its number and its history.

@@ -34,6 +34,8 @@ pub(super) struct Evaluation {
     pub(super) dce_is_little_endian: bool,
     /// What the last `base64_decode` has made.
     decoded: Vec<u8>,
+    /// Which chain of the last plan that failed it was.
+    pub(super) failed_chain: usize,
     /// What the expressions of the present choice of places have captured.
     pub(super) captured: Vec<(VariableScope, Variable)>,
 }
@@ -48,6 +50,25 @@ impl Evaluation {
         matched
     }
 
+    /// The same for a chain that begins with a content or an expression that may stand anywhere: it begins at `from` or
+    /// behind it.
+    pub(super) fn matches_from(&mut self, chain: &Chain, buffer: &[u8], from: usize) -> bool {
+        let Some((first, rest)) = chain.steps.split_first() else { return true };
+        match &first.test {
+            BufferTest::Content(content) => {
+                let window = self.window(content, buffer.len(), 0);
+                let window = (window.0.max(from), window.1);
+                match first.anchors {
+                    true => self.try_places(content, rest, buffer, window),
+                    false => find(content, buffer, window)
+                        .is_some_and(|start| self.run(rest, buffer, start + content.pattern.len())),
+                }
+            }
+            BufferTest::Pcre(pcre) if rest.is_empty() => self.search(pcre, buffer, 0, from).is_some(),
+            _ => self.run(&chain.steps, buffer, 0),
+        }
+    }
+
     pub(super) fn limit_reached(&self) -> bool {
         self.tries > TRY_COUNT_MAX
     }
@@ -57,7 +78,10 @@ impl Evaluation {
         let mut steps = steps;
         while let Some((step, rest)) = steps.split_first() {
             match (&step.test, step.anchors) {
-                (BufferTest::Content(content), true) => return self.try_places(content, rest, buffer, position),
+                (BufferTest::Content(content), true) => {
+                    let window = self.window(content, buffer.len(), position);
+                    return self.try_places(content, rest, buffer, window);
+                }
                 (BufferTest::Pcre(pcre), true) => return self.try_matches(pcre, rest, buffer, position),
                 _ => {}
             }
@@ -70,9 +94,8 @@ impl Evaluation {
         true
     }
 
-    /// Tries each place of an anchoring content.
-    fn try_places(&mut self, content: &Content, rest: &[Step], buffer: &[u8], position: usize) -> bool {
-        let mut window = self.window(content, buffer.len(), position);
+    /// Tries each place of an anchoring content in `window`.
+    fn try_places(&mut self, content: &Content, rest: &[Step], buffer: &[u8], mut window: (usize, usize)) -> bool {
         while let Some(start) = find(content, buffer, window) {
             self.tries = self.tries.saturating_add(1);
             if self.limit_reached() {

@@ -16,7 +16,9 @@
 mod buffer;
 mod encoded;
 pub mod events;
+mod growth;
 mod header;
+mod known_addresses;
 mod state;
 mod stream;
 mod tag;
@@ -43,14 +45,16 @@ use crate::rules::events::PacketEvents;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
 use crate::rules::reputation::Reputation;
-use crate::rules::ruleset::{Class, Group, RuleSet};
+use crate::rules::ruleset::{AddressFacts, Class, Group, RuleSet};
 use crate::rules::sieve::{PacketFacts, Sifted};
 
+pub use growth::Failure;
 pub use stream::PayloadPlace;
 
 pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
 
 use buffer::Evaluation;
+use known_addresses::KnownAddresses;
 use threshold::Said;
 use transform::Scratch;
 
@@ -69,15 +73,22 @@ pub struct DetectThread {
     noted: PacketEvents,
     /// Rules whose literal stands in what the packet adds to its stream, ascending.
     in_stream: Vec<u32>,
+    /// Those of them that will not match with what is there.
+    settled: Vec<u32>,
     /// The rule that is judged looked at a stream and may yet match when so many more bytes of it are there.
     unfinished: Option<usize>,
     /// The rule that is judged matched a stream.
     matched_in_stream: bool,
+    /// The plan and the chain for which the rule that is judged did not match.
+    failed: Option<(usize, usize)>,
+    /// Why it did not match the window, where that is good for the next time.
+    failure: Option<Failure>,
     /// What rules that matched have captured in this packet.
     variables: Vec<Variable>,
     /// The same of the rule that is judged.
     captured: Vec<(VariableScope, Variable)>,
     scratch: Scratch,
+    known_addresses: KnownAddresses,
     counters: DetectCounters,
 }
 
@@ -332,8 +343,9 @@ impl DetectThread {
             reputation: rules.reputation(),
         };
         self.candidates.clear();
-        let packet = sifted(&buffers, flow.as_ref());
-        self.collect(rules, &buffers, flow.as_ref(), &packet);
+        let about = self.known_addresses.about(rules, headers.ip.src, headers.ip.dst);
+        let packet = sifted(&buffers, flow.as_ref(), about);
+        self.collect(rules, &buffers, flow.as_mut(), &packet, about);
         if let Some(flow) = &mut flow {
             self.collect_on_transactions(rules, flow, &packet);
         }
@@ -419,7 +431,14 @@ impl DetectThread {
     }
 
     /// Adds the rules worth judging on the packet.
-    fn collect(&mut self, rules: &RuleSet, buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>, packet: &Sifted) {
+    fn collect(
+        &mut self,
+        rules: &RuleSet,
+        buffers: &Buffers<'_>,
+        flow: Option<&mut FlowView<'_>>,
+        packet: &Sifted,
+        about: [AddressFacts; 2],
+    ) {
         let worth = |rule: &&u32| rules.lets_through(**rule, packet);
         let on_packet = |rule: &u32| Candidate::on_packet(*rule);
         if !buffers.events.is_empty() {
@@ -432,17 +451,17 @@ impl DetectThread {
         if header::is_odd(&buffers.headers.ip) {
             self.candidates.extend(rules.by_odd_header().iter().filter(worth).map(on_packet));
         }
-        let group = rules.group(class(buffers.headers), flow.map(FlowView::toward));
+        let group = rules.group(class(buffers.headers), flow.as_ref().map(|flow| flow.toward()));
         if let Some((stream, flow)) = flow.and_then(|flow| flow.stream.zip(Some(flow))) {
             self.collect_in_stream(rules, group, stream, flow, packet);
             if flow.payload == PayloadPlace::Shown {
-                self.collect_always(rules, group, buffers, packet);
+                self.collect_always(rules, group, buffers, packet, about);
                 return;
             }
         } else {
             self.in_stream.clear();
         }
-        self.collect_always(rules, group, buffers, packet);
+        self.collect_always(rules, group, buffers, packet, about);
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
             self.next_packet(rules);
             let (seen, number, candidates) = (&mut self.seen, self.packet_number, &mut self.candidates);
@@ -458,12 +477,19 @@ impl DetectThread {
     }
 
     /// Rules that no literal announces.
-    fn collect_always(&mut self, rules: &RuleSet, group: &Group, buffers: &Buffers<'_>, packet: &Sifted) {
+    fn collect_always(
+        &mut self,
+        rules: &RuleSet,
+        group: &Group,
+        buffers: &Buffers<'_>,
+        packet: &Sifted,
+        [src, dst]: [AddressFacts; 2],
+    ) {
         let worth = |rule: &&u32| rules.lets_through(**rule, packet);
         for list in group.always.lists(packet.src_port, packet.dst_port) {
             self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
         }
-        for list in rules.by_address(buffers.headers.ip.src, buffers.headers.ip.dst) {
+        for list in rules.by_address(buffers.headers.ip.src.is_ipv4(), src, dst) {
             self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
         }
     }
@@ -490,6 +516,7 @@ impl DetectThread {
     ) -> bool {
         let headers = buffers.headers;
         self.unfinished = None;
+        self.failure = None;
         self.matched_in_stream = false;
         if rule.needs_payload && buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none())
             || !flow_fits(rule.flow, flow)
@@ -515,12 +542,13 @@ impl DetectThread {
     /// Whether everything that the rule asks of buffers holds for these.
     fn matches_in(&mut self, rule: &Rule, buffers: &Buffers<'_>) -> bool {
         let mut evaluation = Evaluation::default();
-        let matched = rule.buffers.iter().all(|plan| {
-            buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes))
+        let failed = rule.buffers.iter().position(|plan| {
+            !buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes))
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
+        self.failed = failed.filter(|_| !evaluation.limit_reached()).map(|plan| (plan, evaluation.failed_chain));
         self.captured = evaluation.captured;
-        matched
+        failed.is_none()
     }
 }
 
@@ -548,7 +576,7 @@ fn class(headers: &Headers<'_>) -> Class {
 }
 
 /// The packet as sieves know it.
-fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
+fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>, [src, dst]: [AddressFacts; 2]) -> Sifted {
     let (src_port, dst_port) = buffers.headers.ports();
     let version = if buffers.headers.ip.version == 4 { PacketFacts::IPV4 } else { PacketFacts::IPV6 };
     let empty = buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none());
@@ -574,6 +602,8 @@ fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>) -> Sifted {
         tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
         tcp_window: tcp.map_or(0, |tcp| tcp.window),
         app,
+        src_sets: src.sets,
+        dst_sets: dst.sets,
     }
 }
 

@@ -346,7 +346,7 @@ fn tail() -> impl Strategy<Value = String> {
     ]
 }
 
-fn option() -> impl Strategy<Value = String> {
+pub(super) fn option() -> impl Strategy<Value = String> {
     let negation = prop_oneof![4 => Just(""), 1 => Just("!")];
     let relative = prop_oneof![Just(""), Just(",relative")];
     prop_oneof![
@@ -379,7 +379,7 @@ fn option() -> impl Strategy<Value = String> {
     ]
 }
 
-fn payload() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(
         prop_oneof![
             12 => prop::sample::select(b"abAB".to_vec()),

@@ -61,8 +61,8 @@ impl FlowDetectState {
         self.bits.len() + self.ints.len()
     }
 
-    pub(super) fn unfinished(&self) -> Option<&Unfinished> {
-        self.unfinished.as_deref()
+    pub(super) fn unfinished(&mut self) -> Option<&mut Unfinished> {
+        self.unfinished.as_deref_mut()
     }
 
     pub(super) fn unfinished_mut(&mut self) -> &mut Unfinished {

@@ -5,7 +5,7 @@
 //! window; rules whose literal was found before, but not yet the rest of what they ask for, are remembered with the flow
 //! for as long as the literal may stand in the window.
 
-use super::{Buffers, Candidate, DetectThread, FlowView};
+use super::{Buffers, Candidate, DetectThread, Failure, FlowView};
 use crate::packet::conntrack::Direction;
 use crate::packet::stream::StreamView;
 use crate::rules::keyword::buffers::Buffer;
@@ -54,17 +54,29 @@ struct Waiting {
     end: u64,
     /// Fresh bytes from here on are no part of a match with it.
     until: u64,
+    /// Why it did not match, and in which window: its begin in the stream.
+    failure: Option<(Failure, u64)>,
 }
 
 impl Waiting {
     fn concerns(&self, stream: StreamView<'_>) -> bool {
         self.end > stream.begins && self.until > stream.begins.saturating_add(stream.fresh_from as u64)
     }
+
+    /// Whether it fails for what it failed for before.
+    fn fails_again(&mut self, rules: &RuleSet, stream: StreamView<'_>) -> bool {
+        let (Some((failure, begins)), Some(rule)) = (self.failure, rules.rule(self.rule)) else { return false };
+        self.failure = stream.begins.checked_sub(begins).and_then(|slid| {
+            let again = failure.slid(slid).again(rule, stream.window)?;
+            Some((again, stream.begins))
+        });
+        self.failure.is_some()
+    }
 }
 
 impl Unfinished {
-    fn way(&self, direction: Direction, generation: u64) -> Option<&Way> {
-        let [original, reply] = &self.ways;
+    fn way(&mut self, direction: Direction, generation: u64) -> Option<&mut Way> {
+        let [original, reply] = &mut self.ways;
         (self.generation == generation).then_some(match direction {
             Direction::Original => original,
             Direction::Reply => reply,
@@ -103,16 +115,14 @@ impl DetectThread {
         rules: &RuleSet,
         group: &Group,
         stream: StreamView<'_>,
-        flow: &FlowView<'_>,
+        flow: &mut FlowView<'_>,
         packet: &Sifted,
     ) {
-        let waiting = flow.state.unfinished().and_then(|all| all.way(flow.direction, rules.generation()));
-        let from = match waiting {
+        let mut waiting = flow.state.unfinished().and_then(|all| all.way(flow.direction, rules.generation()));
+        let from = match &waiting {
             Some(way) if way.overflowed => 0,
             _ => stream.fresh_from.saturating_sub(LITERAL_BYTES_MAX - 1),
         };
-        let still = waiting.into_iter().flat_map(|way| &way.rules).filter(|waiting| waiting.concerns(stream));
-        self.candidates.extend(still.map(|waiting| Candidate::on_packet(waiting.rule)));
         self.next_packet(rules);
         self.in_stream.clear();
         let (seen, number, found) = (&mut self.seen, self.packet_number, &mut self.in_stream);
@@ -125,22 +135,39 @@ impl DetectThread {
             }
         });
         self.in_stream.sort_unstable();
-        self.candidates.extend(self.in_stream.iter().map(|rule| Candidate::on_packet(*rule)));
+        self.settled.clear();
+        for waiting in waiting.iter_mut().flat_map(|way| &mut way.rules).filter(|waiting| waiting.concerns(stream)) {
+            let found_again = self.in_stream.binary_search(&waiting.rule).is_ok();
+            match waiting.fails_again(rules, stream) {
+                true if found_again => {
+                    waiting.end = stream.end();
+                    self.settled.push(waiting.rule);
+                }
+                false if !found_again => self.candidates.push(Candidate::on_packet(waiting.rule)),
+                _ => {}
+            }
+        }
+        let open = self.in_stream.iter().filter(|rule| !self.settled.contains(rule));
+        self.candidates.extend(open.map(|rule| Candidate::on_packet(*rule)));
     }
 
     /// A rule that looked at the stream and did not match is looked at again when there is more, for as long as what it
     /// found may be part of a match.
     pub(super) fn keep_unfinished(&mut self, rules: &RuleSet, number: u32, flow: Option<&mut FlowView<'_>>) {
         let Some(reach) = self.unfinished else { return };
-        if self.in_stream.binary_search(&number).is_err() {
-            return;
-        }
         let Some(flow) = flow else { return };
         let Some(stream) = flow.stream else { return };
-        let end = stream.begins.saturating_add(stream.window.len() as u64);
+        let end = stream.end();
+        let failure = self.failure.map(|failure| (failure, stream.begins));
+        if self.in_stream.binary_search(&number).is_err() {
+            let known = flow.state.unfinished().and_then(|all| all.way(flow.direction, rules.generation()));
+            let known = known.into_iter().flat_map(|way| &mut way.rules).find(|known| known.rule == number);
+            known.into_iter().for_each(|known| known.failure = failure);
+            return;
+        }
         let way = flow.state.unfinished_mut().way_mut(flow.direction, rules.generation());
         let until = end.saturating_add(u64::try_from(reach).unwrap_or(u64::MAX));
-        way.add(Waiting { rule: number, end, until }, stream);
+        way.add(Waiting { rule: number, end, until, failure }, stream);
     }
 
     /// Whether a rule about streams matches: in the window, or in the packet where that says something of its own.
@@ -148,7 +175,8 @@ impl DetectThread {
         let mut placed = None;
         if let Some(stream) = flow.stream {
             // Places count from the beginning of the stream; where the window begins elsewhere there are none.
-            let shown = stream.begins == 0 || !*placed.get_or_insert_with(|| asks_for_places(rule));
+            let asks = *placed.insert(asks_for_places(rule));
+            let shown = stream.begins == 0 || !asks;
             let reach = Reach::of(rule);
             if shown && self.is_new_in_window(rule, buffers, stream, reach) {
                 self.matched_in_stream = true;
@@ -156,6 +184,11 @@ impl DetectThread {
             }
             let waits = shown && may_continue(rule);
             self.unfinished = waits.then(|| reach.within.unwrap_or(usize::MAX));
+            // Rules that ask for one thing are searched for near the fresh bytes only as it is.
+            let failed = self.failed.filter(|_| waits && reach.within.is_none() && !asks);
+            self.failure = failed
+                .filter(|(plan, _)| rule.buffers.get(*plan).is_some_and(|plan| plan.buffer == Buffer::PAYLOAD))
+                .and_then(|(plan, chain)| Failure::new(rule, plan, chain, stream.window));
         }
         let packet_too = match flow.payload {
             PayloadPlace::Alone | PayloadPlace::Hidden => true,
@@ -173,6 +206,7 @@ impl DetectThread {
         if !self.matches_in(rule, &Buffers { payload: near, ..*buffers }) {
             return false;
         }
+        let failed_nowhere = self.failed;
         let old = stream.window.get(from..stream.fresh_from).unwrap_or_default();
         let captured = std::mem::take(&mut self.captured);
         let new = old.is_empty() || !self.matches_in(rule, &Buffers { payload: old, ..*buffers }) || {
@@ -181,12 +215,13 @@ impl DetectThread {
             self.matches_in(rule, &Buffers { payload: fresh, ..*buffers })
         };
         self.captured = captured;
+        self.failed = failed_nowhere;
         new
     }
 }
 
 /// Whether a test is about a place in the payload and not only about what stands where relative to what.
-fn asks_for_places(rule: &Rule) -> bool {
+pub(super) fn asks_for_places(rule: &Rule) -> bool {
     payload_tests(rule).any(|test| match test {
         BufferTest::Content(content) => !content.is_relative() && asks_for_place(content),
         BufferTest::IsDataAt(test) => !test.relative,

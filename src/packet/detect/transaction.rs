@@ -5,8 +5,9 @@
 //! rule matches, because the rest of what the rule asks for may come with a later packet.
 
 use super::buffer::Evaluation;
+use super::growth::Failure;
 use super::{Buffers, Candidate, DetectThread, FlowView};
-use crate::packet::app::{Inspection, Transaction, TxView};
+use crate::packet::app::{Inspection, Remembered, Transaction, TxView};
 use crate::rules::app::AppTest;
 use crate::rules::lens::{AppGroup, Lens};
 use crate::rules::plan::{Absence, BufferPlan, FileStoring, Rule, StoreScope, Toward};
@@ -70,7 +71,7 @@ impl DetectThread {
             (*seen_version, *seen_established) = (tx.version, established);
             self.look_through(rules, group, &mut tx, toward);
             let Inspection { matched, candidates, .. } = &*tx.inspection;
-            let worth = (candidates.iter().chain(&group.always))
+            let worth = (candidates.iter().map(|known| &known.rule).chain(&group.always))
                 .filter(|rule| rules.lets_through(**rule, packet) && matched.binary_search(rule).is_err());
             self.candidates.extend(worth.map(|rule| Candidate::on_transaction(*rule, at)));
             if tx.inspection.candidates.len() > REMEMBERED_COUNT_MAX {
@@ -98,8 +99,9 @@ impl DetectThread {
             }
         }
         if tx.inspection.candidates.len() > before {
-            tx.inspection.candidates.sort_unstable();
-            tx.inspection.candidates.dedup();
+            // Of two, the one that knows something stays.
+            tx.inspection.candidates.sort_unstable_by_key(|known| (known.rule, known.failure.is_none()));
+            tx.inspection.candidates.dedup_by_key(|known| known.rule);
         }
     }
 
@@ -139,7 +141,7 @@ impl DetectThread {
         u32::try_from(before.max(scanned)).unwrap_or(u32::MAX)
     }
 
-    fn find_candidates(&mut self, rules: &RuleSet, lens: &Lens, bytes: &[u8], found: &mut Vec<u32>) {
+    fn find_candidates(&mut self, rules: &RuleSet, lens: &Lens, bytes: &[u8], found: &mut Vec<Remembered>) {
         self.next_packet(rules);
         let (seen, number) = (&mut self.seen, self.packet_number);
         let bytes = match lens.transforms.is_empty() {
@@ -154,7 +156,8 @@ impl DetectThread {
                 && *last != number
             {
                 *last = number;
-                found.extend_from_slice(lens.prefilter.rules(literal));
+                let rules = lens.prefilter.rules(literal).iter();
+                found.extend(rules.map(|rule| Remembered { rule: *rule, failure: None }));
             }
         });
     }
@@ -179,14 +182,20 @@ impl DetectThread {
         if !asked {
             return None;
         }
+        if fails_again(rule, number, tx.data, tx.inspection, toward) {
+            return None;
+        }
         let mut evaluation = Evaluation::default();
         evaluation.dce_is_little_endian = tx.data.is_little_endian(toward);
-        let matched = rule.buffers.iter().all(|plan| match plan.buffer.is_app() {
-            true => self.some_instance_matches(&mut evaluation, plan, &tx, toward),
-            false => buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes)),
+        let failed = rule.buffers.iter().position(|plan| match plan.buffer.is_app() {
+            true => !self.some_instance_matches(&mut evaluation, plan, &tx, toward),
+            false => !buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes)),
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
-        if !matched {
+        if let Some(plan) = failed {
+            if !evaluation.limit_reached() {
+                note_failure(rule, number, (plan, evaluation.failed_chain), tx.data, tx.inspection, toward);
+            }
             return None;
         }
         self.captured = evaluation.captured;
@@ -199,9 +208,7 @@ impl DetectThread {
             Err(place) => matched.insert(place, number),
             Ok(_) => {}
         }
-        if let Ok(place) = candidates.binary_search(&number) {
-            candidates.remove(place);
-        }
+        forget(candidates, number);
         let id = tx.id;
         if let (Some(FileStoring { sides, scope: StoreScope::Flow }), Some(app)) = (rule.filestore, &mut flow.app) {
             *app.stored_sides = app.stored_sides.or(sides);
@@ -240,7 +247,60 @@ impl DetectThread {
                 None => return false,
             },
         };
-        plan.chains.iter().all(|chain| evaluation.matches(chain, bytes))
+        let failed = plan.chains.iter().position(|chain| !evaluation.matches(chain, bytes));
+        evaluation.failed_chain = failed.unwrap_or(0);
+        failed.is_none()
+    }
+}
+
+/// The only instance of a buffer that grows.
+fn growing<'t>(tx: &'t dyn Transaction, plan: &BufferPlan, toward: Toward) -> Option<&'t [u8]> {
+    let alone = plan.buffer.is_app() && plan.buffer.info().growing && tx.buffer(plan.buffer, toward, 1).is_none();
+    alone.then(|| tx.buffer(plan.buffer, toward, 0)).flatten()
+}
+
+/// Whether the rule fails for what it failed for before.
+fn fails_again(rule: &Rule, number: u32, tx: &dyn Transaction, inspection: &mut Inspection, toward: Toward) -> bool {
+    let candidates = &mut inspection.candidates;
+    let known = candidates.binary_search_by_key(&number, |known| known.rule).ok().and_then(|at| candidates.get_mut(at));
+    let Some(known) = known else { return false };
+    let Some(failure) = known.failure else { return false };
+    let bytes = failure.plan(rule).and_then(|plan| growing(tx, plan, toward));
+    known.failure = bytes.and_then(|bytes| failure.again(rule, bytes));
+    known.failure.is_some()
+}
+
+/// What a rule failed for, (plan, chain), is remembered; what cannot change any more ends it.
+fn note_failure(
+    rule: &Rule,
+    number: u32,
+    (plan, chain): (usize, usize),
+    tx: &dyn Transaction,
+    inspection: &mut Inspection,
+    toward: Toward,
+) {
+    let Some(tests) = rule.buffers.get(plan) else { return };
+    let info = tests.buffer.info();
+    let of_this_side = tests.buffer.is_app() && info.toward.is_none_or(|own| own == toward);
+    if tests.settled_by_bytes && of_this_side && tx.has_all_of(tests.buffer, toward) {
+        forget(&mut inspection.candidates, number);
+        return;
+    }
+    let Some(bytes) = growing(tx, tests, toward) else { return };
+    let candidates = &mut inspection.candidates;
+    if let Some(known) =
+        candidates.binary_search_by_key(&number, |known| known.rule).ok().and_then(|at| candidates.get_mut(at))
+    {
+        known.failure = Failure::new(rule, plan, chain, bytes);
+    }
+}
+
+fn forget(candidates: &mut Vec<Remembered>, number: u32) {
+    if let Ok(place) = candidates.binary_search_by_key(&number, |known| known.rule) {
+        candidates.remove(place);
+    }
+    if candidates.is_empty() {
+        *candidates = Vec::new();
     }
 }
 

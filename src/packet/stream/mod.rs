@@ -179,6 +179,12 @@ impl<'f> StreamView<'f> {
     pub fn fresh(&self) -> &'f [u8] {
         self.window.get(self.fresh_from..).unwrap_or_default()
     }
+
+    /// Where in the stream the window ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.begins.saturating_add(self.window.len() as u64)
+    }
 }
 
 impl Streams {

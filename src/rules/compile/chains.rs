@@ -1,6 +1,6 @@
 //! The tests of a buffer as chains that can be judged independently.
 
-use crate::rules::plan::{BufferTest, Chain, Step};
+use crate::rules::plan::{Amount, BufferTest, ByteTest, Chain, Content, IsDataAt, NumberForm, Step};
 
 /// Cuts the tests of a buffer into chains that can be judged independently, cheapest first.
 pub(super) fn chains(tests: Vec<BufferTest>) -> Box<[Chain]> {
@@ -33,7 +33,51 @@ pub(super) fn chains(tests: Vec<BufferTest>) -> Box<[Chain]> {
 
 fn chain(tests: Vec<BufferTest>) -> Chain {
     let anchors: Vec<bool> = (0..tests.len()).map(|at| is_anchor(&tests, at)).collect();
-    Chain { steps: tests.into_iter().zip(anchors).map(|(test, anchors)| Step { test, anchors }).collect() }
+    let extent = extent(&tests).and_then(|extent| u32::try_from(extent).ok());
+    Chain { steps: tests.into_iter().zip(anchors).map(|(test, anchors)| Step { test, anchors }).collect(), extent }
+}
+
+/// How far from the beginning of the first content the tests may look, at most; `None` where that is anywhere.
+fn extent(tests: &[BufferTest]) -> Option<i64> {
+    let (first, rest) = tests.split_first()?;
+    let BufferTest::Content(first) = first else { return None };
+    if first.negated || first.is_relative() || first.endswith {
+        return None;
+    }
+    // The furthest place where the match before may end.
+    let mut position = i64::try_from(first.pattern.len()).ok()?;
+    let mut extent = position;
+    for test in rest {
+        let end = position.checked_add(reach(test)?)?;
+        extent = extent.max(end);
+        if test.moves() {
+            position = end.max(0);
+        }
+    }
+    Some(extent)
+}
+
+/// How far behind the match before a relative test may look.
+fn reach(test: &BufferTest) -> Option<i64> {
+    let number = |amount: Amount| match amount {
+        Amount::Number(number) => Some(number),
+        Amount::Variable(_) => None,
+    };
+    match test {
+        BufferTest::Content(Content { distance, within: Some(within), endswith: false, .. }) => {
+            distance.map_or(Some(0), number)?.checked_add(number(*within)?)
+        }
+        BufferTest::IsDataAt(IsDataAt { amount, relative: true, .. }) => number(*amount)?.checked_add(1),
+        BufferTest::ByteTest(ByteTest { number: read, offset, relative: true, .. }) => {
+            let count = number(read.count).filter(|count| *count > 0 || !matches!(read.form, NumberForm::Text(_)))?;
+            number(*offset)?.checked_add(count)
+        }
+        BufferTest::Pcre(pcre) if pcre.relative && pcre.hint.begins_at_once => {
+            // And a byte behind it, where it asks for the end of a word.
+            i64::try_from(pcre.hint.reach_bytes_max?.checked_add(1)?).ok()
+        }
+        _ => None,
+    }
 }
 
 /// Whether another place for the test at `at` could save the tests after it, up to and including the next one that

@@ -18,7 +18,8 @@ use crate::rules::literal::Literal;
 use crate::rules::meta::{RuleAction, RuleMeta};
 use crate::rules::parse::{RuleAst, parse};
 use crate::rules::plan::{
-    BitChange, BufferPlan, BufferTest, Effect, FlowTest, Header, HeaderProtocol, NameId, PacketTest, Rule, StateTest,
+    Absence, BitChange, BufferPlan, BufferTest, Effect, FlowTest, Header, HeaderProtocol, NameId, PacketTest, Rule,
+    StateTest,
 };
 use crate::rules::reputation::Reputation;
 use crate::rules::ruleset::RuleSet;
@@ -250,15 +251,7 @@ impl Compiler<'_> {
             packet: draft.packet.iter().map(|(test, _)| *test).collect(),
             measures: draft.measures.iter().map(|(measure, _)| *measure).collect(),
             state: draft.state.iter().map(|(test, _)| test.clone()).collect(),
-            buffers: buffers
-                .into_iter()
-                .map(|buffer| BufferPlan {
-                    buffer: buffer.buffer,
-                    transforms: buffer.transforms.into(),
-                    chains: chains(buffer.tests.into_iter().map(|(test, _)| test).collect()),
-                    absence: buffer.absence,
-                })
-                .collect(),
+            buffers: buffer_plans(buffers),
             needs_payload,
             app: draft.app.iter().map(|(test, _)| test.clone()).collect(),
             on_transactions,
@@ -488,6 +481,31 @@ fn nest_base64(mut buffers: Vec<BufferDraft>) -> Vec<BufferDraft> {
         }
     }
     buffers
+}
+
+/// Buffers that grow come last: what stays as it is answers once and for all.
+fn buffer_plans(buffers: Vec<BufferDraft>) -> Box<[BufferPlan]> {
+    let tests = || buffers.iter().flat_map(|buffer| &buffer.tests).map(|(test, _)| test);
+    let independent = !tests().any(BufferTest::uses_variables);
+    let settled = |buffer: &BufferDraft| {
+        let on_data = |(test, _): &(BufferTest, Span)| {
+            matches!(test, BufferTest::DataSet { .. } | BufferTest::DataReputation { .. })
+        };
+        independent && buffer.absence == Absence::Fails && !buffer.tests.iter().any(on_data)
+    };
+    let settled: Vec<bool> = buffers.iter().map(settled).collect();
+    let plans = buffers.into_iter().zip(settled).map(|(buffer, settled_by_bytes)| BufferPlan {
+        buffer: buffer.buffer,
+        transforms: buffer.transforms.into(),
+        chains: chains(buffer.tests.into_iter().map(|(test, _)| test).collect()),
+        absence: buffer.absence,
+        settled_by_bytes,
+    });
+    let mut plans: Vec<BufferPlan> = plans.collect();
+    if independent {
+        plans.sort_by_key(|plan| plan.buffer.is_app() && plan.buffer.info().growing);
+    }
+    plans.into()
 }
 
 /// Whether the rule is about transactions: one of its questions can only be put to one.

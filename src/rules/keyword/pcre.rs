@@ -122,7 +122,14 @@ fn pcre(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let regex = Arc::new(regex);
     // A content serves the prefilter better than what can be read out of an expression.
     let useless = negated || flags.extended || flags.anchored || draft.has_content();
-    let hint = if useless { Hint::default() } else { Hint::of(text, flags.caseless) };
+    let hint = match useless {
+        false => Hint::of(text, flags.caseless),
+        // Where a body grows, it counts how far such a one looks.
+        true if flags.relative && !(negated || flags.extended || flags.multi_line) && text.starts_with('^') => {
+            Hint::of_shape(text, flags.caseless)
+        }
+        true => Hint::default(),
+    };
     let test = BufferTest::Pcre(Pcre { regex, relative: flags.relative, negated, captures: captures.into(), hint });
     match flags.buffer.and_then(Buffer::named) {
         Some(buffer) => draft.push_into(buffer, test, arg),

@@ -15,6 +15,8 @@ pub struct BufferPlan {
     pub transforms: Box<[Transform]>,
     pub chains: Box<[Chain]>,
     pub absence: Absence,
+    /// What the chains answer depends on the bytes of this buffer alone: not on variables, data sets or what is absent.
+    pub settled_by_bytes: bool,
 }
 
 /// What it means that a transaction has no such buffer, and will not have it (`absent`).
@@ -94,6 +96,8 @@ pub enum XorKey {
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub steps: Box<[Step]>,
+    /// All that the chain asks for lies in so many bytes from where its first content begins; `None`: it may lie anywhere.
+    pub extent: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -239,6 +243,9 @@ pub struct Pattern {
     bytes: Box<[u8]>,
     nocase: bool,
     rare_at: u16,
+    /// Its first eight bytes as a number, and which of them there are: most places are told by these.
+    head: u64,
+    mask: u64,
 }
 
 impl Pattern {
@@ -246,7 +253,13 @@ impl Pattern {
     pub fn new(bytes: &[u8], nocase: bool) -> Pattern {
         let bytes: Box<[u8]> = if nocase { bytes.to_ascii_lowercase().into() } else { bytes.into() };
         let rarest = bytes.iter().enumerate().max_by_key(|(_, byte)| rarity(**byte)).map_or(0, |(at, _)| at);
-        Pattern { bytes, nocase, rare_at: u16::try_from(rarest).unwrap_or(0) }
+        let (mut head, mut mask) = ([0; 8], [0; 8]);
+        for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(&bytes) {
+            (*head, *mask) = (*byte, 0xff);
+        }
+        let mask = u64::from_le_bytes(mask);
+        let head = (u64::from_le_bytes(head) | case(nocase)) & mask;
+        Pattern { bytes, nocase, rare_at: u16::try_from(rarest).unwrap_or(0), head, mask }
     }
 
     #[must_use]
@@ -294,12 +307,24 @@ impl Pattern {
 
     /// Whether the pattern begins at `start`.
     #[must_use]
+    #[inline]
     pub fn is_at(&self, haystack: &[u8], start: usize) -> bool {
-        let Some(window) = haystack.get(start..).and_then(|rest| rest.get(..self.bytes.len())) else {
+        let Some(rest) = haystack.get(start..) else { return false };
+        if let Some(first) = rest.first_chunk::<8>()
+            && (u64::from_le_bytes(*first) | case(self.nocase)) & self.mask != self.head
+        {
             return false;
-        };
+        }
+        let Some(window) = rest.get(..self.bytes.len()) else { return false };
         if self.nocase { window.eq_ignore_ascii_case(&self.bytes) } else { window == &*self.bytes }
     }
+}
+
+/// The bit in which letters of both cases differ, in each of eight bytes, if case does not count. Some other bytes are taken
+/// for one another, too.
+#[inline]
+fn case(nocase: bool) -> u64 {
+    if nocase { 0x2020_2020_2020_2020 } else { 0 }
 }
 
 /// How seldom a byte is met in traffic, roughly: 0 is everywhere.
