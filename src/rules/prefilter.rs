@@ -25,8 +25,10 @@ pub struct Prefilter {
     three: Windows<3>,
     two: Windows<2>,
     one: Bytes,
-    /// Rules by literal, ascending.
-    rules: Box<[Box<[u32]>]>,
+    /// Rules by literal, ascending, one list behind the other.
+    rules: Box<[u32]>,
+    /// Where each literal's list begins and ends.
+    lists: Box<[(u32, u32)]>,
 }
 
 impl Prefilter {
@@ -63,7 +65,8 @@ impl Prefilter {
             three,
             two,
             one: Bytes::new(&literals),
-            rules: rules.into_iter().map(Vec::into_boxed_slice).collect(),
+            lists: lists(&rules),
+            rules: rules.concat().into(),
         };
         (prefilter, refused)
     }
@@ -78,7 +81,7 @@ impl Prefilter {
     /// How many different literals it knows; they are numbered from 0.
     #[must_use]
     pub fn literal_count(&self) -> usize {
-        self.rules.len()
+        self.lists.len()
     }
 
     /// Calls `found` with the number of each literal in `haystack`, at least once. Not for each place: bytes and runs of a
@@ -96,17 +99,35 @@ impl Prefilter {
     /// The rules of a literal, ascending.
     #[must_use]
     pub fn rules(&self, literal: usize) -> &[u32] {
-        self.rules.get(literal).map_or(&[], |rules| rules)
+        let list = self
+            .lists
+            .get(literal)
+            .and_then(|(begin, end)| self.rules.get(usize::try_from(*begin).ok()?..usize::try_from(*end).ok()?));
+        list.unwrap_or_default()
     }
 
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let lists: usize = self.rules.iter().map(|rules| rules.len() * 4 + 16).sum();
+        let lists = self.rules.len() * 4 + self.lists.len() * 8;
         let windows =
             [self.four.memory_bytes(), self.three.memory_bytes(), self.two.memory_bytes(), self.one.memory_bytes()];
         lists + self.pairs.memory_bytes() + windows.iter().sum::<usize>()
     }
 }
+
+/// Where each of the lists begins and ends when they stand one behind the other.
+fn lists(rules: &[Vec<u32>]) -> Box<[(u32, u32)]> {
+    let mut end = 0;
+    let place = |list: &Vec<u32>| {
+        let begin = end;
+        end += list.len();
+        (u32::try_from(begin).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
+    };
+    rules.iter().map(place).collect()
+}
+
+/// In a shorter buffer it costs less to write down which bytes it has than to search for each of a few dozen.
+const SEARCHED_BYTES_MIN: usize = 192;
 
 /// Literals of one byte, in lower case.
 #[derive(Debug, Default)]
@@ -121,12 +142,30 @@ impl Bytes {
         Bytes(single.collect())
     }
 
-    /// There are few of them: a search for each, many bytes at once, costs less than a look at every byte.
     #[inline]
     fn scan(&self, haystack: &[u8], found: &mut impl FnMut(usize)) {
+        if self.0.is_empty() {
+            return;
+        }
+        if haystack.len() < SEARCHED_BYTES_MIN {
+            let mut there = [0_u64; 4];
+            for byte in haystack {
+                if let Some(word) = there.get_mut(usize::from(byte >> 6)) {
+                    *word |= 1 << (byte & 63);
+                }
+            }
+            let stands = |byte: u8| there.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 != 0);
+            self.tell(|byte| stands(byte) || stands(byte.to_ascii_uppercase()), found);
+        } else {
+            self.tell(|byte| memchr::memchr2(byte, byte.to_ascii_uppercase(), haystack).is_some(), found);
+        }
+    }
+
+    #[inline]
+    fn tell(&self, stands: impl Fn(u8) -> bool, found: &mut impl FnMut(usize)) {
         for (byte, literal) in &self.0 {
             debug_assert!(!byte.is_ascii_uppercase());
-            if memchr::memchr2(*byte, byte.to_ascii_uppercase(), haystack).is_some() {
+            if stands(*byte) {
                 found(usize::try_from(*literal).unwrap_or(usize::MAX));
             }
         }

@@ -142,7 +142,7 @@ impl<const WIDTH: usize> Windows<WIDTH> {
         }
         let Some(window) = haystack.get(at..).and_then(<[u8]>::first_chunk::<WIDTH>) else { return };
         let (word, bit) = self.place(key(window));
-        if self.bitmap.get(word).is_some_and(|word| word & bit != 0) {
+        if self.bitmap.get(word).is_some_and(|word| word & bit != 0) && !is_inside_of_run(window, haystack, at) {
             self.compare(window, haystack, at, found);
         }
     }
@@ -158,12 +158,6 @@ impl<const WIDTH: usize> Windows<WIDTH> {
     }
 
     fn compare(&self, window: &[u8; WIDTH], haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
-        // Only a run has the same window twice on end. A literal that is known by the window of a run is that run, and
-        // nothing else: it stood at the run's first place, or stands nowhere in it.
-        let before = at.checked_sub(1).and_then(|before| haystack.get(before));
-        if is_run(window) && before == window.first() {
-            return;
-        }
         let key = key(window);
         let taken = self.probe(key).map_while(|at| self.slots.get(at).filter(|slot| slot.count > 0));
         let Some(slot) = taken.into_iter().find(|slot| slot.key == key) else { return };
@@ -210,6 +204,14 @@ fn is_everywhere(window: &[u8]) -> bool {
 #[inline]
 fn is_run(window: &[u8]) -> bool {
     window.windows(2).all(|pair| matches!(pair, [one, other] if one == other))
+}
+
+/// Only a run has the same window twice on end. A literal that is known by the window of a run is that run, and nothing
+/// else: it stood at the run's first place, or stands nowhere in it.
+#[inline]
+fn is_inside_of_run(window: &[u8], haystack: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| haystack.get(before));
+    before == window.first() && is_run(window)
 }
 
 /// A window as a number. Letters lose their case, and some other bytes are taken for one another: the literals that share
