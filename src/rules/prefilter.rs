@@ -8,6 +8,7 @@
 //! ([`Windows`]). `docs/decisions/0006-prefilter-by-windows.md` has what this was measured against.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::common::common_bytes;
 use super::pairs::Pairs;
@@ -99,11 +100,20 @@ impl Prefilter {
     /// The rules of a literal, ascending.
     #[must_use]
     pub fn rules(&self, literal: usize) -> &[u32] {
-        let list = self
-            .lists
-            .get(literal)
-            .and_then(|(begin, end)| self.rules.get(usize::try_from(*begin).ok()?..usize::try_from(*end).ok()?));
-        list.unwrap_or_default()
+        self.rules.get(self.list(literal)).unwrap_or_default()
+    }
+
+    /// Where they stand in [`Prefilter::all_rules`].
+    #[must_use]
+    pub fn list(&self, literal: usize) -> Range<usize> {
+        let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        self.lists.get(literal).map_or(0..0, |(begin, end)| place(*begin)..place(*end))
+    }
+
+    /// The rules of all literals, one list behind the other.
+    #[must_use]
+    pub fn all_rules(&self) -> &[u32] {
+        &self.rules
     }
 
     #[must_use]

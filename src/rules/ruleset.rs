@@ -13,7 +13,7 @@ use super::odd;
 use super::plan::{Header, HeaderProtocol, PacketTest, Rule, Toward};
 use super::prefilter::Prefilter;
 use super::reputation::Reputation;
-use super::sieve::{Sieve, Sifted};
+use super::sieve::{Mention, Sieve, Sifted};
 use super::vars::{AddressSet, PortSet};
 
 /// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
@@ -86,8 +86,10 @@ pub struct AddressFacts {
 pub struct Group {
     /// Rules that need a literal in the payload.
     pub payload: Prefilter,
+    /// Beside [`Prefilter::all_rules`].
+    mentions: Box<[Mention]>,
     /// Rules that do not.
-    pub always: PortIndex,
+    always: PortIndex,
 }
 
 impl RuleSet {
@@ -97,16 +99,16 @@ impl RuleSet {
         let filed: Vec<Filed> = (rules.iter().enumerate())
             .map(|(at, rule)| Filed::new(rule, literals.get(at).and_then(Option::as_ref)))
             .collect();
+        let common_sets = CommonSets::of(&rules);
+        let sieves: Box<[Sieve]> = rules.iter().map(|rule| Sieve::new(rule, &common_sets)).collect();
         let mut groups = Vec::with_capacity(Class::ALL.len() * WAYS.len());
         for class in Class::ALL {
             for way in WAYS {
-                groups.push(group(&rules, literals, &filed, class, way));
+                groups.push(group(&rules, &sieves, literals, &filed, class, way));
             }
         }
         let addresses = address_index(&rules, &filed);
         let lenses = Lenses::new(&rules, literals);
-        let common_sets = CommonSets::of(&rules);
-        let sieves = rules.iter().map(|rule| Sieve::new(rule, &common_sets)).collect();
         let hashes = rules.iter().flat_map(|rule| &rule.app).fold(Hashes::default(), |all, test| all.or(test.hashes()));
         let (rules, groups) = (rules.into(), groups.into());
         let all_filed = |wanted: Filed| {
@@ -191,6 +193,24 @@ impl RuleSet {
     #[must_use]
     pub fn rule(&self, number: u32) -> Option<&Rule> {
         self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// The rules of a literal that are worth judging.
+    pub fn found<'s>(&'s self, group: &'s Group, literal: usize, packet: &'s Sifted) -> impl Iterator<Item = u32> + 's {
+        let mentions = group.mentions.get(group.payload.list(literal)).unwrap_or_default();
+        self.sift(mentions, packet)
+    }
+
+    /// The rules without a literal that are worth judging.
+    pub fn always<'s>(&'s self, group: &'s Group, packet: &'s Sifted) -> impl Iterator<Item = u32> + 's {
+        let lists = group.always.lists(packet.src_port, packet.dst_port);
+        lists.into_iter().flat_map(|mentions| self.sift(mentions, packet))
+    }
+
+    #[inline]
+    fn sift<'s>(&'s self, mentions: &'s [Mention], packet: &'s Sifted) -> impl Iterator<Item = u32> + 's {
+        let through = mentions.iter().filter(|mention| mention.lets_through(packet));
+        through.map(|mention| mention.rule).filter(|rule| self.lets_through(*rule, packet))
     }
 
     /// Whether a rule is worth fetching for this packet.
@@ -336,7 +356,14 @@ fn address_index(rules: &[Rule], filed: &[Filed]) -> AddressIndex {
     AddressIndex::new(&entries)
 }
 
-fn group(rules: &[Rule], literals: &[Option<Literal>], filed: &[Filed], class: Class, way: Option<Toward>) -> Group {
+fn group(
+    rules: &[Rule],
+    sieves: &[Sieve],
+    literals: &[Option<Literal>],
+    filed: &[Filed],
+    class: Class,
+    way: Option<Toward>,
+) -> Group {
     let mut entries = Vec::new();
     let mut always = Vec::new();
     for ((at, rule), filed) in rules.iter().enumerate().zip(filed) {
@@ -355,7 +382,12 @@ fn group(rules: &[Rule], literals: &[Option<Literal>], filed: &[Filed], class: C
     let (payload, refused) = Prefilter::build(&entries);
     always.extend(refused.into_iter().map(|number| (number, Filed::Everywhere)));
     always.sort_unstable_by_key(|(number, _)| *number);
-    Group { payload, always: PortIndex::new(rules, &always) }
+    let mentions = payload.all_rules().iter().filter_map(|rule| mention(sieves, *rule)).collect();
+    Group { payload, mentions, always: PortIndex::new(rules, sieves, &always) }
+}
+
+fn mention(sieves: &[Sieve], rule: u32) -> Option<Mention> {
+    sieves.get(usize::try_from(rule).ok()?).map(|sieve| Mention::new(rule, sieve))
 }
 
 fn concerns(rule: &Rule, class: Class, way: Option<Toward>) -> bool {
@@ -396,18 +428,19 @@ impl HeaderProtocol {
 
 /// Rules by the ports they want, so that a packet meets few of those that have no literal.
 #[derive(Debug, Default)]
-pub struct PortIndex {
-    any: Box<[u32]>,
-    by_dst: HashMap<u16, Vec<u32>>,
-    by_src: HashMap<u16, Vec<u32>>,
+struct PortIndex {
+    any: Box<[Mention]>,
+    by_dst: HashMap<u16, Vec<Mention>>,
+    by_src: HashMap<u16, Vec<Mention>>,
 }
 
 impl PortIndex {
-    fn new(rules: &[Rule], numbers: &[(u32, Filed)]) -> PortIndex {
+    fn new(rules: &[Rule], sieves: &[Sieve], numbers: &[(u32, Filed)]) -> PortIndex {
         let mut any = Vec::new();
         let mut index = PortIndex::default();
         for (number, filed) in numbers {
             let Some(rule) = usize::try_from(*number).ok().and_then(|at| rules.get(at)) else { continue };
+            let Some(mention) = mention(sieves, *number) else { continue };
             let header = &rule.header;
             let (by_dst, by_src, ports) = match filed {
                 Filed::DstPort => (true, false, &header.dst_ports),
@@ -415,16 +448,16 @@ impl PortIndex {
                 Filed::EitherPort(Side::Destination) => (true, true, &header.dst_ports),
                 Filed::EitherPort(Side::Source) => (true, true, &header.src_ports),
                 _ => {
-                    any.push(*number);
+                    any.push(mention);
                     continue;
                 }
             };
             for port in ports.enumerated(RULE_PORT_COUNT_MAX).unwrap_or_default() {
                 if by_dst {
-                    index.by_dst.entry(port).or_default().push(*number);
+                    index.by_dst.entry(port).or_default().push(mention);
                 }
                 if by_src {
-                    index.by_src.entry(port).or_default().push(*number);
+                    index.by_src.entry(port).or_default().push(mention);
                 }
             }
         }
@@ -433,8 +466,7 @@ impl PortIndex {
     }
 
     /// The rules that a packet with these ports must be held against, in up to three ascending lists.
-    #[must_use]
-    pub fn lists(&self, src_port: u16, dst_port: u16) -> [&[u32]; 3] {
+    fn lists(&self, src_port: u16, dst_port: u16) -> [&[Mention]; 3] {
         [
             &self.any,
             self.by_dst.get(&dst_port).map_or(&[], Vec::as_slice),

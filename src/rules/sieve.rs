@@ -120,6 +120,36 @@ impl Sieve {
     }
 }
 
+/// The part of a sieve that says no most often, kept in the lists that name the rule: sieves lie all over the memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Mention {
+    pub rule: u32,
+    refused: u16,
+    dst_ports: (u16, u16),
+    src_set: u8,
+    dst_set: u8,
+}
+
+impl Mention {
+    #[must_use]
+    pub fn new(rule: u32, sieve: &Sieve) -> Mention {
+        let Sieve { refused, dst_ports, src_set, dst_set, .. } = *sieve;
+        Mention { rule, refused, dst_ports, src_set, dst_set }
+    }
+
+    /// As [`Sieve::lets_through`], which knows more.
+    #[inline]
+    #[must_use]
+    pub fn lets_through(&self, packet: &Sifted) -> bool {
+        let (low, high) = self.dst_ports;
+        self.refused & packet.facts.0 == 0
+            && low <= packet.dst_port
+            && packet.dst_port <= high
+            && packet.src_sets >> self.src_set & 1 != 0
+            && packet.dst_sets >> self.dst_set & 1 != 0
+    }
+}
+
 /// The sizes that `dsize` lets through, from the least to the most.
 fn payload_sizes(tests: &[PacketTest]) -> (u16, u16) {
     let narrow = |size: u64| u16::try_from(size).unwrap_or(u16::MAX);

@@ -470,7 +470,7 @@ impl DetectThread {
                     && *last != number
                 {
                     *last = number;
-                    candidates.extend(group.payload.rules(literal).iter().filter(worth).map(on_packet));
+                    candidates.extend(rules.found(group, literal, packet).map(Candidate::on_packet));
                 }
             });
         }
@@ -486,9 +486,7 @@ impl DetectThread {
         [src, dst]: [AddressFacts; 2],
     ) {
         let worth = |rule: &&u32| rules.lets_through(**rule, packet);
-        for list in group.always.lists(packet.src_port, packet.dst_port) {
-            self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
-        }
+        self.candidates.extend(rules.always(group, packet).map(Candidate::on_packet));
         for list in rules.by_address(buffers.headers.ip.src.is_ipv4(), src, dst) {
             self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
         }

@@ -131,7 +131,7 @@ impl DetectThread {
                 && *last != number
             {
                 *last = number;
-                found.extend(group.payload.rules(literal).iter().filter(|rule| rules.lets_through(**rule, packet)));
+                found.extend(rules.found(group, literal, packet));
             }
         });
         self.in_stream.sort_unstable();
