@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::super::oracle::{option, payload};
-use super::super::stream::asks_for_places;
 use super::super::tests::Bench;
 use super::*;
 
@@ -24,7 +23,7 @@ proptest! {
     ) {
         let bench = Bench::of(&format!("alert tcp any any -> any any ({} sid:1;)", options.join(" ")));
         for rule in bench.set.rules() {
-            let may_slide = !asks_for_places(rule);
+            let may_slide = !rule.stream.asks_for_places;
             let (mut window, mut failure): (Vec<u8>, Option<Failure>) = (Vec::new(), None);
             for (piece, lost) in &pieces {
                 let lost = if may_slide { (*lost).min(window.len()) } else { 0 };

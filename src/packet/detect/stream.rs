@@ -9,7 +9,7 @@ use super::{Buffers, Candidate, DetectThread, Failure, FlowView};
 use crate::packet::conntrack::Direction;
 use crate::packet::stream::StreamView;
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::{Amount, BufferTest, Content, HeaderProtocol, JumpFrom, Rule};
+use crate::rules::plan::{HeaderProtocol, Reach, Rule};
 use crate::rules::prefilter::LITERAL_BYTES_MAX;
 use crate::rules::ruleset::{Group, RuleSet};
 use crate::rules::sieve::Sifted;
@@ -175,14 +175,14 @@ impl DetectThread {
         let mut placed = None;
         if let Some(stream) = flow.stream {
             // Places count from the beginning of the stream; where the window begins elsewhere there are none.
-            let asks = *placed.insert(asks_for_places(rule));
+            let asks = *placed.insert(rule.stream.asks_for_places);
             let shown = stream.begins == 0 || !asks;
-            let reach = Reach::of(rule);
+            let reach = rule.stream.reach;
             if shown && self.is_new_in_window(rule, buffers, stream, reach) {
                 self.matched_in_stream = true;
                 return true;
             }
-            let waits = shown && may_continue(rule);
+            let waits = shown && rule.stream.may_wait;
             self.unfinished = waits.then(|| reach.within.unwrap_or(usize::MAX));
             // Rules that ask for one thing are searched for near the fresh bytes only as it is.
             let failed = self.failed.filter(|_| waits && reach.within.is_none() && !asks);
@@ -193,7 +193,7 @@ impl DetectThread {
         let packet_too = match flow.payload {
             PayloadPlace::Alone | PayloadPlace::Hidden => true,
             // As in Suricata, places count from the beginning of each packet, too.
-            PayloadPlace::Shown | PayloadPlace::InStream => placed.unwrap_or_else(|| asks_for_places(rule)),
+            PayloadPlace::Shown | PayloadPlace::InStream => placed.unwrap_or(rule.stream.asks_for_places),
             PayloadPlace::Repeated => false,
         };
         let stream_only = rule.flow.stream == Some(true) || rule.header.protocol == HeaderProtocol::TcpStream;
@@ -218,63 +218,4 @@ impl DetectThread {
         self.failed = failed_nowhere;
         new
     }
-}
-
-/// Whether a test is about a place in the payload and not only about what stands where relative to what.
-pub(super) fn asks_for_places(rule: &Rule) -> bool {
-    payload_tests(rule).any(|test| match test {
-        BufferTest::Content(content) => !content.is_relative() && asks_for_place(content),
-        BufferTest::IsDataAt(test) => !test.relative,
-        BufferTest::ByteTest(test) => !test.relative,
-        BufferTest::ByteJump(jump) => !jump.relative || jump.from != JumpFrom::Here,
-        BufferTest::ByteExtract(extract) => !extract.relative,
-        BufferTest::ByteMath(math) => !math.relative,
-        BufferTest::Size(_) => true,
-        _ => false,
-    })
-}
-
-fn asks_for_place(content: &Content) -> bool {
-    content.is_relative() || content.startswith || content.depth.is_some() || !is_start(content.offset)
-}
-
-fn is_start(offset: Option<Amount>) -> bool {
-    matches!(offset, None | Some(Amount::Number(0)))
-}
-
-/// How far in front of fresh bytes a match may begin that old bytes alone do not make.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reach {
-    /// It begins nowhere before this; `None`: anywhere.
-    within: Option<usize>,
-    /// From here on there is no room for one that ends before the fresh bytes.
-    exactly: usize,
-}
-
-impl Reach {
-    /// It is known where a rule asks for one content or one expression.
-    fn of(rule: &Rule) -> Reach {
-        let mut tests = payload_tests(rule);
-        match (tests.next(), tests.next()) {
-            (Some(BufferTest::Content(content)), None) if !content.negated && !asks_for_place(content) => {
-                let back = content.pattern.len().saturating_sub(1);
-                Reach { within: Some(back), exactly: back }
-            }
-            (Some(BufferTest::Pcre(pcre)), None) if !pcre.negated => {
-                Reach { within: pcre.hint.match_bytes_max.map(|most| most.saturating_sub(1)), exactly: 0 }
-            }
-            _ => Reach::default(),
-        }
-    }
-}
-
-/// A rule that asks for its literal alone has nothing to wait for.
-fn may_continue(rule: &Rule) -> bool {
-    let mut tests = payload_tests(rule);
-    !matches!((tests.next(), tests.next()), (Some(BufferTest::Content(_)), None))
-}
-
-fn payload_tests(rule: &Rule) -> impl Iterator<Item = &BufferTest> {
-    let plans = rule.buffers.iter().filter(|plan| plan.buffer == Buffer::PAYLOAD);
-    plans.flat_map(|plan| &plan.chains).flat_map(|chain| &chain.steps).map(|step| &step.test)
 }

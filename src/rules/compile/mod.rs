@@ -3,6 +3,7 @@
 mod chains;
 mod check;
 mod protocol;
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use chains::chains;
 use check::{check, check_direction};
 use protocol::protocol;
 pub(super) use protocol::{app_word, app_words};
+use stream::stream_shape;
 
 /// What the words of rules refer to.
 #[derive(Clone, Debug, Default)]
@@ -240,6 +242,7 @@ impl Compiler<'_> {
         let on_transactions = is_on_transactions(draft, &buffers);
         let literal = Literal::of(&buffers, on_transactions);
         let needs_payload = buffers.iter().any(|buffer| buffer.buffer == Buffer::PAYLOAD);
+        let buffers = buffer_plans(buffers);
         let header = header?;
         let meta = Arc::new(meta);
         let rule = Rule {
@@ -251,7 +254,8 @@ impl Compiler<'_> {
             packet: draft.packet.iter().map(|(test, _)| *test).collect(),
             measures: draft.measures.iter().map(|(measure, _)| *measure).collect(),
             state: draft.state.iter().map(|(test, _)| test.clone()).collect(),
-            buffers: buffer_plans(buffers),
+            stream: stream_shape(&buffers),
+            buffers,
             needs_payload,
             app: draft.app.iter().map(|(test, _)| test.clone()).collect(),
             on_transactions,

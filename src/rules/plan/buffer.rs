@@ -19,6 +19,25 @@ pub struct BufferPlan {
     pub settled_by_bytes: bool,
 }
 
+/// What the tests of the payload are like where it is a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamShape {
+    /// Some test is about a place in the payload, counted from its beginning.
+    pub asks_for_places: bool,
+    /// With its literal found, the rest of what the rule asks for may come later.
+    pub may_wait: bool,
+    pub reach: Reach,
+}
+
+/// How far in front of fresh bytes a match may begin that old bytes alone do not make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// It begins nowhere before this; `None`: anywhere.
+    pub within: Option<usize>,
+    /// From here on there is no room for one that ends before the fresh bytes.
+    pub exactly: usize,
+}
+
 /// What it means that a transaction has no such buffer, and will not have it (`absent`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Absence {

@@ -29,6 +29,7 @@ pub struct Rule {
     pub buffers: Box<[BufferPlan]>,
     /// Some buffer is the payload: a packet without one cannot match.
     pub needs_payload: bool,
+    pub stream: StreamShape,
     /// What is asked of a transaction or of the flow's application protocol besides buffers.
     pub app: Box<[AppTest]>,
     /// It is about transactions: judged on each, once something new is there, and matches each at most once.
