@@ -23,6 +23,9 @@ use crate::packet::ingress::Timestamp;
 use crate::packet::tell;
 
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(200);
+/// Events are gathered for so long: to be woken for each costs us, and the packet that made it, more than the event itself.
+/// What the mirror does not know yet it asks for.
+const GATHER: Duration = Duration::from_millis(2);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 /// A flow may wait for its first verdict for so long before a sweep takes its absence from the kernel's table seriously.
 const SWEEP_GRACE_MICROS: u64 = 5_000_000;
@@ -111,10 +114,14 @@ impl FlowListener {
                 }
             }
         });
-        if let Err(error) = result {
-            add(&counters.errors, 1);
-            tracing::warn!("conntrack events: {error}");
-            std::thread::sleep(RECEIVE_TIMEOUT);
+        match result {
+            Ok(received) if received.events > 0 && !received.more => std::thread::sleep(GATHER),
+            Ok(_) => {}
+            Err(error) => {
+                add(&counters.errors, 1);
+                tracing::warn!("conntrack events: {error}");
+                std::thread::sleep(RECEIVE_TIMEOUT);
+            }
         }
         lost
     }

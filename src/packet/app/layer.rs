@@ -43,6 +43,8 @@ pub struct AppLayer {
     pub before: Option<AppProto>,
     /// Sides whose files are all stored.
     stored_sides: SideSet,
+    /// Sides that nobody reads any more: their stream is beyond its depth.
+    unread_sides: SideSet,
     share: Share,
 }
 
@@ -253,10 +255,11 @@ impl AppLayer {
     pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, Told)) {
         self.store_files();
         if let Some((protocol, mut parser)) = self.former.take() {
-            parser.transactions().settle(true, &mut |id, record| emit(protocol, id, record));
+            parser.transactions().settle(true, SideSet::BOTH, &mut |id, record| emit(protocol, id, record));
         }
+        let unread = self.unread_sides;
         if let Some(AppView { protocol, current, .. }) = self.view() {
-            current.settle(ended, &mut |id, record| emit(protocol, id, record));
+            current.settle(ended, unread, &mut |id, record| emit(protocol, id, record));
         }
     }
 
@@ -375,6 +378,11 @@ impl AppLayer {
             }
             State::Finished { .. } | State::Failed => {}
         }
+    }
+
+    /// The stream of this side has reached its depth: transactions wait for nothing more that it says.
+    pub fn stop_reading(&mut self, toward: Toward) {
+        self.unread_sides = self.unread_sides.or(SideSet::of(toward));
     }
 
     /// See [`Parser::acknowledged`].
@@ -618,6 +626,21 @@ mod tests {
         }
         assert_eq!(talk.counters.transactions_evicted, 3);
         assert_eq!(talk.counters.parser_errors, 0);
+    }
+
+    /// On a connection that lives long the answers reach the depth first. The requests are told, and do not pile up.
+    #[test]
+    fn transactions_wait_for_nothing_beyond_the_depth() {
+        let mut talk = Conversation::with(80);
+        talk.stream(Toward::Server, b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(talk.records(false), [""; 0], "it waits for the answer");
+        talk.app.stop_reading(Toward::Client);
+        assert_eq!(talk.records(false).len(), 1);
+        for _ in 0..5 {
+            talk.stream(Toward::Server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(talk.records(false).len(), 1);
+            assert!(talk.app.view().is_none_or(|view| view.count() == 0), "nothing is left");
+        }
     }
 
     #[test]

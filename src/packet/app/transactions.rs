@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{AppRecord, FilePiece, Transaction};
 use crate::packet::detect::Failure;
 use crate::rules::keyword::buffers::BUFFERS;
-use crate::rules::plan::Toward;
+use crate::rules::plan::{SideSet, Toward};
 
 /// What detection remembers of one transaction and side.
 #[derive(Clone, Debug, Default)]
@@ -167,8 +167,9 @@ pub trait TxList {
     /// The `at`th transaction, from 0 for the oldest, seen from one side.
     fn view(&mut self, at: usize, toward: Toward) -> Option<TxView<'_>>;
 
-    /// Asks each for its own records, and takes out those that are done. `emit` gets the transaction's number, too.
-    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, Told));
+    /// Asks each for its own records, and takes out those that are done. `emit` gets the transaction's number, too. From
+    /// `unread` sides nothing more will come, whatever a transaction waits for.
+    fn settle(&mut self, ended: bool, unread: SideSet, emit: &mut dyn FnMut(u64, Told));
 
     fn evicted(&self) -> u64;
 }
@@ -190,8 +191,11 @@ impl<T: Transaction> TxList for Transactions<T> {
         Some(TxView { id: *id, data, version: side.version, inspection: &mut side.inspection })
     }
 
-    fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(u64, Told)) {
+    fn settle(&mut self, ended: bool, unread: SideSet, emit: &mut dyn FnMut(u64, Told)) {
+        let is_over = |data: &T, toward| unread.has(toward) || data.is_done(toward);
+        let is_over = |data: &T| is_over(data, Toward::Server) && is_over(data, Toward::Client);
         for slot in &mut self.slots {
+            let ended = ended || unread != SideSet::default() && is_over(&slot.data);
             for _ in 0..RECORD_COUNT_MAX {
                 let Some(record) = slot.data.take_record(ended) else { break };
                 emit(slot.id, Told::Record(record));
@@ -206,7 +210,7 @@ impl<T: Transaction> TxList for Transactions<T> {
                 *number += 2;
             });
         }
-        self.slots.retain(|slot| !(slot.data.is_done(Toward::Server) && slot.data.is_done(Toward::Client)));
+        self.slots.retain(|slot| !is_over(&slot.data));
         if self.slots.is_empty() {
             // Connections that wait for their next request are many; what they hold counts.
             self.slots = VecDeque::new();

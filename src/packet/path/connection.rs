@@ -66,6 +66,9 @@ impl Path {
         let Followed { segment, arrival, .. } = followed;
         streams.settle(segment, arrival, self.policy.goes_on(verdict), &self.stream);
         self.stream_counters.count(segment, arrival);
+        if let (true, Some(app)) = (arrival.depth_reached, &mut flow.app) {
+            app.stop_reading(segment.toward);
+        }
         let news = streams.to_tell(arrival.events);
         let beyond = streams.is_beyond_depth();
         tell::stream_events(news, flow, tracked, moment, events);
