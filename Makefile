@@ -2,6 +2,7 @@
 #
 #   make demo       install what is missing, build, run the lab: three namespaces, attacks, a table of what happened
 #   make test       install what is missing, fetch the test kernels, run every test, the end-to-end ones in VMs included
+#   make bench      the gate beside no queue, a loop that accepts everything, and Suricata; bench-quick: some minutes of it
 #
 # Everything else here is a part of these two, or what a developer types in between.
 
@@ -20,12 +21,16 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 PACKAGES_BUILD := gcc libc6-dev pkg-config libmnl-dev libnftnl-dev
 PACKAGES_RUN := iproute2 nftables
-PACKAGES_TEST := binutils busybox-static conntrack cpio curl iperf3 iptables kmod netbase qemu-system-x86 util-linux xz-utils
+PACKAGES_TEST := binutils busybox-static conntrack cpio curl iperf3 iptables kmod netbase qemu-system-x86 util-linux \
+	valgrind xz-utils
+PACKAGES_BENCH := debootstrap iperf3 iptables
 
 .PHONY: help
 help:
 	@echo 'make demo          build and show tidegate at work in three network namespaces'
 	@echo 'make test          all tests, with the end-to-end scenarios on this kernel and in VMs'
+	@echo 'make bench         speed, latency and memory beside Suricata; about two hours. Rules: TIDEGATE_RULES=FILE'
+	@echo 'make bench-quick   the same in short, about a quarter of an hour'
 	@echo 'make check         formatting and lints'
 	@echo 'make build         release build, target/release/tidegate'
 	@echo 'make install       binary, rules, nftables examples and a systemd unit under PREFIX=$(PREFIX) (DESTDIR is honoured)'
@@ -40,6 +45,16 @@ demo: deps-build build
 .PHONY: test
 test: deps rust test-kernels
 	TIDEGATE_VM=require $(CARGO) test --no-fail-fast
+
+# Suricata comes into target/bench. Where it cannot be had, the table says that it is missing, and the rest is measured.
+.PHONY: bench bench-quick
+bench: deps-bench rust
+	tests/bench/fetch-suricata || true
+	$(CARGO) bench --bench gate
+
+bench-quick: deps-bench rust
+	tests/bench/fetch-suricata || true
+	$(CARGO) bench --bench gate -- quick
 
 .PHONY: check
 check: rust
@@ -81,6 +96,10 @@ endef
 .PHONY: deps
 deps:
 	$(call install_missing,$(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST))
+
+.PHONY: deps-bench
+deps-bench:
+	$(call install_missing,$(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_BENCH))
 
 .PHONY: deps-build
 deps-build:

@@ -26,6 +26,7 @@ impl Followed<'_> {
     pub fn payload_place(&self) -> PayloadPlace {
         match self.arrival.data {
             _ if self.hidden => PayloadPlace::Hidden,
+            Data::Beyond => PayloadPlace::Hidden,
             _ if self.arrival.look_at_packet() => PayloadPlace::Alone,
             _ if self.arrival.shows_payload() => PayloadPlace::Shown,
             Data::Old => PayloadPlace::Repeated,

@@ -230,6 +230,17 @@ fn beyond_the_depth_packets_are_judged_one_by_one_or_the_connection_is_cleared()
     }
 }
 
+#[test]
+fn beyond_the_depth_nobody_looks_where_that_is_wanted() {
+    let mut line = Line::ips();
+    let config = StreamConfig { depth_bytes: 1000, look_beyond_depth: false, ..StreamConfig::default() };
+    line.bench.path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default())
+        .following(config, Arc::default());
+    assert_eq!(line.at(0, &[b'x'; 1000]), Action::Accept);
+    assert_eq!(line.at(1000, b"evil payload"), Action::Accept);
+    assert_eq!(line.alerts(1), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

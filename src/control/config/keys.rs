@@ -216,6 +216,12 @@ const KEYS: &[Key] = &[
         "A segment for which there is no memory, because of `memcap` or `held-max`: `pass` on uninspected, counted, or `drop`",
     ),
     key("stream.reassembly.depth", "1mb", "Streams are followed so far, per direction; 0: to their end"),
+    key(
+        "stream.reassembly.beyond-depth",
+        "packets",
+        "What rules see behind the depth: each packet's payload alone, as in Suricata, or `nothing` of it, for most of \
+         `stream.bypass`'s speed on long downloads. Headers are judged either way",
+    ),
     key("stream.reassembly.window", "4kb", "Older bytes that rules see in front of new ones"),
     key(
         "stream.reassembly.held-max",

@@ -72,6 +72,18 @@ impl Choice for UrgentPolicy {
         &[("oob", UrgentPolicy::OutOfBand), ("inline", UrgentPolicy::Inline), ("drop", UrgentPolicy::Drop)];
 }
 
+/// `stream.reassembly.beyond-depth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BeyondDepth {
+    Packets,
+    Nothing,
+}
+
+impl Choice for BeyondDepth {
+    const WORDS: &'static [(&'static str, BeyondDepth)] =
+        &[("packets", BeyondDepth::Packets), ("nothing", BeyondDepth::Nothing)];
+}
+
 impl Stream {
     pub(super) fn read(mut section: Section<'_>, exception: Exception, report: &mut Report) -> Stream {
         let mut stream = Stream::default();
@@ -91,6 +103,9 @@ impl Stream {
         let mut depth = usize::try_from(config.depth_bytes).unwrap_or(usize::MAX);
         reassembly.read_size("depth", 0..=1 << 40, &mut depth, report);
         config.depth_bytes = depth as u64;
+        let mut beyond = BeyondDepth::Packets;
+        reassembly.read_choice("beyond-depth", &mut beyond, report);
+        config.look_beyond_depth = beyond == BeyondDepth::Packets;
         reassembly.read_size("window", 0..=1 << 20, &mut config.window_bytes, report);
         reassembly.read_size("held-max", 64 << 10..=1 << 30, &mut config.held_bytes_max, report);
         let mut urgent = reassembly.section("urgent", report);

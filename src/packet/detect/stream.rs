@@ -29,7 +29,7 @@ pub enum PayloadPlace {
     InStream,
     /// It repeats what rules have judged.
     Repeated,
-    /// It is encrypted: nobody looks at it.
+    /// Nobody looks at it: it is encrypted, or stands behind the depth.
     Hidden,
 }
 

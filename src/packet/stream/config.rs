@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct StreamConfig {
     /// Reassembly ends here, per direction; 0: never. Suricata's `stream.reassembly.depth`.
     pub depth_bytes: u64,
+    /// Rules look at what comes behind the depth packet by packet. Otherwise nobody looks at it.
+    pub look_beyond_depth: bool,
     /// Older bytes that detection sees in front of new ones.
     pub window_bytes: usize,
     /// Bytes that one direction may hold: out of order, not acknowledged, and the window.
@@ -35,6 +37,7 @@ impl Default for StreamConfig {
     fn default() -> Self {
         StreamConfig {
             depth_bytes: 1 << 20,
+            look_beyond_depth: true,
             window_bytes: 4096,
             held_bytes_max: 1 << 20,
             urgent: Urgent::OutOfBand,

@@ -156,7 +156,8 @@ impl Half {
             arrival.events.add(StreamEvent::BrokenAck);
         }
         if self.depth_reached {
-            arrival.data = Data::of(segment.payload, Data::Unread);
+            let data = if config.look_beyond_depth { Data::Unread } else { Data::Beyond };
+            arrival.data = Data::of(segment.payload, data);
             arrival.ended = !self.ended && segment.has(Tcp::FIN);
             return arrival;
         }

@@ -90,6 +90,8 @@ pub enum Data {
     Queued,
     /// All of it was forwarded before.
     Old,
+    /// It stands behind the depth, and nobody is to look at it.
+    Beyond,
     /// It is not part of the stream: beyond the depth, out of place, old without anything to compare it with, or there was
     /// no room.
     Unread,

@@ -435,6 +435,9 @@ fn beyond_the_depth_nothing_is_followed_and_nothing_held() {
     assert!(line.streams.is_empty());
     let beyond = line.data(12, b"cdef");
     assert_eq!((beyond.data, beyond.depth_reached), (Data::Unread, false));
+    line.config.look_beyond_depth = false;
+    assert_eq!(line.data(10, b"D").data, Data::Beyond);
+    line.config.look_beyond_depth = true;
     assert!(!line.streams.is_beyond_depth());
     line.give(segment(Toward::Client, 501, Tcp::ACK, b"0123456789"));
     assert!(line.streams.is_beyond_depth());

@@ -7,6 +7,7 @@ use super::netns::Netns;
 pub const SERVER: [u8; 4] = [10, 77, 2, 2];
 /// Further addresses of the server: a client has only so many ports toward one.
 pub const SERVER_ADDRESSES: u8 = 8;
+const LIST_TRIES_MAX: usize = 20;
 
 /// Connection tracking is on for every contender, and what is forwarded is counted before it is queued.
 const COUNT_ALL: &str = "table inet bench {
@@ -104,18 +105,21 @@ impl Bed {
 
     /// Sums of all queues: the last packet id, and the drops of the sockets that own them.
     fn queues(&self) -> (u64, u64) {
+        // The kernel's list of sockets may miss one while others come and go.
+        (0..LIST_TRIES_MAX).find_map(|_| self.queues_once()).expect("every queue has a socket")
+    }
+
+    fn queues_once(&self) -> Option<(u64, u64)> {
         let sockets = self.gateway.proc_net("netlink");
-        let number = |line: &str, place: usize| -> u64 {
-            line.split_whitespace().nth(place).and_then(|word| word.parse().ok()).unwrap_or(0)
-        };
+        let number = |line: &str, place: usize| line.split_whitespace().nth(place)?.parse::<u64>().ok();
         let mut sums = (0, 0);
         for queue in self.gateway.proc_net("netfilter/nfnetlink_queue").lines() {
-            sums.0 += number(queue, 7);
+            sums.0 += number(queue, 7)?;
             // Netlink protocol 12 is netfilter; columns: sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode.
-            let owner = sockets.lines().find(|line| number(line, 1) == 12 && number(line, 2) == number(queue, 1));
-            sums.1 += owner.map_or(0, |line| number(line, 8));
+            let is_owner = |line: &&str| number(line, 1) == Some(12) && number(line, 2) == number(queue, 1);
+            sums.1 += number(sockets.lines().find(is_owner)?, 8)?;
         }
-        sums
+        Some(sums)
     }
 
     fn forwarded(&self) -> u64 {

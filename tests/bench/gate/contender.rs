@@ -46,6 +46,10 @@ pub const ALL: &[Contender] = &[
     one("tidegate, 1k rules", Kind::Tidegate { rules: 1_000, settings: "" }),
     one("tidegate, 10k rules", Kind::Tidegate { rules: 10_000, settings: "" }),
     one("tidegate, 31k rules", Kind::Tidegate { rules: usize::MAX, settings: "" }),
+    one(
+        "tidegate, 31k, depth only",
+        Kind::Tidegate { rules: usize::MAX, settings: "stream.reassembly.beyond-depth=nothing" },
+    ),
     one("tidegate, 31k, bypass", Kind::Tidegate { rules: usize::MAX, settings: "stream.bypass=yes" }),
     two("null, GSO, batches, 2 queues", Kind::Null(Null { batch: 64, gso: true, nfq: false })),
     two("suricata, 31k, 2 queues", Kind::Suricata(usize::MAX)),
@@ -173,7 +177,8 @@ impl Server {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         // The name may hold blanks; what follows its parenthesis does not. utime and stime are fields 14 and 15.
         let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let seconds = |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
+        let seconds =
+            |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
         Cpu { user: seconds(11), system: seconds(12) }
     }
 

@@ -1,6 +1,79 @@
-//! Twice what the gate can carry.
+//! Twice what the gate can carry: nothing may be lost, others must not wait, and what went by unseen must be told.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::bed::Bed;
+use super::contender::Kind;
+use super::load::flood::{Flood, Shape};
+use super::load::probe;
 use super::report::Report;
 
-pub fn run(_beds: &[Bed], _seconds: f64, _report: &mut Report) {}
+const BYTES: usize = 512;
+const FLOWS: u32 = 64;
+
+pub fn run(beds: &[Bed], seconds: f64, report: &mut Report) {
+    let loaded =
+        |bed: &&Bed| bed.contender.name == "tidegate, 31k rules" && matches!(bed.contender.kind, Kind::Tidegate { .. });
+    let Some(bed) = beds.iter().find(loaded) else { return };
+    if let Err(wrong) = overload(bed, seconds, report) {
+        report.failed(bed.contender.name, "overload", &wrong);
+    }
+}
+
+fn overload(bed: &Bed, seconds: f64, report: &mut Report) -> Result<(), String> {
+    let capacity = capacity(bed)?;
+    report.fact("overload", "what the gate can carry", capacity, "packets/s");
+    let before = (bed.counted(), ledger(bed)?);
+    let flood = Flood::start(bed, Shape { bytes: BYTES, flows: FLOWS, per_second: Some(capacity * 2.0) });
+    sleep(Duration::from_millis(300));
+    let latency = probe::run(bed, seconds)?;
+    let sent = flood.finish()?;
+    // What waits is still answered.
+    sleep(Duration::from_secs(1));
+    let (counted, after) = (bed.counted().since(&before.0), ledger(bed)?);
+    let probes = counted.forwarded.saturating_sub(sent);
+    // Of the probes the server's side sees the questions, half of what is forwarded.
+    let arrived = counted.delivered.saturating_sub(probes / 2);
+    report.fact("overload", "offered", sent as f64 / capacity / (seconds + 0.3), "times capacity");
+    report.fact("overload", "lost", sent.saturating_sub(arrived) as f64, "packets");
+    report.fact("overload", "passed uninspected", counted.fail_open() as f64, "packets");
+    let told = after.uninspected - before.1.uninspected;
+    report.fact("overload", "error of the ledger", (told - counted.fail_open() as f64).abs(), "packets");
+    report.fact("overload", "latency of others, p50", latency.p50, "us");
+    report.fact("overload", "latency of others, p99", latency.p99, "us");
+    report.fact("overload", "latency of others, at most", latency.most, "us");
+    report.fact("overload", "probes lost", latency.lost as f64, "packets");
+    Ok(())
+}
+
+/// Packets in a second of its processor time.
+fn capacity(bed: &Bed) -> Result<f64, String> {
+    let flood = Flood::start(bed, Shape { bytes: BYTES, flows: FLOWS, per_second: None });
+    sleep(Duration::from_millis(300));
+    let before = bed.counted();
+    sleep(Duration::from_secs(2));
+    let counted = bed.counted().since(&before);
+    flood.finish()?;
+    sleep(Duration::from_secs(1));
+    Ok(counted.seen() as f64 / 2.0)
+}
+
+struct Ledger {
+    uninspected: f64,
+}
+
+/// What the gate itself says.
+fn ledger(bed: &Bed) -> Result<Ledger, String> {
+    let dir = &bed.server_process.as_ref().ok_or("no gate")?.dir;
+    let mut command: Command = bed.gateway.command(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["status", "--json", "--socket"]).arg(dir.join("socket"));
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("status: {error}"))?;
+    let passed = &said["stats"]["ledger"]["uninspected"];
+    let number = |key: &str| passed[key].as_f64().unwrap_or(0.0);
+    Ok(Ledger { uninspected: number("fail_open") + number("overrun") + number("bypass") })
+}

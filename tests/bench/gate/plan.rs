@@ -25,7 +25,7 @@ pub struct Plan {
 }
 
 /// What the quick run leaves out: everything that says the same again.
-const QUICK_LOADS: &[&str] = &["tcp-1", "http-keep", "http-each", "udp-64", "udp-512", "latency"];
+const QUICK_LOADS: &[&str] = &["tcp-1", "tcp-both", "http-keep", "http-each", "udp-64", "udp-512", "latency"];
 const QUICK_CONTENDERS: &[&str] = &[
     "no queue",
     "null, batches",
@@ -33,6 +33,7 @@ const QUICK_CONTENDERS: &[&str] = &[
     "suricata, 31k rules",
     "tidegate, 0 rules",
     "tidegate, 31k rules",
+    "tidegate, 31k, depth only",
     "tidegate, 31k, bypass",
 ];
 
@@ -93,7 +94,8 @@ impl Plan {
     }
 
     fn measure(&self) -> Result<(), String> {
-        let scratch = tempfile::Builder::new().prefix("tidegate-bench-").tempdir().map_err(|error| error.to_string())?;
+        let scratch =
+            tempfile::Builder::new().prefix("tidegate-bench-").tempdir().map_err(|error| error.to_string())?;
         let means = Means { rules: rule_file(), peer: Peer::find(), scratch: scratch.path().to_owned() };
         let mut report = Report::new(&means, self.rounds, self.seconds);
         if self.has("loads") || self.has("memory") {
@@ -155,7 +157,9 @@ impl Plan {
             report.show(load);
         }
         for bed in beds {
-            if let (Some(server), Kind::Suricata(_) | Kind::Tidegate { .. }) = (&bed.server_process, &bed.contender.kind) {
+            if let (Some(server), Kind::Suricata(_) | Kind::Tidegate { .. }) =
+                (&bed.server_process, &bed.contender.kind)
+            {
                 report.memory(bed.contender.name, "after all loads, at most", server.memory("VmHWM"));
             }
         }

@@ -97,7 +97,13 @@ impl Report {
             model: first("/proc/cpuinfo", "model name"),
             tidegate: env!("CARGO_PKG_VERSION"),
             suricata: means.peer.as_ref().map_or_else(String::clone, |peer| peer.version.clone()),
-            rules: means.rules.as_ref().and_then(|file| file.file_name()).unwrap_or_default().to_string_lossy().into_owned(),
+            rules: means
+                .rules
+                .as_ref()
+                .and_then(|file| file.file_name())
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
         };
         let mut report = Report {
             machine,

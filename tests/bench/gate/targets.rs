@@ -39,7 +39,12 @@ pub fn judge(report: &Report) -> Vec<Target> {
     vec![
         at_least("bulk TCP, to Suricata", 5.0, ratio("tcp-1", GATE, PEER)),
         at_least("bulk TCP, to the null loop", 0.8, ratio("tcp-1", GATE, NULL)),
-        at_least("bulk TCP cleared beyond depth, to no queue", 0.9, ratio("tcp-1", "tidegate, 31k, bypass", "no queue")),
+        at_least("bulk TCP, depth only, to the null loop", 0.8, ratio("tcp-1", "tidegate, 31k, depth only", NULL)),
+        at_least(
+            "bulk TCP cleared beyond depth, to no queue",
+            0.9,
+            ratio("tcp-both", "tidegate, 31k, bypass", "no queue"),
+        ),
         at_least("HTTP with a connection each, to Suricata", 2.0, ratio("http-each", GATE, PEER)),
         at_least("HTTP keep-alive, to Suricata", 2.5, ratio("http-keep", GATE, PEER)),
         at_least("UDP 64 B, to the null loop", 0.85, ratio("udp-64", GATE, NULL)),

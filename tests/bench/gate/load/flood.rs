@@ -85,7 +85,8 @@ fn send(shape: Shape, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), String>
             next = (next + 1) % shape.flows;
         }
         let slices: Vec<[IoSlice<'_>; 1]> = packets[..room].iter().map(|packet| [IoSlice::new(packet)]).collect();
-        let mut control: Vec<SendAncillaryBuffer<'_, '_, '_>> = (0..room).map(|_| SendAncillaryBuffer::default()).collect();
+        let mut control: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+            (0..room).map(|_| SendAncillaryBuffer::default()).collect();
         let mut messages: Vec<MMsgHdr<'_>> = slices
             .iter()
             .zip(&mut control)

@@ -16,6 +16,8 @@ use super::super::netns::Netns;
 
 const PORT: u16 = 80;
 const CONNECTIONS: usize = 32;
+/// Then a connection is closed and another one opened, as nginx does.
+const REQUESTS_PER_CONNECTION_MAX: u32 = 1000;
 const EVENTS: usize = 64;
 const LISTENER: u64 = u64::MAX;
 const WAIT: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -27,11 +29,12 @@ struct Talk {
     written: usize,
     read: Vec<u8>,
     close: bool,
+    requests: u32,
 }
 
 impl Talk {
     fn new(stream: TcpStream) -> Talk {
-        Talk { stream, out: Vec::new(), written: 0, read: Vec::new(), close: false }
+        Talk { stream, out: Vec::new(), written: 0, read: Vec::new(), close: false, requests: 1 }
     }
 
     fn say(&mut self, bytes: &[u8]) {
@@ -254,11 +257,13 @@ impl Asker {
 
     /// The next request, on this connection or a new one.
     fn go_on(&mut self, key: u64) -> io::Result<()> {
-        if self.each {
+        let done = self.talks.get(&key).is_none_or(|talk| talk.requests >= REQUESTS_PER_CONNECTION_MAX);
+        if self.each || done {
             self.talks.remove(&key);
             return self.open();
         }
         if let Some(talk) = self.talks.get_mut(&key) {
+            talk.requests += 1;
             talk.read.clear();
             talk.say(&self.request);
             talk.write();

@@ -18,11 +18,12 @@ const WARM_UP: Duration = Duration::from_millis(400);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Load {
-    /// iperf3, so many streams from client to server.
-    Bulk { streams: u16 },
+    /// iperf3, so many streams from client to server, or one in both directions.
+    Bulk { streams: u16, both: bool },
     /// Requests for a page of so many bytes, on 32 connections or each on its own.
     Http { each: bool, bytes: usize },
-    /// Datagrams of so many bytes, header included, from 64 ports, as many as one processor can send.
+    /// Datagrams of so many bytes, header included, from 64 ports, as many as one processor can send. What counts is how
+    /// many the contender could serve in a second of its own processor time: the sender takes what it can get of the rest.
     Udp { bytes: usize },
     /// Queries, each from a port of its own, 32 under way.
     Dns,
@@ -39,14 +40,15 @@ pub struct Named {
 }
 
 pub const ALL: &[Named] = &[
-    named("tcp-1", "Gbit/s", Load::Bulk { streams: 1 }),
-    named("tcp-2", "Gbit/s", Load::Bulk { streams: 2 }),
-    named("tcp-16", "Gbit/s", Load::Bulk { streams: 16 }),
+    named("tcp-1", "Gbit/s", Load::Bulk { streams: 1, both: false }),
+    named("tcp-2", "Gbit/s", Load::Bulk { streams: 2, both: false }),
+    named("tcp-16", "Gbit/s", Load::Bulk { streams: 16, both: false }),
+    named("tcp-both", "Gbit/s", Load::Bulk { streams: 1, both: true }),
     named("http-keep", "requests/s", Load::Http { each: false, bytes: 1024 }),
     named("http-each", "requests/s", Load::Http { each: true, bytes: 1024 }),
     named("http-100k", "requests/s", Load::Http { each: false, bytes: 100 << 10 }),
-    named("udp-64", "packets/s", Load::Udp { bytes: 64 }),
-    named("udp-512", "packets/s", Load::Udp { bytes: 512 }),
+    named("udp-64", "packets/cpu s", Load::Udp { bytes: 64 }),
+    named("udp-512", "packets/cpu s", Load::Udp { bytes: 512 }),
     named("dns", "queries/s", Load::Dns),
     named("latency", "p50 us", Load::Latency),
 ];
@@ -66,7 +68,7 @@ pub struct Outcome {
 impl Load {
     pub fn run(self, bed: &Bed, seconds: f64) -> Result<Outcome, String> {
         match self {
-            Load::Bulk { streams } => bulk(bed, streams, seconds),
+            Load::Bulk { streams, both } => bulk(bed, streams, both, seconds),
             Load::Http { each, bytes } => {
                 let client = http::Client::start(&bed.client, each, bytes);
                 let outcome = count_while(bed, seconds, || client.answered());
@@ -105,19 +107,25 @@ fn udp(bed: &Bed, bytes: usize, seconds: f64) -> Result<Outcome, String> {
     flood.finish()?;
     // A packet that was let pass unseen is nobody's work.
     let counted = &outcome.counted;
-    let done = if bed.server_process.is_some() { counted.seen() } else { counted.delivered };
-    outcome.value = done as f64 / seconds;
+    outcome.value = match bed.server_process {
+        Some(_) => counted.seen() as f64 / (counted.cpu.user + counted.cpu.system),
+        None => counted.delivered as f64 / seconds,
+    };
     Ok(outcome)
 }
 
-fn bulk(bed: &Bed, streams: u16, seconds: f64) -> Result<Outcome, String> {
+fn bulk(bed: &Bed, streams: u16, both: bool, seconds: f64) -> Result<Outcome, String> {
     let before = bed.counted();
     let mut command = bed.client.command("iperf3");
     command.args(["--client", "10.77.2.2", "--json", "--omit", "0", "--time", &format!("{seconds:.0}")]);
     command.args(["--parallel", &streams.to_string()]);
+    if both {
+        command.arg("--bidir");
+    }
     let output = command.output().map_err(|error| format!("iperf3: {error}"))?;
     let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("iperf3: {error}"))?;
     let bits = said["end"]["sum_received"]["bits_per_second"].as_f64();
-    let bits = bits.ok_or_else(|| format!("iperf3: {}", said["error"]))?;
+    let back = said["end"]["sum_received_bidir_reverse"]["bits_per_second"].as_f64();
+    let bits = bits.ok_or_else(|| format!("iperf3: {}", said["error"]))? + back.unwrap_or(0.0);
     Ok(Outcome { value: bits / 1e9, counted: bed.counted().since(&before), latency: None })
 }
