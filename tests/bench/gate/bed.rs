@@ -4,6 +4,7 @@ use super::contender::{Contender, Cpu, Helper, Means, Server};
 use super::load::http;
 use super::netns::Netns;
 
+pub const CLIENT: [u8; 4] = [10, 77, 1, 2];
 pub const SERVER: [u8; 4] = [10, 77, 2, 2];
 /// Further addresses of the server: a client has only so many ports toward one.
 pub const SERVER_ADDRESSES: u8 = 8;
@@ -71,8 +72,8 @@ impl Bed {
         for more in 1..SERVER_ADDRESSES {
             server.ip(&format!("address add 10.77.2.{}/24 dev eth0", more + 2));
         }
-        // What a flood claims to come from.
-        gateway.ip("route add 10.128.0.0/9 via 10.77.1.2");
+        // What a flood claims to come from, and whom captures speak of.
+        gateway.ip("route add 10.128.0.0/10 via 10.77.1.2\nroute add 10.192.0.0/10 via 10.77.2.2");
         gateway.sysctl("net.ipv4.ip_forward", "1");
         for (key, value) in [("net.ipv4.ip_local_port_range", "1024 65000"), ("net.ipv4.tcp_tw_reuse", "1")] {
             client.sysctl(key, value);

@@ -12,8 +12,9 @@ use tidegate::rules::prefilter::Prefilter;
 use super::judge::{Judge, tcp, udp};
 
 pub type Case = Box<dyn FnMut()>;
+type Make = fn() -> Case;
 
-pub const CASES: [(&str, fn() -> Case); 8] = [
+pub const CASES: [(&str, Make); 8] = [
     ("decode-tcp", decode_tcp),
     ("message-with-conntrack", message_with_conntrack),
     ("flow-attach", flow_attach),

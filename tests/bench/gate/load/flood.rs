@@ -1,18 +1,14 @@
 //! Datagrams faster than any queue can take them: headers made once, 64 of them with one system call, through a raw socket, so
 //! that any number of connections costs the sender the same.
 
-use std::io::IoSlice;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::net::{
-    AddressFamily, MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketType, ipproto, sendmmsg,
-};
-
 use super::super::bed::{Bed, SERVER};
+use super::raw::RawSocket;
 
 const PORT: u16 = 9999;
 const BATCH: usize = 64;
@@ -64,9 +60,7 @@ impl Flood {
 }
 
 fn send(shape: Shape, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), String> {
-    let wrong = |error: rustix::io::Errno| format!("flood: {error}");
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW)).map_err(wrong)?;
-    let to = SocketAddrAny::from(SocketAddrV4::new(Ipv4Addr::from(SERVER), 0));
+    let socket = RawSocket::open(SERVER)?;
     let mut packets: Vec<Vec<u8>> = (0..BATCH).map(|_| template(shape.bytes)).collect();
     let started = Instant::now();
     let mut next = 0u32;
@@ -84,15 +78,7 @@ fn send(shape: Shape, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), String>
             address(packet, next);
             next = (next + 1) % shape.flows;
         }
-        let slices: Vec<[IoSlice<'_>; 1]> = packets[..room].iter().map(|packet| [IoSlice::new(packet)]).collect();
-        let mut control: Vec<SendAncillaryBuffer<'_, '_, '_>> =
-            (0..room).map(|_| SendAncillaryBuffer::default()).collect();
-        let mut messages: Vec<MMsgHdr<'_>> = slices
-            .iter()
-            .zip(&mut control)
-            .map(|(slice, control)| MMsgHdr::new_with_addr(&to, slice, control))
-            .collect();
-        let took = sendmmsg(&socket, &mut messages, SendFlags::empty()).map_err(wrong)?;
+        let took = socket.send(&packets[..room])?;
         sent.fetch_add(took as u64, Relaxed);
     }
     Ok(())
@@ -119,7 +105,7 @@ fn template(bytes: usize) -> Vec<u8> {
     packet
 }
 
-/// 10.128.0.0/9 holds the sources: 64 ports of each address.
+/// 10.128.0.0/10 holds the sources: 64 ports of each address.
 fn address(packet: &mut [u8], flow: u32) {
     let source = Ipv4Addr::from(0x0a80_0001 + (flow >> 6)).octets();
     packet[12..16].copy_from_slice(&source);

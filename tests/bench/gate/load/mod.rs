@@ -3,7 +3,9 @@
 pub mod dns;
 pub mod flood;
 pub mod http;
+pub mod mix;
 pub mod probe;
+pub mod raw;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,6 +29,8 @@ pub enum Load {
     Udp { bytes: usize },
     /// Queries, each from a port of its own, 32 under way.
     Dns,
+    /// Captured traffic of all kinds, addresses changed, without its pauses; counts as `Udp` does.
+    Mix,
     /// Round trips one at a time, 500 a second.
     Latency,
 }
@@ -50,6 +54,7 @@ pub const ALL: &[Named] = &[
     named("udp-64", "packets/cpu s", Load::Udp { bytes: 64 }),
     named("udp-512", "packets/cpu s", Load::Udp { bytes: 512 }),
     named("dns", "queries/s", Load::Dns),
+    named("mix", "packets/cpu s", Load::Mix),
     named("latency", "p50 us", Load::Latency),
 ];
 
@@ -82,6 +87,12 @@ impl Load {
                 client.finish()?;
                 Ok(outcome)
             }
+            Load::Mix => {
+                let mix = mix::Mix::start(bed)?;
+                let outcome = count_while(bed, seconds, || 0);
+                mix.finish()?;
+                Ok(per_cpu_second(bed, outcome, seconds))
+            }
             Load::Latency => {
                 let before = bed.counted();
                 let latency = probe::run(bed, seconds)?;
@@ -103,15 +114,19 @@ fn count_while(bed: &Bed, seconds: f64, count: impl Fn() -> u64) -> Outcome {
 
 fn udp(bed: &Bed, bytes: usize, seconds: f64) -> Result<Outcome, String> {
     let flood = flood::Flood::start(bed, flood::Shape { bytes, flows: 64, per_second: None });
-    let mut outcome = count_while(bed, seconds, || 0);
+    let outcome = count_while(bed, seconds, || 0);
     flood.finish()?;
+    Ok(per_cpu_second(bed, outcome, seconds))
+}
+
+fn per_cpu_second(bed: &Bed, mut outcome: Outcome, seconds: f64) -> Outcome {
     // A packet that was let pass unseen is nobody's work.
     let counted = &outcome.counted;
     outcome.value = match bed.server_process {
         Some(_) => counted.seen() as f64 / (counted.cpu.user + counted.cpu.system),
         None => counted.delivered as f64 / seconds,
     };
-    Ok(outcome)
+    outcome
 }
 
 fn bulk(bed: &Bed, streams: u16, both: bool, seconds: f64) -> Result<Outcome, String> {
