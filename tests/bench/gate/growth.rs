@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::bed::Bed;
 use super::contender::{Contender, Kind, Means};
 use super::figures::median;
-use super::load::flood::{Flood, Shape};
+use super::load::flood::{Flood, Shape, What};
 use super::report::Report;
 
 const ROUNDS: usize = 5;
@@ -102,7 +102,7 @@ fn tell_ratio(report: &mut Report, what: &str, costs: &[(&str, f64)], more: &str
 
 /// Sends one packet of each connection, slowly enough that all of them are seen.
 fn fill(bed: &Bed, flows: u32) -> Result<(), String> {
-    let flood = Flood::start(bed, Shape { bytes: BYTES, flows, per_second: Some(60_000.0) });
+    let flood = Flood::start(bed, Shape { what: What::Noise(BYTES), flows, per_second: Some(60_000.0) });
     let deadline = Instant::now() + FILL_MAX;
     while flood.sent() < u64::from(flows) + u64::from(flows / 20) && Instant::now() < deadline {
         sleep(Duration::from_millis(20));
@@ -114,7 +114,7 @@ fn fill(bed: &Bed, flows: u32) -> Result<(), String> {
 
 /// Microseconds of processor time of the gate for one packet that it has seen.
 fn cost(bed: &Bed, window: Duration, flows: u32) -> Option<f64> {
-    let flood = Flood::start(bed, Shape { bytes: BYTES, flows, per_second: None });
+    let flood = Flood::start(bed, Shape { what: What::Noise(BYTES), flows, per_second: None });
     sleep(Duration::from_millis(200));
     let before = bed.counted();
     sleep(window);

@@ -1,4 +1,5 @@
-//! Twice what the gate can carry: nothing may be lost, others must not wait, and what went by unseen must be told.
+//! Twice what the gate can carry, in queries that it has to parse and to log: nothing may be lost, others must not wait, and what
+//! went by unseen must be told.
 
 use std::process::Command;
 use std::thread::sleep;
@@ -8,11 +9,10 @@ use serde_json::Value;
 
 use super::bed::Bed;
 use super::contender::Kind;
-use super::load::flood::{Flood, Shape};
+use super::load::flood::{Flood, Shape, What};
 use super::load::probe;
 use super::report::Report;
 
-const BYTES: usize = 512;
 const FLOWS: u32 = 64;
 
 pub fn run(beds: &[Bed], seconds: f64, report: &mut Report) {
@@ -28,7 +28,7 @@ fn overload(bed: &Bed, seconds: f64, report: &mut Report) -> Result<(), String> 
     let capacity = capacity(bed)?;
     report.fact("overload", "what the gate can carry", capacity, "packets/s");
     let before = (bed.counted(), ledger(bed)?);
-    let flood = Flood::start(bed, Shape { bytes: BYTES, flows: FLOWS, per_second: Some(capacity * 2.0) });
+    let flood = Flood::start(bed, Shape { what: What::Queries, flows: FLOWS, per_second: Some(capacity * 2.0) });
     sleep(Duration::from_millis(300));
     let latency = probe::run(bed, seconds)?;
     let sent = flood.finish()?;
@@ -52,7 +52,7 @@ fn overload(bed: &Bed, seconds: f64, report: &mut Report) -> Result<(), String> 
 
 /// Packets in a second of its processor time.
 fn capacity(bed: &Bed) -> Result<f64, String> {
-    let flood = Flood::start(bed, Shape { bytes: BYTES, flows: FLOWS, per_second: None });
+    let flood = Flood::start(bed, Shape { what: What::Queries, flows: FLOWS, per_second: None });
     sleep(Duration::from_millis(300));
     let before = bed.counted();
     sleep(Duration::from_secs(2));

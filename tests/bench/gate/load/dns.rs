@@ -78,7 +78,7 @@ fn ask(stop: &AtomicBool, answered: &AtomicU64) -> Result<(), String> {
 }
 
 /// `host-N.example.org`, type A.
-fn query(number: u32) -> Vec<u8> {
+pub fn query(number: u32) -> Vec<u8> {
     let mut message = vec![0; 12];
     message[..2].copy_from_slice(&(number as u16).to_be_bytes());
     message[2] = 1;

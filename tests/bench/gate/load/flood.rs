@@ -8,20 +8,29 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::super::bed::{Bed, SERVER};
+use super::dns;
 use super::raw::RawSocket;
 
 const PORT: u16 = 9999;
+const DNS_PORT: u16 = 53;
 const BATCH: usize = 64;
 const HEADERS_BYTES: usize = 28;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Of the IP packet.
-    pub bytes: usize,
+    pub what: What,
     /// Source addresses and ports, in turn.
     pub flows: u32,
     /// `None`: as fast as it goes.
     pub per_second: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// Bytes without meaning, so many in an IP packet.
+    Noise(usize),
+    /// Questions to a name server that does not answer: each is parsed and logged.
+    Queries,
 }
 
 pub struct Flood {
@@ -33,7 +42,8 @@ pub struct Flood {
 impl Flood {
     pub fn start(bed: &Bed, shape: Shape) -> Flood {
         // Bound and never read: what arrives is counted by the interface, and no error goes back.
-        let sink = bed.server.run(|| std::net::UdpSocket::bind(("0.0.0.0", PORT)).expect("a free port"));
+        let port = shape.what.port();
+        let sink = bed.server.run(|| std::net::UdpSocket::bind(("0.0.0.0", port)).expect("a free port"));
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
         let thread = bed.client.spawn({
@@ -61,7 +71,7 @@ impl Flood {
 
 fn send(shape: Shape, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), String> {
     let socket = RawSocket::open(SERVER)?;
-    let mut packets: Vec<Vec<u8>> = (0..BATCH).map(|_| template(shape.bytes)).collect();
+    let mut packets: Vec<Vec<u8>> = (0..BATCH).map(|_| template(shape.what.port(), &shape.what.payload())).collect();
     let started = Instant::now();
     let mut next = 0u32;
     while !stop.load(Relaxed) {
@@ -84,24 +94,39 @@ fn send(shape: Shape, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), String>
     Ok(())
 }
 
+impl What {
+    fn port(self) -> u16 {
+        match self {
+            What::Noise(_) => PORT,
+            What::Queries => DNS_PORT,
+        }
+    }
+
+    fn payload(self) -> Vec<u8> {
+        let What::Noise(bytes) = self else { return dns::query(1) };
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let noise = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        };
+        (HEADERS_BYTES..bytes).map(noise).collect()
+    }
+}
+
 /// The kernel fills in the header's checksum, and zero is no checksum for UDP.
-fn template(bytes: usize) -> Vec<u8> {
-    let bytes = bytes.max(HEADERS_BYTES);
-    let mut packet = vec![0u8; bytes];
+fn template(port: u16, payload: &[u8]) -> Vec<u8> {
+    let len = |bytes: usize| u16::try_from(bytes).expect("a datagram").to_be_bytes();
+    let mut packet = vec![0u8; HEADERS_BYTES];
     packet[0] = 0x45;
-    packet[2..4].copy_from_slice(&u16::try_from(bytes).expect("a datagram").to_be_bytes());
+    packet[2..4].copy_from_slice(&len(HEADERS_BYTES + payload.len()));
     packet[8] = 64;
     packet[9] = 17;
     packet[16..20].copy_from_slice(&SERVER);
-    packet[22..24].copy_from_slice(&PORT.to_be_bytes());
-    packet[24..26].copy_from_slice(&u16::try_from(bytes - 20).expect("a datagram").to_be_bytes());
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    for byte in &mut packet[HEADERS_BYTES..] {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        *byte = state as u8;
-    }
+    packet[22..24].copy_from_slice(&port.to_be_bytes());
+    packet[24..26].copy_from_slice(&len(8 + payload.len()));
+    packet.extend_from_slice(payload);
     packet
 }
 

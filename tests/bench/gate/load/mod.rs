@@ -1,6 +1,7 @@
 //! Traffic that harms nobody: nothing of it is to be dropped, so whatever is lost is a fault.
 
 pub mod dns;
+pub mod echo;
 pub mod flood;
 pub mod http;
 pub mod mix;
@@ -20,8 +21,10 @@ const WARM_UP: Duration = Duration::from_millis(400);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Load {
-    /// iperf3, so many streams from client to server, or one in both directions.
-    Bulk { streams: u16, both: bool },
+    /// iperf3, so many streams from client to server.
+    Bulk { streams: u16 },
+    /// One connection that is full in both directions.
+    Both,
     /// Requests for a page of so many bytes, on 32 connections or each on its own.
     Http { each: bool, bytes: usize },
     /// Datagrams of so many bytes, header included, from 64 ports, as many as one processor can send. What counts is how
@@ -44,10 +47,10 @@ pub struct Named {
 }
 
 pub const ALL: &[Named] = &[
-    named("tcp-1", "Gbit/s", Load::Bulk { streams: 1, both: false }),
-    named("tcp-2", "Gbit/s", Load::Bulk { streams: 2, both: false }),
-    named("tcp-16", "Gbit/s", Load::Bulk { streams: 16, both: false }),
-    named("tcp-both", "Gbit/s", Load::Bulk { streams: 1, both: true }),
+    named("tcp-1", "Gbit/s", Load::Bulk { streams: 1 }),
+    named("tcp-2", "Gbit/s", Load::Bulk { streams: 2 }),
+    named("tcp-16", "Gbit/s", Load::Bulk { streams: 16 }),
+    named("tcp-both", "Gbit/s", Load::Both),
     named("http-keep", "requests/s", Load::Http { each: false, bytes: 1024 }),
     named("http-each", "requests/s", Load::Http { each: true, bytes: 1024 }),
     named("http-100k", "requests/s", Load::Http { each: false, bytes: 100 << 10 }),
@@ -73,7 +76,15 @@ pub struct Outcome {
 impl Load {
     pub fn run(self, bed: &Bed, seconds: f64) -> Result<Outcome, String> {
         match self {
-            Load::Bulk { streams, both } => bulk(bed, streams, both, seconds),
+            Load::Bulk { streams } => bulk(bed, streams, seconds),
+            Load::Both => {
+                let echo = echo::Echo::start(bed).map_err(|error| format!("echo: {error}"))?;
+                let mut outcome = count_while(bed, seconds, || echo.echoed());
+                echo.finish()?;
+                // There and back again.
+                outcome.value *= 16e-9;
+                Ok(outcome)
+            }
             Load::Http { each, bytes } => {
                 let client = http::Client::start(&bed.client, each, bytes);
                 let outcome = count_while(bed, seconds, || client.answered());
@@ -113,7 +124,7 @@ fn count_while(bed: &Bed, seconds: f64, count: impl Fn() -> u64) -> Outcome {
 }
 
 fn udp(bed: &Bed, bytes: usize, seconds: f64) -> Result<Outcome, String> {
-    let flood = flood::Flood::start(bed, flood::Shape { bytes, flows: 64, per_second: None });
+    let flood = flood::Flood::start(bed, flood::Shape { what: flood::What::Noise(bytes), flows: 64, per_second: None });
     let outcome = count_while(bed, seconds, || 0);
     flood.finish()?;
     Ok(per_cpu_second(bed, outcome, seconds))
@@ -129,18 +140,14 @@ fn per_cpu_second(bed: &Bed, mut outcome: Outcome, seconds: f64) -> Outcome {
     outcome
 }
 
-fn bulk(bed: &Bed, streams: u16, both: bool, seconds: f64) -> Result<Outcome, String> {
+fn bulk(bed: &Bed, streams: u16, seconds: f64) -> Result<Outcome, String> {
     let before = bed.counted();
     let mut command = bed.client.command("iperf3");
     command.args(["--client", "10.77.2.2", "--json", "--omit", "0", "--time", &format!("{seconds:.0}")]);
     command.args(["--parallel", &streams.to_string()]);
-    if both {
-        command.arg("--bidir");
-    }
     let output = command.output().map_err(|error| format!("iperf3: {error}"))?;
     let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("iperf3: {error}"))?;
     let bits = said["end"]["sum_received"]["bits_per_second"].as_f64();
-    let back = said["end"]["sum_received_bidir_reverse"]["bits_per_second"].as_f64();
-    let bits = bits.ok_or_else(|| format!("iperf3: {}", said["error"]))? + back.unwrap_or(0.0);
+    let bits = bits.ok_or_else(|| format!("iperf3: {}", said["error"]))?;
     Ok(Outcome { value: bits / 1e9, counted: bed.counted().since(&before), latency: None })
 }
