@@ -19,6 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::answer::AnswerMaker;
+use super::blocker::Blocker;
 use super::commands::{self, Connections, Requests};
 use super::config::{Config, Sysctl as SysctlChoice};
 use super::fates;
@@ -108,7 +109,7 @@ struct Daemon {
     reloader: Reloader,
     requests: Arc<Requests>,
     workers: Vec<WorkerThread>,
-    /// The listener and the control socket, both ended by `stop`.
+    /// The listener, the blocker and the control socket, ended by `stop`.
     helpers: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     log: SinkThread,
@@ -145,11 +146,13 @@ impl Daemon {
         log_options.file_store = config.outputs.file_store.clone();
         log_options.interfaces = Box::new(interfaces::name);
         let (sink, log) = Sink::start(log_options)?;
+        let (blocker, blocker_thread) = Blocker::new(config.gate.never_block.clone());
         let shared = Shared {
             rules: Arc::new(arc_swap::ArcSwap::new(Arc::clone(&fresh.set))),
             flows: Arc::new(FlowShards::new(config.flow.count_max)),
             detect: Arc::new(SharedDetectState::default()),
             sink: sink.clone(),
+            blocker,
             orders: Arc::new(Orders::default()),
         };
         if mirror.is_some() {
@@ -201,7 +204,11 @@ impl Daemon {
             stop: Arc::clone(&stop),
             requests: Arc::clone(&requests),
         };
-        let mut helpers = vec![spawn("tg-conntrack", move || flow_listener.run())?];
+        let stop_blocker = Arc::clone(&stop);
+        let mut helpers = vec![
+            spawn("tg-conntrack", move || flow_listener.run())?,
+            spawn("tg-block", move || blocker_thread.run(&stop_blocker))?,
+        ];
         if let Some(control) = control {
             let handler = commands::handler(
                 Arc::clone(&statistics),

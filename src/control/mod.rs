@@ -22,6 +22,8 @@ mod worker;
 
 mod answer;
 
+mod blocker;
+
 mod tracking;
 
 mod listener;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::answer::AnswerMaker;
+use super::blocker::Blocker;
 use super::tracking::Tracking;
 use crate::kernel::queue::{Answer, Packet, Queue, QueueCounters, QueueError};
 use crate::output::sink::Sink;
@@ -54,6 +55,7 @@ pub struct Shared {
     pub flows: Arc<FlowShards>,
     pub detect: Arc<SharedDetectState>,
     pub sink: Sink,
+    pub blocker: Blocker,
     pub orders: Arc<Orders>,
 }
 
@@ -131,6 +133,7 @@ impl Worker {
             answers.give(ticket, answer);
         }
         answers.flush()?;
+        shared.blocker.take(events);
         shared.sink.events(events);
         Ok(())
     }
@@ -148,6 +151,7 @@ impl Worker {
                 drained.waiting
             );
         }
+        shared.blocker.take(events);
         shared.sink.events(events);
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::app::{AppRecord, FileEnd};
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
@@ -24,6 +25,15 @@ pub enum Event {
     App(Box<AppEvent>),
     Tagged(Box<TaggedEvent>),
     FilePiece(Box<FilePieceEvent>),
+    Block(BlockEvent),
+}
+
+/// A rule that dropped wants this address refused from now on. Not told: the drop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockEvent {
+    pub address: IpAddr,
+    /// `None`: for good.
+    pub time: Option<Duration>,
 }
 
 /// The next bytes of a file that is stored.

@@ -110,6 +110,7 @@ impl Bench {
             Event::Flow(_) => "flow".to_owned(),
             Event::Tagged(_) => "tagged".to_owned(),
             Event::FilePiece(piece) => format!("{} stored bytes", piece.bytes.len()),
+            Event::Block(order) => format!("block:{}", order.address),
             Event::Anomaly(_) => "anomaly".to_owned(),
             Event::App(event) => event.record.event_type().to_owned(),
         };
@@ -119,6 +120,23 @@ impl Bench {
 
 fn dropped(reason: Reason, fate: Option<Fate>) -> Verdict {
     Verdict { action: Action::Drop(reason), fate }
+}
+
+#[test]
+fn a_rule_has_an_address_blocked_when_it_drops_and_not_when_it_alerts() {
+    let rules = |action| {
+        format!(
+            r#"{action} tcp any any -> any any (content:"attack"; metadata:tidegate_block dst 1h, policy x; sid:1;)"#
+        )
+    };
+    let mut bench = Bench::ips();
+    bench.rules = rule_set(&rules("alert"), 1);
+    assert_eq!(bench.judge_first(&tcp(b"attack")), Verdict::ACCEPT);
+    assert_eq!(bench.told(), ["alert:1"]);
+    bench.rules = rule_set(&rules("drop"), 2);
+    assert_ne!(bench.judge_first(&tcp(b"attack")), Verdict::ACCEPT);
+    let told = bench.told();
+    assert!(told.iter().any(|event| event.starts_with("block:")), "{told:?}");
 }
 
 #[test]

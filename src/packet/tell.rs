@@ -7,8 +7,8 @@ use super::conntrack::{Conntrack, CtStatus, Fate, TcpState};
 use super::decode::{Headers, Transport};
 use super::detect::Outcome;
 use super::event::{
-    AlertEvent, AnomalyEvent, AppEvent, CapturedVariables, DropEvent, Event, Events, FilePieceEvent, FlowEnd,
-    FlowEvent, FlowState, FlowSummary, PacketFacts, TaggedEvent, TcpFlowFacts,
+    AlertEvent, AnomalyEvent, AppEvent, BlockEvent, CapturedVariables, DropEvent, Event, Events, FilePieceEvent,
+    FlowEnd, FlowEvent, FlowState, FlowSummary, PacketFacts, TaggedEvent, TcpFlowFacts,
 };
 use super::facts;
 use super::flow::Flow;
@@ -17,6 +17,7 @@ use super::ingress::{Ingress, Timestamp, Tracked};
 use super::stream::events::StreamEvents;
 use super::tunnel::Tunnel;
 use super::verdict::{Action, Verdict};
+use crate::rules::block::{BlockOrder, BlockSide};
 
 /// At most so many bytes of a payload or packet go into an alert (EVE `payload`, `packet`): a super-packet has 64 KiB, and
 /// a flood of alerts must not fill the memory with copies.
@@ -85,6 +86,10 @@ pub fn matches(
             }),
         })));
     }
+    if verdict.action != Action::Accept {
+        let blocking = outcome.matches().filter(|hit| hit.action.is_blocking());
+        events.extend(blocking.filter_map(|hit| Some(block(hit.rule.block?, &packet))));
+    }
     if let (Some((flow, _)), Some(last)) = (&mut flow, outcome.matches().last()) {
         flow.alerted |= alerts > 0;
         flow.last_sid = last.rule.sid;
@@ -96,6 +101,14 @@ pub fn matches(
         events.push(Event::Drop(Box::new(DropEvent { packet, reason, rule, reject, flow: summary })));
     }
     alerts
+}
+
+fn block(order: BlockOrder, packet: &PacketFacts) -> Event {
+    let address = match order.side {
+        BlockSide::Source => packet.src,
+        BlockSide::Destination => packet.dst,
+    };
+    Event::Block(BlockEvent { address, time: order.time })
 }
 
 fn beginning(bytes: &[u8], bytes_max: usize) -> Box<[u8]> {

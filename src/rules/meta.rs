@@ -1,5 +1,7 @@
 //! What a rule says about itself: everything an event needs, nothing a match needs.
 
+use super::block::BlockOrder;
+
 /// The action of a rule, strongest last in no order: `action-order` ranks them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RuleAction {
@@ -44,6 +46,8 @@ pub struct RuleMeta {
     /// `metadata:` keys with their values, in order of appearance, keys not repeated.
     pub metadata: Vec<(String, Vec<String>)>,
     pub target: Option<AlertTarget>,
+    /// Whom to block when the rule drops or rejects.
+    pub block: Option<BlockOrder>,
     /// The rule as written, on one line.
     pub text: String,
 }

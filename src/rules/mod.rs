@@ -15,6 +15,8 @@ pub mod error;
 
 pub mod lex;
 
+pub mod block;
+
 pub mod parse;
 
 pub mod vars;

@@ -33,6 +33,7 @@ impl Features {
             Need::Queue => (self.nft_queue || self.xt_queue, "NFQUEUE: neither the nft statement nor the xt target"),
             Need::NftQueue => (self.nft_queue, "NFT_QUEUE, the nft queue statement"),
             Need::Guest => (false, "a machine of its own, whose modules can be hidden"),
+            Need::Asked => (std::env::var_os("TIDEGATE_MILLION").is_some(), "TIDEGATE_MILLION=1, which asks for it"),
             Need::QueueConntrack => (self.queue_conntrack, "NETFILTER_NETLINK_GLUE_CT, conntrack in queue messages"),
         };
         (!has).then_some(name)

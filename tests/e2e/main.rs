@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::scenario::{Outcome, Scenario};
+use crate::scenario::{Need, Outcome, Scenario};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -49,7 +49,7 @@ fn run_trials() -> ExitCode {
         trials.push(Trial::ignorable_test(format!("native::{}", scenario.name), || run_native(scenario)));
     }
     for series in vm::SERIES {
-        for scenario in scenarios::ALL {
+        for scenario in scenarios::ALL.iter().filter(|scenario| !scenario.needs.contains(&Need::Asked)) {
             let name = format!("vm-{series}::{}", scenario.name);
             trials.push(Trial::ignorable_test(name, || vm::run(series, scenario.name, scenario.timeout())));
         }

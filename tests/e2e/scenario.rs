@@ -46,6 +46,8 @@ pub enum Need {
     QueueConntrack,
     /// A machine to take modules away from: never the one at hand.
     Guest,
+    /// Somebody who wants it (`TIDEGATE_MILLION=1`): it takes long, or much of the machine.
+    Asked,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

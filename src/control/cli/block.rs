@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::common::print;
 use crate::kernel::nft::{self, Block};
+use crate::rules::block;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -56,32 +57,5 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// A number with `s`, `m`, `h` or `d`; seconds without a unit.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(number) => (number, text.chars().last().unwrap_or('s')),
-        None => (text, 's'),
-    };
-    let scale = match unit {
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => 1,
-    };
-    let seconds =
-        number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale)).filter(|seconds| *seconds > 0);
-    seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is no time: write 90s, 10m, 2h or 1d"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86_400)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
-        }
-        for wrong in ["", "m", "0", "-1s", "1w", "99999999999999999999d"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-    }
+    block::duration(text).ok_or_else(|| format!("`{text}` is no time: write 90s, 10m, 2h or 1d"))
 }

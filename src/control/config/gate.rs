@@ -1,7 +1,12 @@
 //! `gate:` our nftables table.
 
+use std::sync::Arc;
+
 use super::report::Report;
 use super::section::{Choice, Section};
+use crate::rules::Vars;
+use crate::rules::error::Span;
+use crate::rules::vars::{AddressSet, Sets};
 
 /// The section `gate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,11 +18,13 @@ pub struct Gate {
     pub install: bool,
     /// Take the table away at a graceful stop. Without it the queue rule stays, with `bypass`.
     pub remove_on_exit: bool,
+    /// Addresses that no rule may block.
+    pub never_block: Option<Arc<AddressSet>>,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Gate { hook: GateHook::Forward, priority: 20, install: true, remove_on_exit: false }
+        Gate { hook: GateHook::Forward, priority: 20, install: true, remove_on_exit: false, never_block: None }
     }
 }
 
@@ -35,7 +42,7 @@ impl Choice for GateHook {
 }
 
 impl Gate {
-    pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Gate {
+    pub(super) fn read(mut section: Section<'_>, vars: &Vars, report: &mut Report) -> Gate {
         let mut gate = Gate::default();
         section.read_choice("hook", &mut gate.hook, report);
         section.read("priority", PRIORITY_EXPECTED, &mut gate.priority, report, |text| {
@@ -43,6 +50,13 @@ impl Gate {
         });
         section.read_bool("install", &mut gate.install, report);
         section.read_bool("remove-on-exit", &mut gate.remove_on_exit, report);
+        section.read(
+            "never-block",
+            "addresses as in rules: a prefix, a list, a group",
+            &mut gate.never_block,
+            report,
+            |text| Sets::new(vars).addresses(text, Span::new(0, text.len())).ok().map(Some),
+        );
         section.finish(report);
         gate
     }

@@ -141,6 +141,11 @@ const KEYS: &[Key] = &[
         "Take the table away at a graceful stop. Without it it stays, and lets packets pass while nobody listens",
     ),
     key(
+        "gate.never-block",
+        "",
+        "Addresses that no rule may block (`tidegate_block`), as in rules: `[10.0.0.0/8,$DNS_SERVERS]`",
+    ),
+    key(
         "fate.store",
         "auto",
         "Where a connection's fate is left for the kernel: `label`, `mark`, or `auto` by what is free",

@@ -162,15 +162,17 @@ impl Config {
         queue.read(root.section("queue", report), report);
         let exception = Exception::read(&mut root, report);
         let mut policy = Policy::read(root.section("policy", report), exception, report);
+        let vars = Vars::read(root.section("vars", report), report);
+        let gate = Gate::read(root.section("gate", report), &vars.of_rules(), report);
         let config = Config {
-            vars: Vars::read(root.section("vars", report), report),
+            vars,
             rules: Rules::read(&mut root, report),
             datasets: Datasets::read(&mut root, report),
             outputs: Outputs::read(&mut root, report),
             stats: Stats::read(root.section("stats", report), report),
             queue,
             nfq,
-            gate: Gate::read(root.section("gate", report), report),
+            gate,
             fate: Fate::read(root.section("fate", report), report),
             flow: Flow::read(root.section("flow", report), &mut policy.flow_memcap, report),
             stream: Stream::read(root.section("stream", report), exception, report),

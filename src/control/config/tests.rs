@@ -52,7 +52,7 @@ queue: {numbers: '0:3', length: 100, receive-buffer: 4 GiB, gso: off}
         "
 queue: {numbers: 0:3, length: 100, receive-buffer: 64 MiB, gso: off}
 nfq: {mode: repeat, repeat-mark: 0x10, repeat-mask: 0x30, batchcount: 20, fail-open: no}
-gate: {hook: host, priority: -150, install: no, remove-on-exit: TRUE}
+gate: {hook: host, priority: -150, install: no, remove-on-exit: TRUE, never-block: 10.0.0.0/8}
 fate: {store: label, mask: 0x3}
 policy: {invalid: drop, untracked: drop, decode-error: drop, flow-memcap: drop}
 flow: {count-max: 1000, sweep-interval: 5m}
@@ -70,7 +70,10 @@ action-order: [drop, pass, reject, alert]
     assert!(!config.queue.gso && !config.queue.fail_open, "nfq.fail-open speaks for queue.fail-open");
     assert_eq!(config.nfq.mode, NfqMode::Repeat(MarkMask { mark: 0x10, mask: 0x30 }));
     assert_eq!(config.nfq.batch_count_max, 20);
-    assert_eq!(config.gate, Gate { hook: GateHook::Host, priority: -150, install: false, remove_on_exit: true });
+    let never_block = config.gate.never_block.clone();
+    assert!(never_block.as_ref().is_some_and(|never| never.contains("10.1.2.3".parse().unwrap())));
+    let gate = Gate { hook: GateHook::Host, priority: -150, install: false, remove_on_exit: true, never_block };
+    assert_eq!(config.gate, gate);
     assert_eq!(config.fate, Fate { store: FateStore::Label, mask: FateMask::new(3).unwrap(), ..Fate::default() });
     assert_eq!(config.policy.untracked, OnTrouble::Drop);
     assert_eq!(config.flow, Flow { count_max: 1000, sweep_interval_s: 300 });

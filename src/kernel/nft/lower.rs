@@ -2,7 +2,7 @@
 //! hash, conntrack keys with a direction, counter references) implement its `Expression` trait over libnftnl.
 #![allow(unsafe_code)] // libnftnl's constructors; every block says why it is sound
 
-use super::model::{Base, BaseHook, Chain, Counter, FLOWTABLE, Family, MARKER, Rule, TABLE, Term};
+use super::model::{Base, BaseHook, Chain, Counter, FLOWTABLE, Family, MARKER, Rule, Side, TABLE, Term};
 use super::transaction::Transaction;
 use super::{GateTable, QueueMode, Queues};
 use crate::kernel::netlink::wire::NLM_F_CREATE;
@@ -197,7 +197,7 @@ impl Scope {
                 rule.add_expr(&LabelCmp { value });
             }
             Term::L4Proto(protocols) => self.lower_protocols(transaction, rule, protocols),
-            Term::SourceBlocked(family) => self.lower_source(rule, family),
+            Term::Blocked(family, side) => self.lower_blocked(rule, family, side),
             Term::Related => {
                 rule.add_expr(&Conntrack::State);
                 rule.add_expr(&Bitwise::new(States::RELATED.bits(), 0u32));
@@ -250,17 +250,25 @@ impl Scope {
         rule.add_expr(&Lookup::new(&set));
     }
 
-    fn lower_source(&self, rule: &mut nftnl::Rule<'_>, family: Family) {
+    fn lower_blocked(&self, rule: &mut nftnl::Rule<'_>, family: Family, side: Side) {
         rule.add_expr(&Meta::NfProto);
         match family {
             Family::Ipv4 => {
                 rule.add_expr(&Cmp::new(CmpOp::Eq, libc::NFPROTO_IPV4 as u8));
-                rule.add_expr(&Payload::Network(NetworkHeaderField::Ipv4(Ipv4HeaderField::Saddr)));
+                let field = match side {
+                    Side::Source => Ipv4HeaderField::Saddr,
+                    Side::Destination => Ipv4HeaderField::Daddr,
+                };
+                rule.add_expr(&Payload::Network(NetworkHeaderField::Ipv4(field)));
                 rule.add_expr(&Lookup::new(&self.block_set::<Ipv4Addr>(family, 0)));
             }
             Family::Ipv6 => {
                 rule.add_expr(&Cmp::new(CmpOp::Eq, libc::NFPROTO_IPV6 as u8));
-                rule.add_expr(&Payload::Network(NetworkHeaderField::Ipv6(Ipv6HeaderField::Saddr)));
+                let field = match side {
+                    Side::Source => Ipv6HeaderField::Saddr,
+                    Side::Destination => Ipv6HeaderField::Daddr,
+                };
+                rule.add_expr(&Payload::Network(NetworkHeaderField::Ipv6(field)));
                 rule.add_expr(&Lookup::new(&self.block_set::<Ipv6Addr>(family, 0)));
             }
         }

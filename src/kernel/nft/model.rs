@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  hook chain(s)           chain gate
-//!  (base, policy accept)   source blocked ► drop
+//!  (base, policy accept)   either blocked ► drop
 //!  oif lo ► accept (host)  fate = drop ───► drop
 //!  jump gate ────────────► fate = reject ─► reset or ICMP error
 //!                          fate = pass ───► accept
@@ -124,8 +124,8 @@ pub enum Term {
     },
     /// The packet's own protocol is one of these (IANA numbers).
     L4Proto(&'static [u8]),
-    /// The packet's source address is in the block set of its family.
-    SourceBlocked(Family),
+    /// That address of the packet is in the block set of its family.
+    Blocked(Family, Side),
     /// An ICMP error or the like: related to the connection whose entry it carries.
     Related,
     /// A TCP segment with RST.
@@ -172,6 +172,12 @@ impl Family {
             Family::Ipv6 => "block6",
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Source,
+    Destination,
 }
 
 /// The named counters of the table.
@@ -278,10 +284,10 @@ impl GateTable {
         let mut rules = Vec::new();
         // First, so that a block takes effect on connections that were cleared before it, too.
         for family in Family::BOTH {
-            rules.push(rule(
-                vec![Term::SourceBlocked(family), Term::Count(Counter::Blocked), Term::Drop],
-                "source is blocked",
-            ));
+            for (side, comment) in [(Side::Source, "source is blocked"), (Side::Destination, "destination is blocked")]
+            {
+                rules.push(rule(vec![Term::Blocked(family, side), Term::Count(Counter::Blocked), Term::Drop], comment));
+            }
         }
         if self.hook == Hook::Host {
             rules.extend(self.own_answers());

@@ -96,7 +96,8 @@ fn terms_in_nft_syntax() {
         (Term::CtMark { mask: 0x300, value: 0x100 }, "ct mark & 0x00000300 == 0x00000100"),
         (Term::L4Proto(&[6]), "meta l4proto tcp"),
         (Term::L4Proto(&[6, 58, 200]), "meta l4proto { tcp, icmpv6, 200 }"),
-        (Term::SourceBlocked(Family::Ipv6), "ip6 saddr @block6"),
+        (Term::Blocked(Family::Ipv6, model::Side::Source), "ip6 saddr @block6"),
+        (Term::Blocked(Family::Ipv4, model::Side::Destination), "ip daddr @block4"),
         (
             Term::QueueByConnection { family: Family::Ipv6, ports: false, queues },
             "queue flags bypass to jhash ct original ip6 saddr . ct original ip6 daddr mod 4 offset 7400",

@@ -1,6 +1,6 @@
 //! Our table in nft's syntax, for `install --print` and for the reader of an error.
 
-use super::model::{Chain, Counter, FLOWTABLE, Family, MARKER, Rule, TABLE, Term};
+use super::model::{Chain, Counter, FLOWTABLE, Family, MARKER, Rule, Side, TABLE, Term};
 use super::{Balance, GateTable, Hook, QueueMode, Queues};
 use crate::packet::conntrack::{Fate, Labels};
 use crate::packet::fate::FateStore;
@@ -141,8 +141,10 @@ impl Display for Term {
                 write_labels(f, &value)
             }
             Term::L4Proto(protocols) => write_protocols(f, protocols),
-            Term::SourceBlocked(Family::Ipv4) => write!(f, "ip saddr @{}", Family::Ipv4.block_set()),
-            Term::SourceBlocked(Family::Ipv6) => write!(f, "ip6 saddr @{}", Family::Ipv6.block_set()),
+            Term::Blocked(family, side) => {
+                let (ip, address) = (ip(family), if side == Side::Source { "saddr" } else { "daddr" });
+                write!(f, "{ip} {address} @{}", family.block_set())
+            }
             Term::Related => f.write_str("ct state related"),
             Term::TcpReset => f.write_str("tcp flags & rst == rst"),
             Term::ToLoopback => f.write_str("oif \"lo\""),
@@ -178,11 +180,15 @@ fn write_protocols(f: &mut Formatter<'_>, protocols: &[u8]) -> fmt::Result {
     f.write_str(" }")
 }
 
-fn write_queue_hash(f: &mut Formatter<'_>, family: Family, ports: bool, queues: Queues) -> fmt::Result {
-    let ip = match family {
+fn ip(family: Family) -> &'static str {
+    match family {
         Family::Ipv4 => "ip",
         Family::Ipv6 => "ip6",
-    };
+    }
+}
+
+fn write_queue_hash(f: &mut Formatter<'_>, family: Family, ports: bool, queues: Queues) -> fmt::Result {
+    let ip = ip(family);
     write!(f, "queue flags bypass to jhash ct original {ip} saddr . ct original {ip} daddr")?;
     if ports {
         f.write_str(" . ct original proto-src . ct original proto-dst")?;

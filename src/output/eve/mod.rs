@@ -109,7 +109,7 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event, log: &EveLog, context: &mut
         Event::Tagged(event) => {
             log.types.alert.is_some_and(|alert| alert.tagged_packets) && line(out, &tagged::record(event, log, context))
         }
-        Event::FilePiece(_) => false,
+        Event::FilePiece(_) | Event::Block(_) => false,
         Event::Anomaly(event) => log.types.anomaly && line(out, &anomaly::record(event, log, context)),
     }
 }

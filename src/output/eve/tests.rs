@@ -81,6 +81,7 @@ fn rule(action: RuleAction) -> Arc<RuleMeta> {
             ("attack_target".to_owned(), vec!["Server".to_owned()]),
             ("tag".to_owned(), vec!["a".to_owned(), "b".to_owned()]),
         ],
+        block: None,
         target: Some(AlertTarget::Destination),
         text: "drop tcp any any -> any any (sid:2000001; rev:3;)".to_owned(),
     })

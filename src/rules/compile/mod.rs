@@ -322,6 +322,7 @@ impl Compiler<'_> {
             references: self.references(draft, mistakes),
             metadata: draft.metadata.clone(),
             target: draft.target,
+            block: draft.block,
             text: text.to_owned(),
         }
     }

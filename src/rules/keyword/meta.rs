@@ -1,5 +1,6 @@
 //! What a rule says about itself.
 
+use crate::rules::block::{self, BlockOrder};
 use super::number::{integer, unsigned};
 use super::{Arg, Draft, Keyword, once, option};
 use crate::rules::error::{Code, Mistake};
@@ -14,7 +15,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     option("gid", FAMILY, "number", "The group of the sid; 1 if absent.", gid),
     option("classtype", FAMILY, "name", "A class of classification.config; gives category and priority.", classtype),
     option("reference", FAMILY, "type,value", "Where to read more; may be repeated.", reference),
-    option("metadata", FAMILY, "key value[, key value...]", "Any further facts; may be repeated.", metadata),
+    option("metadata", FAMILY, "key value[, key value...]", "Any further facts; may be repeated. `tidegate_block src|dst [TIME]` has that address of the packet blocked when the rule drops or rejects.", metadata),
     option("priority", FAMILY, "1 to 255", "Overrides the priority of the classtype; 1 is worst.", priority),
     option(
         "requires",
@@ -82,6 +83,10 @@ fn metadata(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     for part in arg.at(arg.unquoted()).split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
         let value = value.trim();
+        if key == block::KEY {
+            let order = BlockOrder::parse(value);
+            draft.block = Some(order.ok_or_else(|| arg.wrong("this says nobody to block").help(block::EXPECTED))?);
+        }
         let at = match draft.metadata.iter().position(|(known, _)| known == key) {
             Some(at) => at,
             None => {

@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::app::AppTest;
+use super::block::BlockOrder;
 use super::dataset::DataSets;
 use super::error::{Code, Mistake, Span};
 use super::meta::AlertTarget;
@@ -315,6 +316,7 @@ pub struct Draft<'t> {
     pub references: Vec<(String, String, Span)>,
     pub metadata: Vec<(String, Vec<String>)>,
     pub target: Option<AlertTarget>,
+    pub block: Option<BlockOrder>,
     pub noalert: bool,
     /// `alert`: a `pass` rule tells of its matches.
     pub tells_of_pass: bool,

@@ -28,7 +28,7 @@ const REFEREE: &str = "table inet referee {
 pub const EXACT: Scenario = Scenario { name: "ledger::exact", needs: &[Need::Queue], seconds_max: 200, run: exact };
 
 fn exact() {
-    let scale = if vm::is_guest() { 50 } else { 1 };
+    let scale = if vm::is_guest() { 200 } else { 1 };
     let net = Topology::new();
     net.gateway.nft(REFEREE).expect("two counters");
     let source = Source::new(&net);

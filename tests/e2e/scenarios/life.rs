@@ -1,6 +1,6 @@
 //! Starting, stopping and dying under load: connections and fates outlive the program.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::{Gate, counter, queueing_is_installed};
 use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::tcp_connect;
+use crate::toolbox::traffic::{ask, tcp_connect};
 use crate::toolbox::{SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
@@ -20,8 +20,6 @@ alert tcp any any -> any 5201 (msg:"E2E never"; flow:to_server,established; cont
 "#;
 /// What each stream must transfer to be called alive.
 const STREAM_BYTES: u64 = 256 << 10;
-/// How long a client waits for an answer that must not come.
-const SILENCE: Duration = Duration::from_millis(1500);
 
 /// With the shipped rules and four queues, before any traffic.
 pub const IDLE_MEMORY: Scenario =
@@ -162,14 +160,4 @@ fn stays_condemned(net: &Topology, stream: &mut TcpStream, when: &str) {
     ask(stream, b"anything").expect_err("condemned");
     // What was sent is sent again and again, less and less often.
     wait_until(&format!("nftables drops {when}"), SLOW, || counter(&net.gateway, "fate_dropped") > before);
-}
-
-/// Asks the echo server and takes an answer of the same length, or gives up.
-fn ask(stream: &mut TcpStream, question: &[u8]) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.write_all(question)?;
-    let mut answer = vec![0; question.len()];
-    stream.read_exact(&mut answer)?;
-    assert_eq!(answer, question);
-    Ok(())
 }

@@ -1,12 +1,14 @@
 //! The scenarios, grouped by what they show.
 
 mod bed;
+mod block;
 mod evasion;
 mod fates;
 mod flows;
 mod lab;
 mod ledger;
 mod life;
+mod million;
 mod nft;
 mod ruleset;
 mod state;
@@ -42,6 +44,8 @@ pub const ALL: &[Scenario] = &[
     life::TERM_UNDER_LOAD,
     life::FATE_SURVIVES,
     ledger::EXACT,
+    block::BY_COMMAND,
+    block::BY_RULE,
     state::NOTHING_IS_LEFT,
     fates::LABELS,
     fates::AUTO,
@@ -50,6 +54,7 @@ pub const ALL: &[Scenario] = &[
     fates::KEPT,
     fates::RELOAD_UNDER_LOAD,
     fates::FLOWTABLE,
+    million::ENTRIES_BEFORE_US,
     flows::LISTED,
     flows::KILLED,
     lab::LAB,
