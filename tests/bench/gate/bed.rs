@@ -56,8 +56,8 @@ impl Counted {
         self.queued - self.overrun
     }
 
-    /// Packets that the kernel let pass because the contender was too slow. Exact where super-packets are queued whole.
-    pub fn fail_open(&self) -> u64 {
+    /// Packets that the kernel let pass without it: too slow, or not to be asked. Exact where super-packets are queued whole.
+    pub fn unseen(&self) -> u64 {
         self.forwarded.saturating_sub(self.seen())
     }
 }

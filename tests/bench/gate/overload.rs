@@ -40,9 +40,9 @@ fn overload(bed: &Bed, seconds: f64, report: &mut Report) -> Result<(), String> 
     let arrived = counted.delivered.saturating_sub(probes / 2);
     report.fact("overload", "offered", sent as f64 / capacity / (seconds + 0.3), "times capacity");
     report.fact("overload", "lost", sent.saturating_sub(arrived) as f64, "packets");
-    report.fact("overload", "passed uninspected", counted.fail_open() as f64, "packets");
+    report.fact("overload", "passed uninspected", counted.unseen() as f64, "packets");
     let told = after.uninspected - before.1.uninspected;
-    report.fact("overload", "error of the ledger", (told - counted.fail_open() as f64).abs(), "packets");
+    report.fact("overload", "error of the ledger", (told - counted.unseen() as f64).abs(), "packets");
     report.fact("overload", "latency of others, p50", latency.p50, "us");
     report.fact("overload", "latency of others, p99", latency.p99, "us");
     report.fact("overload", "latency of others, at most", latency.most, "us");

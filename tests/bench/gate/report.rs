@@ -22,7 +22,8 @@ pub struct Run {
     pub user_us: f64,
     pub system_us: f64,
     pub seen: u64,
-    pub fail_open: u64,
+    /// Packets that it has not seen: the kernel failed open, or the connection was cleared.
+    pub unseen: u64,
     pub latency: Option<Percentiles>,
 }
 
@@ -39,7 +40,7 @@ impl Run {
             user_us: per_packet(counted.cpu.user),
             system_us: per_packet(counted.cpu.system),
             seen,
-            fail_open: if queued { counted.fail_open() } else { 0 },
+            unseen: if queued { counted.unseen() } else { 0 },
             latency: outcome.latency,
         }
     }
@@ -170,7 +171,7 @@ impl Report {
     pub fn show(&mut self, load: &Named) {
         let mut text = format!(
             "\n{:<32} {:>12} {:>7}  {:>8} {:>8} {:>10}",
-            load.name, load.unit, "ratio", "user us", "sys us", "fail-open"
+            load.name, load.unit, "ratio", "user us", "sys us", "unseen"
         );
         let probed = self.runs.iter().any(|run| run.load == load.name && run.latency.is_some());
         text += if probed { "       p99      p999\n" } else { "\n" };
@@ -190,7 +191,7 @@ impl Report {
                 "{contender:<32} {value:>12.2} {ratio:>7.2}  {:>8.2} {:>8.2} {:>10.0}",
                 of(|run| run.user_us),
                 of(|run| run.system_us),
-                of(|run| run.fail_open as f64)
+                of(|run| run.unseen as f64)
             );
             if probed {
                 let p99 = of(|run| run.latency.map_or(f64::NAN, |latency| latency.p99));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use super::super::bed::{Bed, SERVER};
+use super::flood;
 
 const PORT: u16 = 5202;
 const CHUNK_BYTES: usize = 128 << 10;
@@ -32,7 +33,7 @@ impl Echo {
         let sender = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
-                let chunk: Vec<u8> = b"0123456789".iter().copied().cycle().take(CHUNK_BYTES).collect();
+                let chunk = flood::noise(CHUNK_BYTES);
                 while !stop.load(Relaxed) && writing.write_all(&chunk).is_ok() {}
             }
         });

@@ -103,16 +103,23 @@ impl What {
     }
 
     fn payload(self) -> Vec<u8> {
-        let What::Noise(bytes) = self else { return dns::query(1) };
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let noise = |_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        };
-        (HEADERS_BYTES..bytes).map(noise).collect()
+        match self {
+            What::Noise(bytes) => noise(bytes.saturating_sub(HEADERS_BYTES)),
+            What::Queries => dns::query(1),
+        }
     }
+}
+
+/// Bytes without meaning, the same every time.
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(next).collect()
 }
 
 /// The kernel fills in the header's checksum, and zero is no checksum for UDP.
