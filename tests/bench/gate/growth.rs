@@ -100,11 +100,11 @@ fn tell_ratio(report: &mut Report, what: &str, costs: &[(&str, f64)], more: &str
     }
 }
 
-/// Sends one packet of each connection, slowly enough that all of them are seen.
+/// Sends two packets of each connection, slowly enough that one at least is seen.
 fn fill(bed: &Bed, flows: u32) -> Result<(), String> {
     let flood = Flood::start(bed, Shape { what: What::Noise(BYTES), flows, per_second: Some(60_000.0) });
     let deadline = Instant::now() + FILL_MAX;
-    while flood.sent() < u64::from(flows) + u64::from(flows / 20) && Instant::now() < deadline {
+    while flood.sent() < u64::from(flows) * 2 && Instant::now() < deadline {
         sleep(Duration::from_millis(20));
     }
     flood.finish()?;
