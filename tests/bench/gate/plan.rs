@@ -11,8 +11,9 @@ use super::suricata::Peer;
 use super::{growth, overload};
 
 pub const USAGE: &str = "usage: cargo bench --bench gate -- [quick] [rounds=N] [seconds=N] [loads=NAME,..] \
-    [contenders=TEXT,..] [parts=loads,growth,overload,memory] [out=DIR]
-A contender takes part if its name begins with one of the texts. Rules come from TIDEGATE_RULES.";
+    [contenders='TEXT;..'] [parts=loads,growth,overload,memory] [out=DIR]
+A contender takes part if its name begins with one of the texts. TIDEGATE_RULES: a rule file; TIDEGATE_CAPTURES: a folder for
+the load `mix`; TIDEGATE_PEER: a folder with Suricata in it.";
 
 pub struct Plan {
     quick: bool,
