@@ -338,6 +338,7 @@ impl Daemon {
         };
         tracing::info!("reload: {}", fresh.summary());
         self.shared.rules.store(Arc::clone(&fresh.set));
+        self.look_for_devices();
         if let Some(table) = &mut self.table {
             *table = in_force(table.clone(), &fresh);
             if let Err(error) = nft::install(table) {
@@ -347,8 +348,18 @@ impl Daemon {
         self.statistics.in_force.store(Arc::new(fresh.in_force()));
     }
 
+    /// Devices come and go; the kernel would refuse the whole table for one that has gone.
+    fn look_for_devices(&mut self) {
+        if let Some(table) = self.table.as_mut().filter(|table| !table.flowtable.is_empty()) {
+            let there = interfaces::all();
+            table.flowtable = gate::flowtable_of(&self.config);
+            table.flowtable.retain(|device| there.contains(device));
+        }
+    }
+
     fn stop(mut self) {
         tracing::info!("stopping: no new packets, then the rest is answered");
+        self.look_for_devices();
         if let Some(table) = &self.table
             && let Err(error) = nft::set_queueing(table, false)
         {

@@ -18,6 +18,9 @@ const NAMED_MAX: usize = 5;
 /// # Errors
 /// When labels are asked for and the kernel has none, or the ruleset cannot be read.
 pub fn choose(config: &Config, installs: bool, present: Option<&Present>) -> anyhow::Result<FateStore> {
+    if config.fate.flowtable.on && !installs {
+        bail!("fate.flowtable: the flowtable is part of our table, which --no-install (gate.install: no) keeps out");
+    }
     let mark = FateStore::Mark(config.fate.mask);
     let labels = FateStore::Labels(config.fate.labels);
     let users = |store| Users::of(config, store, present);

@@ -36,7 +36,8 @@ pub fn table_of(config: &Config, fate: FateStore) -> GateTable {
 }
 
 /// The devices of the flowtable, none without one: those that are named, or all but loopback that are there now.
-fn flowtable_of(config: &Config) -> Vec<String> {
+#[must_use]
+pub fn flowtable_of(config: &Config) -> Vec<String> {
     let flowtable = &config.fate.flowtable;
     match (flowtable.on, flowtable.devices.as_slice()) {
         (false, _) => Vec::new(),

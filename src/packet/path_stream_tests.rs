@@ -4,9 +4,12 @@ use proptest::prelude::*;
 
 use super::tests::{Bench, entry, rule_set};
 use super::*;
+use crate::packet::app::EncryptionHandling;
+use crate::packet::app::protocols::tls::samples;
 use crate::packet::conntrack::{CtInfo, CtStatus, FateMask, TcpState, TcpTrack};
 use crate::packet::event::Event;
 use crate::packet::verdict::{OnTrouble, Reason};
+use crate::rules::plan::Toward;
 use etherparse::PacketBuilder;
 
 const RULES: &str = r#"
@@ -239,6 +242,37 @@ fn beyond_the_depth_nobody_looks_where_that_is_wanted() {
     assert_eq!(line.at(0, &[b'x'; 1000]), Action::Accept);
     assert_eq!(line.at(1000, b"evil payload"), Action::Accept);
     assert_eq!(line.alerts(1), 0);
+}
+
+#[test]
+fn an_encrypted_connection_is_cleared_where_the_user_wants_it() {
+    for (encryption, cleared) in [(EncryptionHandling::Bypass, true), (EncryptionHandling::Full, false)] {
+        let mut line = Line::ips();
+        let mut app = AppConfig::default();
+        app.limits.tls.encryption = encryption;
+        line.bench.path = Path::new(Policy::default(), FateMask::default(), Copies::default(), app);
+        let known = entry(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY);
+        let (mut client_seq, mut server_seq) = (1000, 5000);
+        let mut last = Verdict::ACCEPT;
+        for (toward, payload) in samples::handshake() {
+            let (client, server) = ([192, 168, 1, 10], [10, 0, 0, 1]);
+            let (packet, info) = match toward {
+                Toward::Server => {
+                    (PacketBuilder::ipv4(client, server, 64).tcp(4000, 53, client_seq, 9000), CtInfo::Established)
+                }
+                Toward::Client => {
+                    (PacketBuilder::ipv4(server, client, 64).tcp(53, 4000, server_seq, 9000), CtInfo::EstablishedReply)
+                }
+            };
+            let acknowledged = if toward == Toward::Server { server_seq } else { client_seq };
+            let mut bytes = Vec::new();
+            packet.ack(acknowledged).write(&mut bytes, &payload).unwrap();
+            *(if toward == Toward::Server { &mut client_seq } else { &mut server_seq }) += payload.len() as u32;
+            last = line.bench.judge(&bytes, Some((&known, info)));
+        }
+        assert_eq!(last == Verdict::PASS, cleared, "{encryption:?}");
+        assert_eq!(line.bench.path.counters().cleared_by(Clearing::Encrypted), u64::from(cleared));
+    }
 }
 
 proptest! {

@@ -11,6 +11,7 @@ use tidegate::kernel::nft::{
     self, Balance, Block, Conflict, ConflictKind, GateTable, Hook, NftError, QueueMode, Queues,
 };
 use tidegate::kernel::probe::{self, KernelFeatures, State};
+use tidegate::packet::fate::{FateLabels, FateStore};
 
 pub type Outcome = Result<(), Failed>;
 
@@ -107,9 +108,12 @@ fn print_without_queue_rules() -> Outcome {
         let line = |line: &&str| !line.contains("queue ") && !line.contains("libxtables") && !line.starts_with('#');
         text.lines().filter(line).map(|line| format!("{line}\n")).collect()
     };
-    for hook in [Hook::Forward, Hook::Host, Hook::Prerouting] {
-        let table = GateTable { hook, priority: -7, generation: 1, ..GateTable::default() };
+    let marks = [Hook::Forward, Hook::Host, Hook::Prerouting].map(|hook| (hook, FateStore::default()));
+    for (hook, fate) in marks.into_iter().chain([(Hook::Forward, FateStore::Labels(FateLabels::default()))]) {
+        let table = GateTable { hook, fate, priority: -7, generation: 1, ..GateTable::default() };
         nft::install(&table)?;
+        assert_eq!(nft::present()?.unwrap().fates, Some(fate));
+        assert_eq!(nft::present()?.unwrap().rules, Some((1, 0)));
         let installed = without_queue(&nft("list table inet tidegate")?);
         assert!(nft::remove()?);
         nft_load(&without_queue(&nft::print(&table)))?;
@@ -120,8 +124,13 @@ fn print_without_queue_rules() -> Outcome {
 }
 
 fn print_gives_what_install_gives() -> Outcome {
-    for (hook, count) in [(Hook::Forward, 4), (Hook::Host, 1), (Hook::Prerouting, 16)] {
-        let table = GateTable { hook, queues: Queues { first: 100, count }, ..GateTable::default() };
+    let labels = GateTable { fate: FateStore::Labels(FateLabels::default()), generation: 5, ..GateTable::default() };
+    let fast = GateTable { flowtable: vec!["lo".to_owned()], ..GateTable::default() };
+    let hooks = [(Hook::Forward, 4), (Hook::Host, 1), (Hook::Prerouting, 16)];
+    let hooks =
+        hooks.map(|(hook, count)| GateTable { hook, queues: Queues { first: 100, count }, ..GateTable::default() });
+    for table in hooks.into_iter().chain([labels, fast]) {
+        let (hook, count) = (table.hook, table.queues.count);
         nft::install(&table)?;
         let installed = (nft("list table inet tidegate")?, in_handles_out(&nft("--debug=netlink list ruleset")?));
         assert!(nft::remove()?);

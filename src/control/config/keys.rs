@@ -167,7 +167,11 @@ const KEYS: &[Key] = &[
         "no",
         "Put cleared connections into a flowtable, which is faster and goes round all other chains",
     ),
-    key("fate.flowtable-devices", "", "Its devices; all but loopback that are there at the start, if not set"),
+    key(
+        "fate.flowtable-devices",
+        "",
+        "Its devices; all but loopback that are there at a start or a reload, if not set",
+    ),
     key("fate.label", "112", "The first of our sixteen conntrack labels, a multiple of 16; no other is ever written"),
     key(
         "exception-policy",

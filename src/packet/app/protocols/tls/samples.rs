@@ -1,5 +1,7 @@
 //! Handshakes for tests, made by hand.
 
+use crate::rules::plan::Toward;
+
 /// `C=US, O=Example, Inc., CN=www.example.com`, with three alternative names.
 const CERTIFICATE: &str = "308201f53082019ba003020102020500c0ffee01300a06082a8648ce3d040302303f310b30090603550406130255533116301406035504\
      0a0c0d4578616d706c652c20496e632e3118301606035504030c0f7777772e6578616d706c652e636f6d301e170d323631313231313331\
@@ -71,4 +73,18 @@ pub fn server_hello(version: u16, extensions: &[u8]) -> Vec<u8> {
 pub fn certificates(chain: &[&[u8]]) -> Vec<u8> {
     let list = chain.iter().map(|der| behind24(der)).collect::<Vec<_>>().concat();
     message(11, &behind24(&list))
+}
+
+/// A whole handshake of TLS 1.2; the certificate lies over two records.
+pub fn handshake() -> Vec<(Toward, Vec<u8>)> {
+    let der = certificate();
+    let answer = [server_hello(0x0303, &extension(16, b"\x00\x03\x02h2")), certificates(&[&der, &der])].concat();
+    let (first, second) = answer.split_at(100);
+    vec![
+        (Toward::Server, record(22, &client_hello(&usual_extensions()))),
+        (Toward::Client, [record(22, first), record(22, second), record(22, &message(14, &[]))].concat()),
+        (Toward::Server, [record(22, &message(16, &[7; 40])), record(20, &[1]), record(22, &[0xee; 40])].concat()),
+        (Toward::Client, [record(20, &[1]), record(22, &[0xdd; 40])].concat()),
+        (Toward::Server, record(23, &[0x16; 300])),
+    ]
 }

@@ -9,20 +9,6 @@ const PORT: u16 = 443;
 const CLIENT: Toward = Toward::Server;
 const SERVER: Toward = Toward::Client;
 
-/// A whole handshake of TLS 1.2; the certificate lies over two records.
-fn handshake() -> Vec<Chunk> {
-    let der = certificate();
-    let answer = [server_hello(0x0303, &extension(16, b"\x00\x03\x02h2")), certificates(&[&der, &der])].concat();
-    let (first, second) = answer.split_at(100);
-    vec![
-        (CLIENT, record(22, &client_hello(&usual_extensions()))),
-        (SERVER, [record(22, first), record(22, second), record(22, &message(14, &[]))].concat()),
-        (CLIENT, [record(22, &message(16, &[7; 40])), record(20, &[1]), record(22, &[0xee; 40])].concat()),
-        (SERVER, [record(20, &[1]), record(22, &[0xdd; 40])].concat()),
-        (CLIENT, record(23, &[0x16; 300])),
-    ]
-}
-
 fn conversation(turns: &[Chunk]) -> Conversation {
     let mut conversation = Conversation::with(PORT);
     for (toward, bytes) in turns {
