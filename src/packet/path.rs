@@ -404,6 +404,7 @@ impl Path {
                     .zip(flow.stream.as_deref())
                     .and_then(|(followed, streams)| followed.view(streams)),
                 payload: followed.map_or(PayloadPlace::Alone, Followed::payload_place),
+                recorded: self.policy.passive,
             }),
             _ => None,
         };

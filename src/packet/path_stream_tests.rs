@@ -93,6 +93,28 @@ fn an_alert_shows_the_bytes_that_matched_wherever_they_came() {
     assert_eq!(shown(&mut line), (false, "abcd".to_owned()), "the beginning of the packet");
 }
 
+/// As a passive sensor counts: the packet, and once more the beginning of the stream.
+#[test]
+fn of_a_recording_the_beginning_of_a_stream_is_told_twice() {
+    let answered = |line: &mut Line| {
+        let mut bytes = Vec::new();
+        let packet = PacketBuilder::ipv4([10, 0, 0, 1], [192, 168, 1, 10], 64).tcp(53, 4000, 1, 65_000).ack(1010);
+        packet.write(&mut bytes, &[]).unwrap();
+        let _ = line.bench.judge(&bytes, Some((&entry(CtStatus::CONFIRMED), CtInfo::EstablishedReply)));
+    };
+    for (passive, more) in [(true, 1), (false, 0)] {
+        let mut line = Line::new(Policy { passive, ..Policy::default() });
+        line.bench.rules = rule_set("alert tcp any any -> any 53 (content:\"once\"; depth:4; sid:3;)", 1);
+        line.at(0, b"once more.");
+        line.at(10, b" and");
+        assert_eq!(line.alerts(3), 1, "nobody has acknowledged it");
+        answered(&mut line);
+        line.at(14, b" then");
+        line.at(19, b" once");
+        assert_eq!(line.alerts(3), more);
+    }
+}
+
 #[test]
 fn what_conntrack_disowns_while_it_waits_for_the_handshake_is_followed() {
     let mut line = Line::ips();

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::industrial::{CipTest, ModbusTest};
-use super::plan::NumberTest;
+use super::plan::{NumberTest, Toward};
 
 /// The table of protocols: each with the word that EVE `app_proto` has for it, as Suricata writes it, which is also its
 /// word in rule headers.
@@ -228,9 +228,23 @@ pub enum AppTest {
     Protocol {
         protocol: Option<AppProtoSet>,
         negated: bool,
+        of: ProtocolOf,
+        /// `prefilter`: only with the packet that told which protocol it is.
+        when_found: bool,
     },
     Tls(TlsTest),
     Http2(Http2Test),
+}
+
+/// Which of the protocols that a flow has spoken `app-layer-protocol` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProtocolOf {
+    /// What it speaks now.
+    #[default]
+    Final,
+    /// What it spoke before it changed.
+    Original,
+    Either,
 }
 
 /// A question about the frames of a stream of HTTP/2 that is no number.
@@ -297,7 +311,7 @@ impl AppTest {
                 20 => Hashes { sha1: true, ..all },
                 _ => Hashes { sha256: true, ..all },
             },
-            FileTest::Size(_) => all,
+            FileTest::Size(_) | FileTest::From(_) => all,
         })
     }
 }
@@ -399,6 +413,8 @@ pub struct DceInterface {
 /// A question about one file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileTest {
+    /// It comes with what goes this way, in a rule about both sides.
+    From(Toward),
     /// `filesize`, bytes.
     Size(NumberTest),
     /// `filemd5`, `filesha1`, `filesha256`: which of them, the length of the digests tells.

@@ -13,11 +13,21 @@ pub struct RuleAst {
     pub protocol: Span,
     pub src: Span,
     pub src_ports: Span,
-    /// `<>`: either side may be the packet's source.
-    pub both_ways: bool,
+    pub arrow: Arrow,
     pub dst: Span,
     pub dst_ports: Span,
     pub options: Vec<OptionAst>,
+}
+
+/// What stands between the two sides of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrow {
+    /// `->`
+    OneWay,
+    /// `<>`: either side may be the packet's source.
+    BothWays,
+    /// `=>`: what is asked is about both sides of a transaction.
+    Transaction,
 }
 
 /// `name;` or `name:value;`, both trimmed.
@@ -57,7 +67,7 @@ pub fn parse(text: &str, mistakes: &mut Vec<Mistake>) -> Option<RuleAst> {
         protocol,
         src,
         src_ports,
-        both_ways: parse_arrow(text, arrow, mistakes)?,
+        arrow: parse_arrow(text, arrow, mistakes)?,
         dst,
         dst_ports,
         options,
@@ -101,14 +111,15 @@ fn parse_action(text: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<R
     None
 }
 
-fn parse_arrow(text: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<bool> {
+fn parse_arrow(text: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<Arrow> {
     match span.of(text) {
-        "->" => Some(false),
-        "<>" => Some(true),
+        "->" => Some(Arrow::OneWay),
+        "<>" => Some(Arrow::BothWays),
+        "=>" => Some(Arrow::Transaction),
         other => {
             let help = match other {
                 "<-" => "exchange both sides and write `->`",
-                _ => "write `->` for one direction or `<>` for both",
+                _ => "write `->` for one direction, `<>` for both, `=>` for both sides of a transaction",
             };
             mistakes.push(Mistake::new(Code::Arrow, span, format!("`{other}` is no direction")).help(help));
             None
@@ -229,7 +240,7 @@ mod tests {
         let ast = ast.unwrap();
         assert!(codes.is_empty());
         assert_eq!(ast.action, RuleAction::Drop);
-        assert!(ast.both_ways);
+        assert_eq!(ast.arrow, Arrow::BothWays);
         assert_eq!(ast.src.of(text), "[1.2.3.4, !5.6.7.8]");
         let options: Vec<(&str, Option<&str>)> =
             ast.options.iter().map(|option| (option.name.of(text), option.value.map(|value| value.of(text)))).collect();

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::addresses::{AddressIndex, AddressLists, Side};
 use super::app::Hashes;
 use super::common_sets::CommonSets;
+use super::keyword::buffers::FRAME;
 use super::lens::Lenses;
 use super::literal::Literal;
 use super::odd;
@@ -70,6 +71,7 @@ pub struct RuleSet {
     lenses: Lenses,
     reputation: Reputation,
     hashes: Hashes,
+    asks_for_frames: bool,
     empty: Group,
 }
 
@@ -110,6 +112,8 @@ impl RuleSet {
         let addresses = address_index(&rules, &filed);
         let lenses = Lenses::new(&rules, literals);
         let hashes = rules.iter().flat_map(|rule| &rule.app).fold(Hashes::default(), |all, test| all.or(test.hashes()));
+        let mut buffers = rules.iter().flat_map(|rule| &rule.buffers);
+        let asks_for_frames = buffers.any(|plan| plan.buffer.info().name.starts_with(FRAME));
         let (rules, groups) = (rules.into(), groups.into());
         let all_filed = |wanted: Filed| {
             let filed = filed.iter().enumerate().filter(move |(_, filed)| **filed == wanted);
@@ -129,6 +133,7 @@ impl RuleSet {
             lenses,
             reputation: Reputation::default(),
             hashes,
+            asks_for_frames,
             empty: Group::default(),
         }
     }
@@ -149,6 +154,12 @@ impl RuleSet {
     #[must_use]
     pub fn hashes(&self) -> Hashes {
         self.hashes
+    }
+
+    /// Some rule looks into frames.
+    #[must_use]
+    pub fn asks_for_frames(&self) -> bool {
+        self.asks_for_frames
     }
 
     /// A set that matches nothing.

@@ -97,6 +97,19 @@ fn app_datagrams() {
     fuzz("app-datagrams", 2000, app::fuzz_datagrams);
 }
 
+/// A parser that no file of the corpus reaches is fuzzed in name only.
+#[test]
+fn every_parser_is_reached() {
+    use tidegate::packet::app::protocols::{REGISTRY, Transport};
+    for (corpus, transport) in [("app-streams", Transport::Tcp), ("app-datagrams", Transport::Udp)] {
+        let inputs = corpus::read(corpus);
+        let spoken: Vec<_> = inputs.iter().flat_map(|input| app::spoken(&input.bytes, transport)).collect();
+        let here = REGISTRY.iter().filter(|info| info.transports.contains(&transport));
+        let missing: Vec<_> = here.map(|info| info.protocol).filter(|protocol| !spoken.contains(protocol)).collect();
+        assert!(missing.is_empty(), "{corpus} has nothing of {missing:?}");
+    }
+}
+
 #[test]
 fn rules() {
     fuzz("rules", 600, rules::fuzz_rules);

@@ -36,6 +36,7 @@ impl Gate {
             app_failed: false,
             stream: None,
             payload: PayloadPlace::Alone,
+            recorded: false,
         };
         let ingress = Ingress::bare(&[], 0x0800);
         let now = Timestamp::from_micros(self.now);

@@ -17,6 +17,7 @@ use super::{Context, NOTHING, Tidegate};
 use crate::output::community_id::Ends;
 use crate::output::spec::{AlertOptions, EveLog};
 use crate::output::text::{Address, Protocol};
+use crate::packet::app::AppRecord;
 use crate::packet::conntrack::Direction;
 use crate::packet::event::{AlertEvent, PacketFacts};
 use crate::rules::app::AppProto;
@@ -73,7 +74,11 @@ pub fn record<'e>(
     let whole = options.packet && !event.packet_bytes.is_empty();
     AlertRecord {
         envelope: Envelope::of(packet, "alert", log, context),
-        tx_id: event.transaction.as_ref().map(|(id, _)| *id),
+        tx_id: event
+            .transaction
+            .as_ref()
+            .filter(|(_, record)| !matches!(record, AppRecord::Frame(_)))
+            .map(|(id, _)| *id),
         app: event.transaction.as_ref().map(|(id, record)| AppObject::of(record, *id, context)),
         email: event.transaction.as_ref().and_then(|(_, record)| app::email(record)),
         app_proto: event.app_proto.map(AppProto::name),

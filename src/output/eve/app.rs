@@ -8,9 +8,11 @@ use super::envelope::Envelope;
 use super::fileinfo::FileObject;
 use super::smtp::EmailObject;
 use crate::output::spec::EveLog;
+use crate::packet::app::frame::FrameRecord;
 use crate::packet::app::record::{PlainRecord, with_records};
 use crate::packet::app::{AppRecord, protocols};
 use crate::packet::event::AppEvent;
+use crate::rules::plan::Toward;
 
 /// The form that EVE gives to a protocol's record.
 pub trait EveObject {
@@ -26,6 +28,8 @@ macro_rules! define {
         pub enum AppObject {
             #[serde(rename = "fileinfo")]
             File(FileObject),
+            #[serde(rename = "frame")]
+            Frame(FrameObject),
             $(#[serde(rename = $event)] $name(Box<<protocols::$folder::record::$record as EveObject>::Object>),)*
             #[serde(untagged)]
             Plain(PlainRecord),
@@ -35,6 +39,7 @@ macro_rules! define {
             pub fn of(record: &AppRecord, tx_id: u64, _context: &mut Context) -> AppObject {
                 match record {
                     AppRecord::File(account) => AppObject::File(FileObject::of(&account.file, tx_id)),
+                    AppRecord::Frame(record) => AppObject::Frame(FrameObject::of(record)),
                     AppRecord::Plain(record) => AppObject::Plain(record.clone()),
                     $(AppRecord::$name(record) => AppObject::$name(Box::new(EveObject::object(&**record))),)*
                 }
@@ -43,6 +48,26 @@ macro_rules! define {
     };
 }
 with_records!(define);
+
+/// The frame that a rule has matched.
+#[derive(Serialize)]
+pub struct FrameObject {
+    r#type: &'static str,
+    direction: &'static str,
+    /// Of one that is not complete only so much has been seen.
+    length: u64,
+    complete: bool,
+}
+
+impl FrameObject {
+    fn of(record: &FrameRecord) -> FrameObject {
+        let direction = match record.toward {
+            Toward::Server => "toserver",
+            Toward::Client => "toclient",
+        };
+        FrameObject { r#type: record.kind, direction, length: record.length, complete: record.complete }
+    }
+}
 
 /// The object `email`, which stands beside `smtp`.
 pub fn email(record: &AppRecord) -> Option<EmailObject> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::expected::{Announcement, Transfer};
+use super::frame::{Frames, Marks};
 use super::pool::{AppPool, Share};
 use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo};
@@ -38,6 +39,8 @@ pub struct AppLayer {
     datagrams: u8,
     changes: u8,
     gave_up: bool,
+    /// The protocol was found out since the last [`AppLayer::settle`].
+    is_new: bool,
     /// The protocol before the last change (EVE `app_proto_orig`), until its transactions are told.
     former: Option<(AppProto, Box<dyn Parser>)>,
     pub before: Option<AppProto>,
@@ -45,6 +48,7 @@ pub struct AppLayer {
     stored_sides: SideSet,
     /// Sides that nobody reads any more: their stream is beyond its depth.
     unread_sides: SideSet,
+    frames: Frames,
     share: Share,
 }
 
@@ -98,16 +102,25 @@ pub struct AppCounters {
 pub struct AppView<'a> {
     /// What the flow speaks now.
     pub protocol: AppProto,
+    /// What it spoke before the last change.
+    pub before: Option<AppProto>,
+    /// That was found out with this packet.
+    pub is_new: bool,
     former: Option<(AppProto, &'a mut dyn TxList)>,
     current: &'a mut dyn TxList,
+    frames: Option<&'a mut dyn TxList>,
     /// Sides whose files are all stored from now on.
     pub stored_sides: &'a mut SideSet,
 }
 
 impl AppView<'_> {
-    /// Transactions in all; those of a protocol that was just left stand first.
+    /// Transactions in all; those of a protocol that was just left stand first, and frames last.
     #[must_use]
     pub fn count(&self) -> usize {
+        self.transaction_count() + self.frames.as_ref().map_or(0, |list| list.count())
+    }
+
+    fn transaction_count(&self) -> usize {
         self.former.as_ref().map_or(0, |(_, list)| list.count()) + self.current.count()
     }
 
@@ -120,7 +133,12 @@ impl AppView<'_> {
             }
             at -= list.count();
         }
-        self.current.view(at, toward).map(|tx| (self.protocol, tx))
+        let current = self.current.count();
+        let tx = match &mut self.frames {
+            Some(frames) if at >= current => frames.view(at - current, toward),
+            _ => self.current.view(at, toward),
+        };
+        tx.map(|tx| (self.protocol, tx))
     }
 }
 
@@ -161,6 +179,14 @@ impl AppLayer {
         }
         let parser = Box::new(FtpData::of(transfer));
         AppLayer { state: State::Known { protocol: AppProto::FtpData, parser }, ..AppLayer::default() }
+    }
+
+    /// The layer of a connection of which it is known what it speaks.
+    #[must_use]
+    pub fn speaking(info: &'static ProtocolInfo, counters: &mut AppCounters) -> AppLayer {
+        let mut layer = AppLayer::default();
+        layer.begin(info, counters);
+        layer
     }
 
     /// Connections that this one has announced since the last call.
@@ -222,13 +248,26 @@ impl AppLayer {
     pub fn view(&mut self) -> Option<AppView<'_>> {
         let former = self.former.as_mut().map(|(protocol, parser)| (*protocol, parser.transactions()));
         let stored_sides = &mut self.stored_sides;
+        let (before, is_new) = (self.before, self.is_new);
         match &mut self.state {
-            State::Known { protocol, parser } | State::Finished { protocol, parser, .. } => {
-                Some(AppView { protocol: *protocol, former, current: parser.transactions(), stored_sides })
-            }
-            State::Unknown | State::Failed => {
-                former.map(|(protocol, current)| AppView { protocol, former: None, current, stored_sides })
-            }
+            State::Known { protocol, parser } | State::Finished { protocol, parser, .. } => Some(AppView {
+                protocol: *protocol,
+                before,
+                is_new,
+                former,
+                current: parser.transactions(),
+                frames: self.frames.list(),
+                stored_sides,
+            }),
+            State::Unknown | State::Failed => former.map(|(protocol, current)| AppView {
+                protocol,
+                before,
+                is_new,
+                former: None,
+                current,
+                frames: None,
+                stored_sides,
+            }),
         }
     }
 
@@ -245,7 +284,7 @@ impl AppLayer {
     #[must_use]
     pub fn only_transaction(&mut self) -> Option<u64> {
         let mut view = self.view()?;
-        if view.count() > 1 {
+        if view.transaction_count() != 1 {
             return None;
         }
         view.transaction(0, Toward::Server).map(|(_, tx)| tx.id)
@@ -253,6 +292,7 @@ impl AppLayer {
 
     /// Records that are due; transactions that are done are gone after this.
     pub fn settle(&mut self, ended: bool, emit: &mut dyn FnMut(AppProto, u64, Told)) {
+        self.is_new = false;
         self.store_files();
         if let Some((protocol, mut parser)) = self.former.take() {
             parser.transactions().settle(true, SideSet::BOTH, &mut |id, record| emit(protocol, id, record));
@@ -261,6 +301,7 @@ impl AppLayer {
         if let Some(AppView { protocol, current, .. }) = self.view() {
             current.settle(ended, unread, &mut |id, record| emit(protocol, id, record));
         }
+        self.frames.settle(ended);
     }
 
     /// The files of a flow all of whose files are wanted.
@@ -284,7 +325,7 @@ impl AppLayer {
     /// Heap that hangs on it, roughly.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        let kept = self.to_server.bytes.capacity() + self.to_client.bytes.capacity();
+        let kept = self.to_server.bytes.capacity() + self.to_client.bytes.capacity() + self.frames.heap_bytes();
         match &self.state {
             State::Known { parser, .. } | State::Finished { parser, .. } => kept + parser.heap_bytes(),
             State::Unknown | State::Failed => kept,
@@ -354,8 +395,11 @@ impl AppLayer {
             }
         }
         if let State::Known { parser, .. } = &mut self.state {
+            let marks = Marks::new(std::mem::take(&mut self.frames));
+            let marking = ParseContext { marks: Some(&marks).filter(|_| context.wants_frames), ..*context };
             // A datagram that cannot be read says nothing of the next.
-            let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, context));
+            let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, &marking));
+            self.frames = marks.into_inner();
             match step {
                 Step::Opaque => self.finish(true),
                 Step::Failed => counters.datagrams_unread += 1,
@@ -473,6 +517,7 @@ impl AppLayer {
         if let Some(count) = counters.flows.get_mut(info.protocol as usize) {
             *count += 1;
         }
+        self.is_new = true;
         self.state = State::Known { protocol: info.protocol, parser: (info.parser)() };
     }
 
@@ -528,7 +573,10 @@ impl AppLayer {
     ) {
         let State::Known { parser, protocol } = &mut self.state else { return };
         let from = *protocol;
-        let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, context));
+        let marks = Marks::new(std::mem::take(&mut self.frames));
+        let marking = ParseContext { marks: Some(&marks).filter(|_| context.wants_frames), ..*context };
+        let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, &marking));
+        self.frames = marks.into_inner();
         *protocol = parser.refined().unwrap_or(from);
         match step {
             Step::Taken { consumed, wanted } => {

@@ -13,6 +13,7 @@
 
 pub mod expected;
 pub mod file;
+pub mod frame;
 mod layer;
 pub mod message;
 pub mod mime;
@@ -33,6 +34,7 @@ use crate::rules::app::{AppProto, AppProtoSet, AppTest};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 use expected::Announcement;
+use frame::Marks;
 use protocols::http1::HttpLimits;
 
 pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
@@ -53,6 +55,10 @@ pub struct ParseContext<'c> {
     pub client_port: u16,
     pub server_port: u16,
     pub limits: &'c AppLimits,
+    /// Some rule asks for frames.
+    pub wants_frames: bool,
+    /// Where they are marked.
+    pub marks: Option<&'c Marks>,
     /// Digests that somebody wants of files.
     pub hashes: Hashes,
 }
@@ -119,6 +125,8 @@ impl AppConfig {
             client_port: orig.src_port,
             server_port: orig.dst_port,
             limits: &self.limits,
+            wants_frames: false,
+            marks: None,
             hashes: self.hashes.or(hashes),
         }
     }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::file::FileRecord;
+use super::frame::FrameRecord;
 use super::protocols;
 use crate::rules::plan::Toward;
 
@@ -55,6 +56,8 @@ macro_rules! define {
         #[derive(Clone, Debug, PartialEq)]
         pub enum AppRecord {
             File(Box<FileAccount>),
+            /// Never an event of its own.
+            Frame(Box<FrameRecord>),
             Plain(PlainRecord),
             $($name(Box<protocols::$folder::record::$record>),)*
         }
@@ -71,6 +74,7 @@ macro_rules! define {
             pub fn event_type(&self) -> &'static str {
                 match self {
                     AppRecord::File(_) => FILE_EVENT_TYPE,
+                    AppRecord::Frame(_) => "frame",
                     AppRecord::Plain(record) => match record {
                         $(PlainRecord::$plain(_) => $plain_event,)*
                     },

@@ -142,7 +142,17 @@ impl Conversation {
 fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseContext<'_> {
     let hashes = Hashes { md5: true, ..Hashes::default() };
     let client = std::net::IpAddr::from([10, 0, 0, 1]);
-    ParseContext { position: 0, now: Timestamp::from_micros(0), client, client_port, server_port, limits, hashes }
+    ParseContext {
+        position: 0,
+        now: Timestamp::from_micros(0),
+        client,
+        client_port,
+        server_port,
+        limits,
+        wants_frames: true,
+        marks: None,
+        hashes,
+    }
 }
 
 /// What a TCP conversation shows, its turns cut at `cuts` (each a share of the turn's length, in 1/256).

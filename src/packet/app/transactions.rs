@@ -79,6 +79,12 @@ impl<T> Default for Transactions<T> {
 }
 
 impl<T> Transactions<T> {
+    /// A list whose first transaction gets this number.
+    #[must_use]
+    pub fn numbered_from(next_id: u64) -> Transactions<T> {
+        Transactions { next_id, ..Transactions::default() }
+    }
+
     /// Begins a transaction. With `count_max` there already, the oldest is given up.
     pub fn open(&mut self, data: T, count_max: usize) -> &mut Slot<T> {
         if self.slots.len() >= count_max.max(1) {
@@ -150,6 +156,8 @@ pub struct TxView<'t> {
     pub data: &'t mut dyn Transaction,
     pub version: u32,
     pub inspection: &'t mut Inspection,
+    /// What detection remembers of the other side.
+    pub other: &'t mut Inspection,
 }
 
 /// What a transaction has to tell.
@@ -184,11 +192,12 @@ impl<T: Transaction> TxList for Transactions<T> {
 
     fn view(&mut self, at: usize, toward: Toward) -> Option<TxView<'_>> {
         let Slot { id, data, to_server, to_client } = self.slots.get_mut(at)?;
-        let side = match toward {
-            Toward::Server => to_server,
-            Toward::Client => to_client,
+        let (side, other) = match toward {
+            Toward::Server => (to_server, to_client),
+            Toward::Client => (to_client, to_server),
         };
-        Some(TxView { id: *id, data, version: side.version, inspection: &mut side.inspection })
+        let (inspection, other) = (&mut side.inspection, &mut other.inspection);
+        Some(TxView { id: *id, data, version: side.version, inspection, other })
     }
 
     fn settle(&mut self, ended: bool, unread: SideSet, emit: &mut dyn FnMut(u64, Told)) {

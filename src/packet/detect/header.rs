@@ -8,7 +8,7 @@ use crate::packet::ingress::ChecksumStatus;
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::odd;
 use crate::rules::plan::{
-    ChecksumOf, Header, IpOption, NumberTest, PacketTest, ReputationSide, ReputationTest, VlanLayers,
+    ChecksumOf, IpOption, NumberTest, PacketTest, ReputationSide, ReputationTest, Rule, Toward, VlanLayers,
 };
 
 impl<'p> Buffers<'p> {
@@ -35,19 +35,26 @@ impl<'p> Buffers<'p> {
 }
 
 /// Ports first: they are one comparison.
-pub(super) fn addresses_fit(header: &Header, headers: &Headers<'_>) -> bool {
+pub(super) fn addresses_fit(rule: &Rule, headers: &Headers<'_>, toward: Option<Toward>) -> bool {
+    let header = &rule.header;
     let (src_port, dst_port) = headers.ports();
     let (src, dst) = (headers.ip.src, headers.ip.dst);
     let forward = header.src_ports.contains(src_port)
         && header.dst_ports.contains(dst_port)
         && header.src.contains(src)
         && header.dst.contains(dst);
-    forward
-        || header.both_ways
+    let backward = || {
+        header.both_ways
             && header.src_ports.contains(dst_port)
             && header.dst_ports.contains(src_port)
             && header.src.contains(dst)
             && header.dst.contains(src)
+    };
+    match (rule.spans_sides, toward) {
+        (true, Some(Toward::Server)) => forward,
+        (true, _) => backward(),
+        (false, _) => forward || backward(),
+    }
 }
 
 /// Whether the header is one of those that few packets have.

@@ -13,6 +13,7 @@
 //! Rules about transactions are judged in the same order as the others, on each transaction that has something new
 //! (`transaction`). The payload of a segment that belongs to a stream is the window that ends with it ([`StreamView`]).
 
+mod again;
 mod buffer;
 mod encoded;
 pub mod events;
@@ -75,6 +76,8 @@ pub struct DetectThread {
     in_stream: Vec<u32>,
     /// Those of them that will not match with what is there.
     settled: Vec<u32>,
+    /// Rules that are told a second time (`again`).
+    again: Vec<u32>,
     /// The rule that is judged looked at a stream and may yet match when so many more bytes of it are there.
     unfinished: Option<usize>,
     /// The rule that is judged matched a stream.
@@ -167,6 +170,8 @@ pub struct FlowView<'f> {
     /// The stream that the packet adds to; `None`: it adds nothing.
     pub stream: Option<StreamView<'f>>,
     pub payload: PayloadPlace,
+    /// The packet is of a recording that is only looked at.
+    pub recorded: bool,
 }
 
 impl FlowView<'_> {
@@ -348,6 +353,7 @@ impl DetectThread {
         self.collect(rules, &buffers, flow.as_mut(), &packet, about);
         if let Some(flow) = &mut flow {
             self.collect_on_transactions(rules, flow, &packet);
+            self.collect_again(rules.generation(), flow);
         }
         self.candidates.sort_unstable();
         self.candidates.dedup();
@@ -364,7 +370,8 @@ impl DetectThread {
                 continue;
             }
             self.counters.candidates += 1;
-            if !self.judge(rule, &buffers, flow.as_ref(), shared, now) {
+            let again = candidate.transaction().is_none() && self.is_told_again(candidate.rule());
+            if !self.judge(rule, &buffers, flow.as_ref(), shared, now, again) {
                 self.keep_unfinished(rules, candidate.rule(), flow.as_mut());
                 continue;
             }
@@ -376,6 +383,9 @@ impl DetectThread {
                 },
             };
             self.counters.matches += 1;
+            if transaction.is_none() && !again {
+                self.keep_for_again(rule, candidate.rule(), rules.generation(), flow.as_mut());
+            }
             state::apply(&rule.effects, headers, &mut flow, shared, now);
             self.keep_variables(flow.as_mut());
             state::add_tags(rule, headers, flow.as_mut(), shared, now);
@@ -511,24 +521,17 @@ impl DetectThread {
         flow: Option<&FlowView<'_>>,
         shared: &SharedDetectState,
         now: Timestamp,
+        again: bool,
     ) -> bool {
-        let headers = buffers.headers;
         self.unfinished = None;
         self.failure = None;
-        self.matched_in_stream = false;
-        if rule.needs_payload && buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none())
-            || !flow_fits(rule.flow, flow)
-            || !protocol_fits(rule.header.protocol, buffers, flow)
-            || !rule.packet.iter().all(|test| header::accepts(test, buffers))
-            || !header::addresses_fit(&rule.header, headers)
-            || !transaction::flow_speaks(rule, flow)
-            || !measures_fit(&rule.measures, flow)
-            || !state::accepts(&rule.state, headers, flow, shared, now)
-        {
+        self.matched_in_stream = again;
+        let has_payload = !buffers.payload.is_empty() || flow.is_some_and(|flow| flow.stream.is_some()) || again;
+        if rule.needs_payload && !has_payload || !fits(rule, buffers, flow, shared, now) {
             return false;
         }
         // A rule about transactions has all its buffers judged together, on one.
-        if rule.on_transactions {
+        if rule.on_transactions || again {
             return true;
         }
         match flow {
@@ -603,6 +606,23 @@ fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>, [src, dst]: [Addre
         src_sets: src.sets,
         dst_sets: dst.sets,
     }
+}
+
+/// Whether all that the rule asks for besides contents holds.
+fn fits(
+    rule: &Rule,
+    buffers: &Buffers<'_>,
+    flow: Option<&FlowView<'_>>,
+    shared: &SharedDetectState,
+    now: Timestamp,
+) -> bool {
+    flow_fits(rule.flow, flow)
+        && protocol_fits(rule.header.protocol, buffers, flow)
+        && rule.packet.iter().all(|test| header::accepts(test, buffers))
+        && header::addresses_fit(rule, buffers.headers, flow.map(FlowView::toward))
+        && transaction::flow_speaks(rule, flow)
+        && measures_fit(&rule.measures, flow)
+        && state::accepts(&rule.state, buffers.headers, flow, shared, now)
 }
 
 fn flow_fits(test: FlowTest, flow: Option<&FlowView<'_>>) -> bool {

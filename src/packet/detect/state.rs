@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::{BuildHasher, Hash};
 
+use super::again::ToldAgain;
 use super::stream::Unfinished;
 use super::tag::{HostTags, Tags};
 use super::{FlowView, Headers};
@@ -45,6 +46,8 @@ pub struct FlowDetectState {
     counts: Vec<((u32, u32, bool), Entry)>,
     /// Rules that wait for more of the stream.
     unfinished: Option<Box<Unfinished>>,
+    /// Rules that are told a second time.
+    pub(super) again: Option<Box<ToldAgain>>,
     /// Whether a packet of the original direction was judged, and one of the reply direction.
     judged: [bool; 2],
 }
@@ -295,11 +298,18 @@ pub(super) fn port_key(key: Key, port: u16) -> Option<Key> {
     }
 }
 
-/// An entry is worth nothing from `until` on.
+/// A bit ends at `until`; a count holds up to and with it, as Suricata's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub until: Timestamp,
     pub count: u32,
+}
+
+impl Entry {
+    /// What was counted belongs to an interval that has passed, or nothing was counted yet.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now > self.until || self.until == Timestamp::default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -382,7 +392,7 @@ impl SharedDetectState {
         if shard.entries.len() >= self.shard_count_max && !shard.entries.contains_key(&key) {
             if now.micros_since(shard.swept) >= SWEEP_MICROS {
                 shard.swept = now;
-                shard.entries.retain(|_, entry| now < entry.until);
+                shard.entries.retain(|_, entry| now <= entry.until);
             }
             if shard.entries.len() >= self.shard_count_max {
                 self.refused.fetch_add(1, Ordering::Relaxed);

@@ -602,6 +602,7 @@ pub(super) fn flow_view(direction: Direction, established: bool, state: &mut Flo
         app_failed: false,
         stream: None,
         payload: PayloadPlace::Alone,
+        recorded: false,
     }
 }
 

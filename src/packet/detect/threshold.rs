@@ -63,7 +63,7 @@ fn count_port(
 ) -> Option<Said> {
     let key = threshold_key(rule.meta.gid, rule.meta.sid, threshold.track, false, headers);
     let until = shared.update(key, now, |entry| {
-        if now >= entry.until {
+        if entry.is_over(now) {
             *entry = Entry { until: after(now, threshold.seconds), count: 0 };
         }
         entry.until
@@ -96,7 +96,7 @@ pub(super) fn action_by_rate(
 /// Whether the new action holds. A count of [`HOLDS`] says that it does until the entry ends.
 fn exceeds(rate: &RateFilter, entry: &mut Entry, now: Timestamp) -> bool {
     const HOLDS: u32 = u32::MAX;
-    if now >= entry.until {
+    if entry.is_over(now) {
         *entry = Entry { until: after(now, rate.seconds), count: 0 };
     }
     if entry.count != HOLDS {
@@ -145,7 +145,7 @@ fn keeps_back(suppression: &Suppression, headers: &Headers<'_>) -> bool {
 }
 
 fn step(threshold: &Threshold, entry: &mut Entry, now: Timestamp) -> Said {
-    if now >= entry.until {
+    if entry.is_over(now) {
         *entry = Entry { until: after(now, threshold.seconds), count: 0 };
     }
     entry.count = entry.count.saturating_add(1);
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn each_kind_speaks_as_documented() {
         use Said::{Alert, Nothing, Quiet};
-        // One event a second; the interval is five seconds, so the sixth event begins a new one.
+        // One event in 1.1 seconds; the interval is five seconds, so the sixth event begins a new one.
         let cases = [
             (ThresholdKind::Limit, [Alert, Alert, Quiet, Quiet, Quiet, Alert, Alert]),
             (ThresholdKind::Threshold, [Nothing, Alert, Nothing, Alert, Nothing, Nothing, Alert]),
@@ -203,9 +203,18 @@ mod tests {
             let mut entry = Entry { until: Timestamp::default(), count: 0 };
             let start = 1_000_000_000;
             let said: Vec<Said> =
-                (0..7).map(|n| step(&threshold, &mut entry, Timestamp::from_micros(start + n * 1_000_000))).collect();
+                (0..7).map(|n| step(&threshold, &mut entry, Timestamp::from_micros(start + n * 1_100_000))).collect();
             assert_eq!(said, expected, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn an_interval_has_its_last_moment() {
+        let threshold = Threshold { kind: ThresholdKind::Limit, track: Track::Source, count: 1, seconds: 5 };
+        let mut entry = Entry { until: Timestamp::default(), count: 0 };
+        let said =
+            [10_000_000, 15_000_000, 15_000_001].map(|at| step(&threshold, &mut entry, Timestamp::from_micros(at)));
+        assert_eq!(said, [Said::Alert, Said::Quiet, Said::Alert]);
     }
 
     #[test]
@@ -216,10 +225,10 @@ mod tests {
 
     #[test]
     fn a_rate_changes_the_action_for_a_while() {
-        let rate = RateFilter { track: Track::Rule, count: 2, seconds: 10, new_action: RuleAction::Drop, timeout: 3 };
+        let rate = RateFilter { track: Track::Rule, count: 2, seconds: 10, new_action: RuleAction::Drop, timeout: 2 };
         let mut entry = Entry { until: Timestamp::default(), count: 0 };
         let start = 1_000_000_000;
-        // A match a second: the third is too much, the action holds for three seconds, and counting begins anew.
+        // A match a second: the third is too much, the action holds two seconds longer, and counting begins anew.
         let held: Vec<bool> =
             (0..9).map(|n| exceeds(&rate, &mut entry, Timestamp::from_micros(start + n * 1_000_000))).collect();
         assert_eq!(held, [false, false, true, true, true, false, false, true, true]);

@@ -8,7 +8,7 @@ use super::buffer::Evaluation;
 use super::growth::Failure;
 use super::{Buffers, Candidate, DetectThread, FlowView};
 use crate::packet::app::{Inspection, Remembered, Transaction, TxView};
-use crate::rules::app::AppTest;
+use crate::rules::app::{AppProto, AppTest, FileTest, ProtocolOf};
 use crate::rules::lens::{AppGroup, Lens};
 use crate::rules::plan::{Absence, BufferPlan, FileStoring, Rule, StoreScope, Toward};
 use crate::rules::prefilter::LITERAL_BYTES_MAX;
@@ -37,18 +37,45 @@ fn store_files(rule: &Rule, storing: FileStoring, tx: &mut dyn Transaction) {
     });
 }
 
+/// The sides whose bytes a question is put to: that of the packet, or those that a rule about both sides means.
+fn sides_of(said: Option<Toward>, rule: &Rule, toward: Toward) -> impl Iterator<Item = Toward> + use<> {
+    let (first, second) = match (rule.spans_sides, said) {
+        (false, _) => (toward, None),
+        (true, Some(side)) => (side, None),
+        (true, None) => (Toward::Server, Some(Toward::Client)),
+    };
+    std::iter::once(first).chain(second)
+}
+
+fn test_side(test: &AppTest) -> Option<Toward> {
+    let AppTest::File(tests) = test else { return None };
+    tests.iter().find_map(|test| match test {
+        FileTest::From(side) => Some(*side),
+        _ => None,
+    })
+}
+
 /// Whether the flow speaks a protocol that the rule's header and its `app-layer-protocol` allow.
 pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
-    let protocol = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
+    let app = flow.and_then(|flow| flow.app.as_ref());
+    let protocol = app.map(|app| app.protocol);
+    let before = app.and_then(|app| app.before);
+    let fresh = app.is_some_and(|app| app.is_new);
     let failed = flow.is_some_and(|flow| flow.app_failed);
     let header = rule.header.app.is_empty() || protocol.is_some_and(|protocol| rule.header.app.contains(protocol));
     header
         && rule.app.iter().all(|test| match test {
-            AppTest::Protocol { protocol: Some(wanted), negated } => match protocol {
-                Some(protocol) => wanted.contains(protocol) != *negated,
-                None => *negated && failed,
-            },
-            AppTest::Protocol { protocol: None, negated } => (protocol.is_some() || failed) && failed != *negated,
+            AppTest::Protocol { when_found: true, .. } if !fresh => false,
+            AppTest::Protocol { protocol: Some(wanted), negated, of, .. } => {
+                let is = |protocol: AppProto| wanted.contains(protocol);
+                match (of, protocol, before) {
+                    (ProtocolOf::Original, _, Some(before)) => is(before) != *negated,
+                    (ProtocolOf::Either, Some(protocol), Some(before)) => (is(protocol) || is(before)) != *negated,
+                    (_, Some(protocol), _) => is(protocol) != *negated,
+                    (_, None, _) => *negated && failed,
+                }
+            }
+            AppTest::Protocol { protocol: None, negated, .. } => (protocol.is_some() || failed) && failed != *negated,
             _ => true,
         })
 }
@@ -177,7 +204,7 @@ impl DetectThread {
         let asked = rule.app.iter().all(|test| match test {
             AppTest::Protocol { .. } => true,
             AppTest::Event(name) => tx.data.events().contains(name),
-            test => tx.data.accepts(test, toward),
+            test => sides_of(test_side(test), rule, toward).any(|side| tx.data.accepts(test, side)),
         });
         if !asked {
             return None;
@@ -188,7 +215,8 @@ impl DetectThread {
         let mut evaluation = Evaluation::default();
         evaluation.dce_is_little_endian = tx.data.is_little_endian(toward);
         let failed = rule.buffers.iter().position(|plan| match plan.buffer.is_app() {
-            true => !self.some_instance_matches(&mut evaluation, plan, &tx, toward),
+            true => !sides_of(plan.side.or(plan.buffer.info().toward), rule, toward)
+                .any(|side| self.some_instance_matches(&mut evaluation, plan, &tx, side)),
             false => !buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes)),
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
@@ -202,18 +230,28 @@ impl DetectThread {
         if let Some(storing) = rule.filestore {
             store_files(rule, storing, tx.data);
         }
-        let Inspection { matched, candidates, .. } = tx.inspection;
-        match matched.binary_search(&number) {
-            Err(_) if matched.len() >= MATCHED_COUNT_MAX => self.counters.remembered_overflow += 1,
-            Err(place) => matched.insert(place, number),
-            Ok(_) => {}
+        self.remember_match(&mut tx.inspection.matched, number);
+        if rule.spans_sides {
+            let generation = tx.inspection.generation;
+            if tx.other.generation != generation {
+                *tx.other = Inspection { generation, ..Inspection::default() };
+            }
+            self.remember_match(&mut tx.other.matched, number);
         }
-        forget(candidates, number);
+        forget(&mut tx.inspection.candidates, number);
         let id = tx.id;
         if let (Some(FileStoring { sides, scope: StoreScope::Flow }), Some(app)) = (rule.filestore, &mut flow.app) {
             *app.stored_sides = app.stored_sides.or(sides);
         }
         Some(id)
+    }
+
+    fn remember_match(&mut self, matched: &mut Vec<u32>, number: u32) {
+        match matched.binary_search(&number) {
+            Err(_) if matched.len() >= MATCHED_COUNT_MAX => self.counters.remembered_overflow += 1,
+            Err(place) => matched.insert(place, number),
+            Ok(_) => {}
+        }
     }
 
     fn some_instance_matches(

@@ -180,7 +180,11 @@ impl Path {
         }
         let toward = tracked.info.direction().toward();
         let position = followed.as_ref().map_or(0, |followed| followed.arrival.position());
-        let context = ParseContext { position, ..self.app.context(&flow.key.orig, moment.now, world.rules.hashes()) };
+        let context = ParseContext {
+            position,
+            wants_frames: world.rules.asks_for_frames(),
+            ..self.app.context(&flow.key.orig, moment.now, world.rules.hashes())
+        };
         match (moment.headers.transport, followed) {
             (Transport::Tcp(_), Some(followed)) => {
                 let Some(streams) = &flow.stream else { return };

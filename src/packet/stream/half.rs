@@ -22,6 +22,8 @@ const UNDONE_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Half {
     /// Sequence number of the byte at `position`; `None` before the first segment.
     next: Option<u32>,
+    /// The same after an earlier SYN, which another one has displaced.
+    displaced: Option<u32>,
     /// What came before this has been forwarded in order, or lies behind a gap.
     position: u64,
     /// The receiver has everything in front of this. Beyond `position`: it has bytes that we never saw.
@@ -121,7 +123,8 @@ impl Half {
 
     /// The other side acknowledges this one's bytes.
     pub(super) fn acknowledge(&mut self, ack: u32, opens: bool, config: &StreamConfig, pool: &StreamPool) -> bool {
-        if opens && self.position == 0 && self.queue.is_none() && self.kept.len() == 0 {
+        let chooses = opens || !self.answered && self.displaced == Some(ack);
+        if chooses && self.is_untouched() {
             // Of several SYNs this is the one that was answered.
             self.next = Some(ack);
         }
@@ -165,6 +168,9 @@ impl Half {
             arrival.data = Data::of(segment.payload, Data::Unread);
             return arrival;
         };
+        if self.next.is_some_and(|next| base.is_some_and(|base| base != next)) {
+            self.displaced = self.next;
+        }
         let end = start.saturating_add(len_of(segment.payload));
         if self.acked > self.position {
             self.skip_gap(start, end, &mut arrival, pool);
@@ -210,10 +216,14 @@ impl Half {
                 false => StreamEvent::SynResendDifferent,
             });
             // One that was answered stands until another is.
-            let untouched = self.position == 0 && self.queue.is_none() && self.kept.len() == 0 && !self.answered;
-            return untouched.then_some((Some(seq), 0));
+            return (self.is_untouched() && !self.answered).then_some((Some(seq), 0));
         }
         (ahead <= AHEAD_MAX).then_some((Some(next), start))
+    }
+
+    /// Not a byte of it has come.
+    fn is_untouched(&self) -> bool {
+        self.position == 0 && self.queue.is_none() && self.kept.len() == 0
     }
 
     /// The receiver has bytes that we never saw: goes on behind the last hole, unless this segment fills it.

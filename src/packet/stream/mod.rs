@@ -206,6 +206,10 @@ impl Streams {
         if segment.has(Tcp::ACK) {
             ack_unseen = other.acknowledge(segment.ack, segment.has(Tcp::SYN), config, pool);
         }
+        let two_sided = segment.has(Tcp::SYN) || this.has_begun() && other.has_begun();
+        if !two_sided && !config.async_oneside && !config.midstream {
+            return Arrival { data: Data::of(segment.payload, Data::Unread), ..Arrival::default() };
+        }
         let mut arrival = this.receive(segment, config, pool);
         if ack_unseen {
             arrival.events.add(StreamEvent::AckUnseen);

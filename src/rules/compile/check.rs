@@ -45,6 +45,13 @@ pub(super) fn check(draft: &mut Draft<'_>, ast: &RuleAst, header: Option<&Header
     if ast.action == RuleAction::Pass && draft.noalert {
         mistakes.push(Mistake::new(Code::Conflict, ast.protocol, "`pass` with `noalert`: pass never alerts"));
     }
+    let asks_sides = draft.buffers.iter().any(|buffer| buffer.buffer.is_app());
+    if draft.spans_sides && !asks_sides {
+        mistakes.push(
+            Mistake::new(Code::Conflict, ast.protocol, "`=>` needs buffers of a transaction, of both sides")
+                .help("write `->` or `<>` for packets and streams"),
+        );
+    }
     if let Some((need, span)) = draft.needs.first() {
         let code = match need {
             Need::Parser(_) => Code::NeedsParser,
@@ -60,6 +67,9 @@ pub(super) fn check_direction(draft: &Draft<'_>, mistakes: &mut Vec<Mistake>) {
         Toward::Server => "to_server",
         Toward::Client => "to_client",
     };
+    if draft.spans_sides {
+        return;
+    }
     let mut wanted = draft.flow.and_then(|flow| flow.toward);
     for buffer in &draft.buffers {
         let info = buffer.buffer.info();

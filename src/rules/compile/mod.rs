@@ -17,7 +17,7 @@ use crate::rules::keyword::{Arg, Around, BufferDraft, Draft, PcreLimits, table};
 use crate::rules::lex::{RuleText, rule_texts};
 use crate::rules::literal::Literal;
 use crate::rules::meta::{RuleAction, RuleMeta};
-use crate::rules::parse::{RuleAst, parse};
+use crate::rules::parse::{Arrow, RuleAst, parse};
 use crate::rules::plan::{
     Absence, BitChange, BufferPlan, BufferTest, Effect, FlowTest, Header, HeaderProtocol, NameId, PacketTest, Rule,
     StateTest,
@@ -219,6 +219,8 @@ impl Compiler<'_> {
             );
         }
         let ast = parse(text, mistakes)?;
+        draft.spans_sides = ast.arrow == Arrow::Transaction;
+        draft.protocol_word = ast.protocol.of(text).split(':').next().unwrap_or_default();
         read_options(text, &ast, draft, mistakes);
         let header = self.header(text, &ast, draft, mistakes);
         check(draft, &ast, header.as_ref(), mistakes);
@@ -240,7 +242,8 @@ impl Compiler<'_> {
         let toward = draft.toward();
         let buffers = nest_base64(std::mem::take(&mut draft.buffers));
         let on_transactions = is_on_transactions(draft, &buffers);
-        let literal = Literal::of(&buffers, on_transactions);
+        // What one side says leads to such a rule only when the other has said the rest.
+        let literal = Literal::of(&buffers, on_transactions).filter(|_| !draft.spans_sides);
         let needs_payload = buffers.iter().any(|buffer| buffer.buffer == Buffer::PAYLOAD);
         let buffers = buffer_plans(buffers);
         let header = header?;
@@ -259,6 +262,7 @@ impl Compiler<'_> {
             needs_payload,
             app: draft.app.iter().map(|(test, _)| test.clone()).collect(),
             on_transactions,
+            spans_sides: draft.spans_sides,
             effects: draft.effects.iter().map(|(effect, _)| effect.clone()).collect(),
             threshold: self.context.thresholds.threshold(meta.gid, sid, draft.threshold),
             rate: self.context.thresholds.rate(meta.gid, sid),
@@ -293,7 +297,7 @@ impl Compiler<'_> {
             src_ports: src_ports?,
             dst: dst?,
             dst_ports: dst_ports?,
-            both_ways: ast.both_ways,
+            both_ways: ast.arrow != Arrow::OneWay,
         })
     }
 
@@ -505,6 +509,7 @@ fn buffer_plans(buffers: Vec<BufferDraft>) -> Box<[BufferPlan]> {
         chains: chains(buffer.tests.into_iter().map(|(test, _)| test).collect()),
         absence: buffer.absence,
         settled_by_bytes,
+        side: buffer.side,
     });
     let mut plans: Vec<BufferPlan> = plans.collect();
     if independent {

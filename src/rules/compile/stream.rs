@@ -8,6 +8,7 @@ pub(super) fn stream_shape(buffers: &[BufferPlan]) -> StreamShape {
     let first_two = (tests.next(), tests.next());
     StreamShape {
         asks_for_places: payload_tests(buffers).any(is_about_a_place),
+        told_twice: contents(buffers).any(is_placed) && !contents(buffers).any(|content| content.endswith),
         // A rule that asks for its literal alone has nothing to wait for.
         may_wait: !matches!(first_two, (Some(BufferTest::Content(_)), None)),
         reach: match first_two {
@@ -31,6 +32,10 @@ fn is_about_a_place(test: &BufferTest) -> bool {
     }
 }
 
+fn is_placed(content: &Content) -> bool {
+    content.depth.is_some() || content.offset.is_some() || content.startswith
+}
+
 fn asks_for_place(content: &Content) -> bool {
     content.is_relative() || content.startswith || content.depth.is_some() || !is_start(content.offset)
 }
@@ -51,6 +56,13 @@ fn reach(test: &BufferTest) -> Reach {
         }
         _ => Reach::default(),
     }
+}
+
+fn contents(buffers: &[BufferPlan]) -> impl Iterator<Item = &Content> {
+    payload_tests(buffers).filter_map(|test| match test {
+        BufferTest::Content(content) => Some(content),
+        _ => None,
+    })
 }
 
 fn payload_tests(buffers: &[BufferPlan]) -> impl Iterator<Item = &BufferTest> {

@@ -4,6 +4,9 @@ use super::Need;
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::plan::Toward;
 
+/// In front of the names of frames in the table: their keyword.
+pub const FRAME: &str = "frame:";
+
 /// A buffer, as its place in [`BUFFERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Buffer(pub u8);
@@ -109,6 +112,7 @@ const ASKED_ANEW: &[&str] = &[
 ];
 
 const HTTP: AppProtoSet = AppProtoSet::of(&[AppProto::Http1, AppProto::Http2, AppProto::Doh2]);
+const HTTP1: AppProtoSet = AppProtoSet::of(&[AppProto::Http1]);
 const HTTP2: AppProtoSet = AppProtoSet::of(&[AppProto::Http2, AppProto::Doh2]);
 const FILES: AppProtoSet = AppProtoSet::of(&[
     AppProto::Http1,
@@ -130,6 +134,7 @@ const SMTP: AppProtoSet = AppProtoSet::of(&[AppProto::Smtp]);
 const FTP: AppProtoSet = AppProtoSet::of(&[AppProto::Ftp]);
 const SMB: AppProtoSet = AppProtoSet::of(&[AppProto::Smb]);
 const DCERPC: AppProtoSet = AppProtoSet::of(&[AppProto::Dcerpc, AppProto::Smb]);
+const DCERPC_ALONE: AppProtoSet = AppProtoSet::of(&[AppProto::Dcerpc]);
 const KRB5: AppProtoSet = AppProtoSet::of(&[AppProto::Krb5]);
 const SIP: AppProtoSet = AppProtoSet::of(&[AppProto::Sip]);
 const RFB: AppProtoSet = AppProtoSet::of(&[AppProto::Rfb]);
@@ -297,5 +302,24 @@ buffers! {
     IKE_KEY_EXCHANGE_PAYLOAD => app("ike.key_exchange_payload", IKE, "The key exchange payload."),
     DNP3_DATA => app("dnp3_data", DNP3, "The application data of a message, without checksums.").aliased(&["dnp3.data"]),
     NTP_REFERENCE_ID => app("ntp.reference_id", NTP, "What the clock is set by, 4 bytes."),
+    FRAME_HTTP1_REQUEST => app("frame:http1.request", HTTP1, "A whole request.").toward(Toward::Server).growing(),
+    FRAME_HTTP1_RESPONSE => app("frame:http1.response", HTTP1, "A whole response.").toward(Toward::Client).growing(),
+    FRAME_HTTP2_HDR => app("frame:http2.hdr", HTTP2, "The head of a frame."),
+    FRAME_HTTP2_DATA => app("frame:http2.data", HTTP2, "The payload of a frame."),
+    FRAME_HTTP2_PDU => app("frame:http2.pdu", HTTP2, "A whole frame."),
+    FRAME_DCERPC_HDR => app("frame:dcerpc.hdr", DCERPC_ALONE, "The head of a fragment."),
+    FRAME_DCERPC_DATA => app("frame:dcerpc.data", DCERPC_ALONE, "A fragment without its head."),
+    FRAME_DCERPC_PDU => app("frame:dcerpc.pdu", DCERPC_ALONE, "A whole fragment."),
+    FRAME_SIP_PDU => app("frame:sip.pdu", SIP, "A whole message."),
+    FRAME_SIP_REQUEST_LINE => app("frame:sip.request.line", SIP, "Its first line.").toward(Toward::Server),
+    FRAME_SIP_REQUEST_HEADERS => app("frame:sip.request.headers", SIP, "Its headers.").toward(Toward::Server),
+    FRAME_SIP_REQUEST_BODY => app("frame:sip.request.body", SIP, "Its body.").toward(Toward::Server),
+    FRAME_SIP_RESPONSE_LINE => app("frame:sip.response.line", SIP, "Its first line.").toward(Toward::Client),
+    FRAME_SIP_RESPONSE_HEADERS => app("frame:sip.response.headers", SIP, "Its headers.").toward(Toward::Client),
+    FRAME_SIP_RESPONSE_BODY => app("frame:sip.response.body", SIP, "Its body.").toward(Toward::Client),
+    FRAME_TLS_PDU => app("frame:tls.pdu", TLS, "A whole record.").growing(),
+    FRAME_TLS_HDR => app("frame:tls.hdr", TLS, "The head of a record."),
+    FRAME_TLS_DATA => app("frame:tls.data", TLS, "A record without its head.").growing(),
+    FRAME_DNS_PDU => app("frame:dns.pdu", DNS, "A whole message."),
     BASE64_DATA => packet("base64_data", "What base64_decode has decoded."),
 }

@@ -59,7 +59,12 @@ fn fileext(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
 }
 
 fn filesize(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
-    let text = arg.at(arg.unquoted());
+    let mut text = arg.at(arg.unquoted());
+    let side = text.split_once(',').filter(|_| draft.spans_sides);
+    if let Some((side, rest)) = side.and_then(|(side, rest)| Some((super::side_named(side.trim())?, rest))) {
+        push(draft, arg, FileTest::From(side));
+        text = rest.trim();
+    }
     let plain = without_units(text).ok_or_else(|| arg.wrong("no size in bytes, KB, MB or GB"))?;
     let test = comparison(&plain, Span::new(0, plain.len()), u32::MAX);
     let test = test.map_err(|mistake| Mistake { span: arg.span, ..mistake })?;

@@ -322,6 +322,10 @@ pub struct Draft<'t> {
     pub tells_of_pass: bool,
     /// The header names the hook `flow_start`.
     pub flow_start: bool,
+    /// The word of its header before any hook, for names that are short for a protocol's.
+    pub protocol_word: &'t str,
+    /// Its arrow is `=>`.
+    pub spans_sides: bool,
     pub bypass: bool,
     pub tags: Vec<Tag>,
     pub filestore: Option<FileStoring>,
@@ -363,11 +367,14 @@ pub struct BufferDraft {
     pub transforms: Vec<Transform>,
     pub tests: Vec<(BufferTest, Span)>,
     pub absence: Absence,
+    /// The side whose bytes are meant, in a rule about both.
+    pub side: Option<Toward>,
 }
 
 impl BufferDraft {
     fn new(buffer: Buffer, selected: Option<Span>) -> BufferDraft {
-        BufferDraft { buffer, selected, transforms: Vec::new(), tests: Vec::new(), absence: Absence::default() }
+        let (transforms, tests) = (Vec::new(), Vec::new());
+        BufferDraft { buffer, selected, transforms, tests, absence: Absence::default(), side: None }
     }
 
     /// The payload as it is, which the prefilter looks at.
@@ -386,12 +393,21 @@ impl<'t> Draft<'t> {
     /// The side whose packets the rule is about: as `flow` says, or as its buffers imply.
     #[must_use]
     pub fn toward(&self) -> Option<Toward> {
+        if self.spans_sides {
+            return None;
+        }
         let said = self.flow.and_then(|flow| flow.toward);
         said.or_else(|| self.buffers.iter().find_map(|buffer| buffer.buffer.info().toward))
     }
 
     /// Applies one option.
     pub fn apply(&mut self, keyword: &Keyword, arg: &Arg<'t>) -> Result<(), Mistake> {
+        if let (Meaning::Sticky(buffer), true, Some(side)) = (keyword.meaning, self.spans_sides, side_named(arg.text()))
+        {
+            self.buffers.push(BufferDraft { side: Some(side), ..BufferDraft::new(buffer, Some(arg.name)) });
+            self.current = Some(self.buffers.len() - 1);
+            return Ok(());
+        }
         match (keyword.value, arg.is_empty()) {
             (Value::Required, true) => {
                 return Err(Mistake::new(Code::ValueMissing, arg.name, format!("`{}` needs a value", keyword.name))
@@ -467,7 +483,7 @@ impl<'t> Draft<'t> {
 
     fn select(&mut self, buffer: Buffer, span: Span) -> usize {
         let selected = (span != Span::default()).then_some(span);
-        let plain = |draft: &BufferDraft| draft.buffer == buffer && draft.transforms.is_empty();
+        let plain = |draft: &BufferDraft| draft.buffer == buffer && draft.transforms.is_empty() && draft.side.is_none();
         let at = self.buffers.iter().position(plain).unwrap_or_else(|| {
             self.buffers.push(BufferDraft::new(buffer, selected));
             self.buffers.len() - 1
@@ -551,6 +567,15 @@ impl<'t> Draft<'t> {
         }
         self.variables.push(name.to_owned());
         Ok(u8::try_from(at).unwrap_or(u8::MAX))
+    }
+}
+
+/// The side that a rule about both sides names.
+fn side_named(text: &str) -> Option<Toward> {
+    match text {
+        "to_server" => Some(Toward::Server),
+        "to_client" => Some(Toward::Client),
+        _ => None,
     }
 }
 

@@ -4,7 +4,8 @@
 
 use super::{Arg, Draft};
 use super::{Keyword, Meaning, Need, Value, option};
-use crate::rules::error::Mistake;
+use crate::rules::app::AppTest;
+use crate::rules::error::{Mistake, Span};
 
 const fn refused(
     name: &'static str,
@@ -17,8 +18,15 @@ const fn refused(
     Keyword { name, aliases: &[], family, arguments, doc, value, meaning: Meaning::Nothing, need: Some(need) }
 }
 
-/// A hint for the prefilter, which chooses by itself; it changes no match.
-fn prefilter(_: &mut Draft<'_>, _: &Arg<'_>) -> Result<(), Mistake> {
+/// A hint for the prefilter, which chooses by itself. It changes no match but that of `app-layer-protocol` before it,
+/// which it ties to the packet that told the protocol.
+fn prefilter(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
+    let follows = |span: Span| arg.rule.get(span.end..arg.name.start).is_some_and(|between| between.trim() == ";");
+    if let Some((AppTest::Protocol { when_found, .. }, span)) = draft.app.last_mut()
+        && follows(*span)
+    {
+        *when_found = true;
+    }
     Ok(())
 }
 
@@ -72,5 +80,4 @@ pub(super) static KEYWORDS: &[Keyword] = &[
     ),
     refused("ssh.protoversion", "ssh", Value::Required, "version", SSH_WORDS, "The protocol version."),
     refused("smb.ntlmssp", "smb", Value::None, "", Need::Never("ask `smb.ntlmssp_user` or `smb.ntlmssp_domain`"), "NTLM authentication."),
-    refused("frame", "app-layer", Value::Required, "name", Need::Never("frames are not marked; ask a buffer of the protocol"), "A frame of a protocol, as buffer."),
 ];

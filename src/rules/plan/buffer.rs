@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::NumberTest;
+use super::{NumberTest, Toward};
 use crate::rules::dataset::DataSet;
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::needle::Hint;
@@ -17,6 +17,8 @@ pub struct BufferPlan {
     pub absence: Absence,
     /// What the chains answer depends on the bytes of this buffer alone: not on variables, data sets or what is absent.
     pub settled_by_bytes: bool,
+    /// The side whose bytes are meant, where a rule about both sides says it.
+    pub side: Option<Toward>,
 }
 
 /// What the tests of the payload are like where it is a stream.
@@ -24,6 +26,9 @@ pub struct BufferPlan {
 pub struct StreamShape {
     /// Some test is about a place in the payload, counted from its beginning.
     pub asks_for_places: bool,
+    /// Some content is about a place, and none about the end: looking at a recording, it is told twice of what begins a
+    /// stream.
+    pub told_twice: bool,
     /// With its literal found, the rest of what the rule asks for may come later.
     pub may_wait: bool,
     pub reach: Reach,

@@ -34,6 +34,8 @@ pub struct Rule {
     pub app: Box<[AppTest]>,
     /// It is about transactions: judged on each, once something new is there, and matches each at most once.
     pub on_transactions: bool,
+    /// `=>`: the header tells client and server apart, and buffers of both sides are asked for.
+    pub spans_sides: bool,
     /// What a match leaves behind.
     pub effects: Box<[Effect]>,
     pub threshold: Option<Threshold>,
@@ -148,7 +150,7 @@ pub struct Header {
     pub src_ports: Arc<PortSet>,
     pub dst: Arc<AddressSet>,
     pub dst_ports: Arc<PortSet>,
-    /// `<>`: the packet may go either way.
+    /// `<>` and `=>`: the packet may go either way.
     pub both_ways: bool,
 }
 

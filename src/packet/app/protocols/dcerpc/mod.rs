@@ -146,6 +146,10 @@ impl Parser for Connection {
             let Some(fragment) = rest.get(..header.fragment_bytes) else {
                 return Step::Taken { consumed, wanted: header.fragment_bytes };
             };
+            context.mark(Buffer::FRAME_DCERPC_PDU, toward, fragment);
+            let (head, data) = fragment.split_at_checked(HEADER_BYTES).unwrap_or((fragment, &[]));
+            context.mark(Buffer::FRAME_DCERPC_HDR, toward, head);
+            context.mark(Buffer::FRAME_DCERPC_DATA, toward, data);
             self.fragment(toward, &header, fragment, context);
             consumed += header.fragment_bytes;
         }

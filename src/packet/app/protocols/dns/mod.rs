@@ -68,6 +68,7 @@ impl Dns {
     /// One message. False if it is none.
     fn message(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> bool {
         let Some(message) = Message::read(bytes) else { return false };
+        context.mark(Buffer::FRAME_DNS_PDU, toward, bytes);
         let is_response = message.header.is_response();
         let reversed = *self.reversed.get_or_insert((toward == Toward::Server) == is_response);
         let from_server = (toward == Toward::Client) != reversed;

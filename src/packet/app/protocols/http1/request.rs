@@ -11,6 +11,7 @@ use super::tx::{HttpTx, Request};
 use super::uri::{is_valid_host, normal_host, port_number, split_host};
 use super::{Http1, Turn};
 use crate::packet::app::ParseContext;
+use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
 /// Blanks behind a request line without a protocol that still make it HTTP/0.9.
@@ -85,6 +86,7 @@ impl Http1 {
                     let behind = rest.get(taken..).unwrap_or_default();
                     match progress {
                         Progress::More => {
+                            context.grow_mark(Buffer::FRAME_HTTP1_REQUEST, Toward::Server, rest);
                             self.show_request_line(context);
                             return Turn::Taken(bytes.len());
                         }
@@ -100,7 +102,11 @@ impl Http1 {
                 }
                 State::Body => match self.step_request_body(rest) {
                     Some(taken) => taken,
-                    None => return Turn::Taken(bytes.len()),
+                    None => {
+                        context.grow_mark(Buffer::FRAME_HTTP1_REQUEST, Toward::Server, rest);
+                        self.end_mark_of_request(context);
+                        return Turn::Taken(bytes.len());
+                    }
                 },
                 State::After => match self.judge_request_tail(rest, context) {
                     Some(taken) => taken,
@@ -108,7 +114,17 @@ impl Http1 {
                 },
                 State::Connect => return Turn::Taken(bytes.len() - rest.len()),
             };
-            rest = rest.get(taken..).unwrap_or_default();
+            let (read, behind) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            context.grow_mark(Buffer::FRAME_HTTP1_REQUEST, Toward::Server, read);
+            self.end_mark_of_request(context);
+            rest = behind;
+        }
+    }
+
+    /// Right behind a request, what comes next is another frame.
+    fn end_mark_of_request(&self, context: &ParseContext<'_>) {
+        if self.request.is_between_messages() {
+            context.end_mark(Buffer::FRAME_HTTP1_REQUEST, Toward::Server);
         }
     }
 
@@ -135,6 +151,14 @@ impl Http1 {
             self.request.reader.note(events::REQUEST_LINE_INCOMPLETE);
         }
         self.begin_request(context);
+        // A CONNECT is nobody's current request.
+        let slot = match self.request.current {
+            Some(id) => self.list.by_id(id),
+            None => self.list.last_mut(),
+        };
+        if let Some(slot) = slot {
+            slot.data.request.broke_off = true;
+        }
         if self.request.state != State::Head {
             self.end_request(true);
         }

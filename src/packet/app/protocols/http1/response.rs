@@ -10,6 +10,7 @@ use super::transfer::{Piece, Transfer};
 use super::tx::HttpTx;
 use super::{Http1, Turn};
 use crate::packet::app::ParseContext;
+use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
 #[derive(Debug)]
@@ -69,6 +70,7 @@ impl Http1 {
                     let behind = rest.get(taken..).unwrap_or_default();
                     match progress {
                         Progress::More => {
+                            context.grow_mark(Buffer::FRAME_HTTP1_RESPONSE, Toward::Client, rest);
                             self.give_up_line(false, context);
                             return Turn::Taken(bytes.len());
                         }
@@ -88,14 +90,28 @@ impl Http1 {
                 }
                 State::Body => match self.step_response_body(rest) {
                     Some(taken) => taken,
-                    None => return Turn::Taken(bytes.len()),
+                    None => {
+                        context.grow_mark(Buffer::FRAME_HTTP1_RESPONSE, Toward::Client, rest);
+                        self.end_mark_of_response(context);
+                        return Turn::Taken(bytes.len());
+                    }
                 },
                 State::After => match self.judge_response_tail(rest, context) {
                     Some(taken) => taken,
                     None => return Turn::Taken(bytes.len()),
                 },
             };
-            rest = rest.get(taken..).unwrap_or_default();
+            let (read, behind) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            context.grow_mark(Buffer::FRAME_HTTP1_RESPONSE, Toward::Client, read);
+            self.end_mark_of_response(context);
+            rest = behind;
+        }
+    }
+
+    /// Right behind a response, what comes next is another frame.
+    fn end_mark_of_response(&self, context: &ParseContext<'_>) {
+        if self.response.is_between_messages() {
+            context.end_mark(Buffer::FRAME_HTTP1_RESPONSE, Toward::Client);
         }
     }
 

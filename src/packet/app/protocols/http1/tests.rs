@@ -84,6 +84,8 @@ fn context(limits: &AppLimits) -> ParseContext<'_> {
         client_port: 40_000,
         server_port: 80,
         limits,
+        wants_frames: false,
+        marks: None,
         hashes: Hashes { md5: true, ..Hashes::default() },
     }
 }

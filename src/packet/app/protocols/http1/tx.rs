@@ -35,6 +35,8 @@ pub(super) struct Request {
     pub seen: bool,
     /// So was the rest of its head.
     pub whole_head: bool,
+    /// It broke off inside of its head: more of it might have named another host.
+    pub broke_off: bool,
     pub done: bool,
     /// A line without a protocol, and nothing behind it.
     pub is_0_9: bool,
@@ -118,8 +120,12 @@ impl HttpTx {
         Some(form.as_slice()).filter(|form| !form.is_empty())
     }
 
-    /// The host as EVE tells it: the Host header's in the letters that were sent.
+    /// The host as EVE tells it: the Host header's in the letters that were sent. Of a head that broke off it tells none,
+    /// as Suricata.
     pub(super) fn told_host(&self) -> Option<&[u8]> {
+        if self.request.broke_off {
+            return None;
+        }
         let host = self.request.host.as_deref()?;
         match self.uri().host {
             Some(_) => Some(host),

@@ -24,6 +24,7 @@ use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{ParseContext, Parser, Slot, Step, Transactions, TxList};
 use crate::rules::app::AppProto;
+use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 use frame::{FRAME_BYTES_DEFAULT, FrameHead, HEADER_BYTES, PREFACE, flag, kind, unpadded};
 use hpack::{Broken, Item, Table};
@@ -157,6 +158,7 @@ impl Http2 {
         let Some(payload) = bytes.get(HEADER_BYTES..end) else { return Progress::Wanted(end) };
         let skip = head.length.saturating_sub(handled);
         self.side(toward).skip = skip;
+        mark(toward, bytes.get(..HEADER_BYTES).unwrap_or_default(), payload, context);
         self.take_frame(toward, &head, payload, context);
         if skip > 0 {
             self.note_on(toward, head.stream, events::LONG_FRAME_DATA);
@@ -438,6 +440,15 @@ impl Http2 {
 }
 
 /// An open stream.
+/// A frame other than DATA, as rules may look into it.
+fn mark(toward: Toward, head: &[u8], payload: &[u8], context: &ParseContext<'_>) {
+    if context.marks.is_some() {
+        context.mark(Buffer::FRAME_HTTP2_HDR, toward, head);
+        context.mark(Buffer::FRAME_HTTP2_DATA, toward, payload);
+        context.mark(Buffer::FRAME_HTTP2_PDU, toward, &[head, payload].concat());
+    }
+}
+
 fn find(streams: &mut Transactions<Stream>, number: u32) -> Option<&mut Slot<Stream>> {
     streams.iter_mut().find(|slot| slot.data.is_open(number))
 }

@@ -197,6 +197,24 @@ impl Transaction for Message {
     }
 }
 
+/// Its parts, as rules may look into them. Over TCP the body comes later, and is no part of a frame.
+fn mark(toward: Toward, message: &[u8], start: &Start, context: &ParseContext<'_>) {
+    let (line, headers, body) = match start {
+        Start::Request { .. } => {
+            (Buffer::FRAME_SIP_REQUEST_LINE, Buffer::FRAME_SIP_REQUEST_HEADERS, Buffer::FRAME_SIP_REQUEST_BODY)
+        }
+        Start::Response { .. } => {
+            (Buffer::FRAME_SIP_RESPONSE_LINE, Buffer::FRAME_SIP_RESPONSE_HEADERS, Buffer::FRAME_SIP_RESPONSE_BODY)
+        }
+    };
+    let line_end = memchr::memchr(b'\n', message).map_or(message.len(), |at| at + 1);
+    let headers_end = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2).max(line_end);
+    context.mark(Buffer::FRAME_SIP_PDU, toward, message);
+    context.mark(line, toward, message.get(..line_end).unwrap_or_default());
+    context.mark(headers, toward, message.get(line_end..headers_end).unwrap_or_default());
+    context.mark(body, toward, message.get(headers_end + 2..).unwrap_or_default());
+}
+
 /// Where one direction of a stream stands.
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
@@ -221,6 +239,7 @@ impl Sip {
 
     fn message(&mut self, toward: Toward, head: &[u8], context: &ParseContext<'_>) -> Option<usize> {
         let message = Message::read(toward, head)?;
+        mark(toward, head, &message.start, context);
         let body = message.body_bytes().unwrap_or(0);
         self.transactions.open(message, context.limits.transaction_count_max).touch(toward);
         Some(body)

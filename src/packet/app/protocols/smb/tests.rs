@@ -258,6 +258,8 @@ fn the_parser_finds_the_next_frame_behind_a_hole_and_behind_an_encrypted_one() {
         client_port: 1,
         server_port: 445,
         limits: &limits,
+        wants_frames: false,
+        marks: None,
         hashes: Default::default(),
     };
     talk.app.gap(Toward::Server, 50, &context, &mut talk.counters);

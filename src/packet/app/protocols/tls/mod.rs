@@ -25,6 +25,7 @@ mod tests;
 use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::{EncryptionHandling, ParseContext, Parser, Step, Transactions, TxList};
 use crate::rules::app::{AppProto, TlsMessage};
+use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 use hello::{Hello, Role};
 use transaction::TlsTransaction;
@@ -238,6 +239,10 @@ impl Tls {
                 let wanted = header_bytes(rest);
                 let Some(header) = rest.get(..wanted) else { return Ok(wanted) };
                 *rest = rest.get(wanted..).unwrap_or_default();
+                context.end_mark(Buffer::FRAME_TLS_PDU, toward);
+                context.end_mark(Buffer::FRAME_TLS_DATA, toward);
+                context.mark(Buffer::FRAME_TLS_HDR, toward, header);
+                context.grow_mark(Buffer::FRAME_TLS_PDU, toward, header);
                 side.record = begin(header, &mut reading, self.ciphers_changed)?;
                 match side.record.content {
                     Some(content::CHANGE_CIPHER_SPEC) => self.ciphers_changed = true,
@@ -251,6 +256,12 @@ impl Tls {
             let length = side.record.rest.min(rest.len());
             let Some(chunk) = rest.split_off(..length) else { return Ok(0) };
             side.record.rest -= length;
+            context.grow_mark(Buffer::FRAME_TLS_PDU, toward, chunk);
+            context.grow_mark(Buffer::FRAME_TLS_DATA, toward, chunk);
+            if side.record.rest == 0 {
+                context.end_mark(Buffer::FRAME_TLS_PDU, toward);
+                context.end_mark(Buffer::FRAME_TLS_DATA, toward);
+            }
             match side.record.content {
                 Some(content::HANDSHAKE) if !self.ciphers_changed || reading.is_before_server_hello() => {
                     side.gathering.take(chunk, &mut reading);
