@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::packet::app::frame::FrameRecord;
 use crate::packet::app::protocols::dcerpc::record::{
     DcerpcFlowRecord, DcerpcHalf, DcerpcRecord, DcerpcTransport, InterfaceRecord,
 };
@@ -154,7 +155,13 @@ pub fn alerted() -> Vec<(&'static str, AppRecord)> {
         ("alert-dns-answer", dns(Form::AlertedAnswer, &dns_answer())),
         ("alert-smtp", smtp()),
         ("alert-http", http()),
+        ("alert-frame", frame()),
     ]
+}
+
+fn frame() -> AppRecord {
+    let (kind, toward) = ("request", Toward::Server);
+    AppRecord::Frame(Box::new(FrameRecord { kind, toward, length: 420, complete: true }))
 }
 
 fn http() -> AppRecord {

@@ -408,7 +408,7 @@ fn allowed(object: &str) -> &'static str {
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable stream alert drop flow anomaly stats \
              tcp dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
-             dhcp mqtt rfb ike rdp nfs ntp igmp rgmp modbus dnp3 enip ldap pgsql bittorrent_dht \
+             dhcp mqtt rfb ike rdp nfs ntp igmp rgmp modbus dnp3 enip ldap pgsql bittorrent_dht frame \
              verdict metadata tunnel conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -550,6 +550,7 @@ fn allowed(object: &str) -> &'static str {
         "rdp.client" => "version desktop_width desktop_height build client_name",
         "ntp" => "version mode stratum reference_id",
         "igmp" => "version type",
+        "frame" => "type direction length complete",
         "rgmp" => "type",
         "nfs" => "version procedure filename hhash id file_tx type status rename",
         "nfs.rename" => "from to",

@@ -16,6 +16,7 @@ pub struct Conversation {
     pub client_port: u16,
     pub server_port: u16,
     pub limits: AppLimits,
+    pub wants_frames: bool,
     /// Bytes of the stream so far.
     pub said_to_server: u64,
     pub said_to_client: u64,
@@ -29,6 +30,7 @@ impl Conversation {
             client_port: 40_000,
             server_port,
             limits: AppLimits::default(),
+            wants_frames: false,
             said_to_server: 0,
             said_to_client: 0,
         }
@@ -63,7 +65,8 @@ impl Conversation {
         };
         *said += if datagram { 0 } else { bytes.len() as u64 };
         let position = *said;
-        let context = ParseContext { position, ..context(&limits, self.client_port, self.server_port) };
+        let wants_frames = self.wants_frames;
+        let context = ParseContext { position, wants_frames, ..context(&limits, self.client_port, self.server_port) };
         let enabled = AppProtoSet::of(&AppProto::ALL);
         match datagram {
             true => self.app.receive_datagram(toward, bytes, &context, enabled, &mut self.counters),
@@ -149,7 +152,7 @@ fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseConte
         client_port,
         server_port,
         limits,
-        wants_frames: true,
+        wants_frames: false,
         marks: None,
         hashes,
     }

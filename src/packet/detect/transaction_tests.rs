@@ -153,6 +153,7 @@ alert http any any -> any any (http.uri; content:!"nowhere"; sid:4;)
 
 fn request_a() -> Conversation {
     let mut conversation = Conversation::with(80);
+    conversation.wants_frames = true;
     conversation.stream(Toward::Server, b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n");
     conversation
 }
