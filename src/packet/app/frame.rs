@@ -8,7 +8,7 @@ use super::record::AppRecord;
 use super::transactions::{Transactions, TxList};
 use super::{ParseContext, Transaction};
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::Toward;
+use crate::rules::plan::{SideSet, Toward};
 
 /// Bytes of one frame that rules may look into.
 const FRAME_BYTES_MAX: usize = 16 << 10;
@@ -35,9 +35,9 @@ impl Frames {
     }
 
     /// The rules have seen them.
-    pub(super) fn settle(&mut self, ended: bool) {
+    pub(super) fn settle(&mut self, ended: bool, unread: SideSet) {
         if let Some(list) = &mut self.0 {
-            list.settle(ended, &mut |_, _| {});
+            list.settle(ended, unread, &mut |_, _| {});
             if ended || list.is_empty() {
                 self.0 = None;
             }
@@ -159,7 +159,7 @@ mod tests {
         let mut frames = Frames::default();
         frames.grow(Buffer::FRAME_HTTP1_REQUEST, Toward::Server, b"GET ");
         frames.grow(Buffer::FRAME_HTTP1_REQUEST, Toward::Server, &vec![b'a'; 2 * FRAME_BYTES_MAX]);
-        frames.settle(false);
+        frames.settle(false, SideSet::default());
         frames.end(Buffer::FRAME_HTTP1_REQUEST, Toward::Server);
         let tx = frames.list().unwrap().view(0, Toward::Server).unwrap();
         assert_eq!(tx.data.buffer(Buffer::FRAME_HTTP1_REQUEST, Toward::Server, 0).unwrap().len(), FRAME_BYTES_MAX);
@@ -167,7 +167,7 @@ mod tests {
         let length = 4 + 2 * FRAME_BYTES_MAX as u64;
         let told = FrameRecord { kind: "request", toward: Toward::Server, length, complete: true };
         assert_eq!((tx.id, tx.data.record()), (FIRST_ID, Some(AppRecord::Frame(Box::new(told)))));
-        frames.settle(false);
+        frames.settle(false, SideSet::default());
         assert!(frames.list().is_none() && frames.heap_bytes() == 0);
         for _ in 0..2 * FRAME_COUNT_MAX {
             frames.add(Buffer::FRAME_SIP_PDU, Toward::Client, b"x", true);

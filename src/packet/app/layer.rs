@@ -301,7 +301,7 @@ impl AppLayer {
         if let Some(AppView { protocol, current, .. }) = self.view() {
             current.settle(ended, unread, &mut |id, record| emit(protocol, id, record));
         }
-        self.frames.settle(ended);
+        self.frames.settle(ended, self.unread_sides);
     }
 
     /// The files of a flow all of whose files are wanted.
