@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Events are made by one thread and freed by another: what that costs is in `docs/decisions/0016-allocator.md`.
+/// Events are made by one thread and freed by another: what that costs is in `docs/decisions/0017-allocator.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
