@@ -2,6 +2,7 @@
 
 mod bed;
 mod block;
+mod dropin;
 mod evasion;
 mod fates;
 mod flows;
@@ -10,6 +11,7 @@ mod ledger;
 mod life;
 mod million;
 mod nft;
+mod policy;
 mod ruleset;
 mod state;
 mod verdicts;
@@ -34,6 +36,10 @@ pub const ALL: &[Scenario] = &[
     ruleset::FOREIGN,
     ruleset::SECOND_COPY,
     ruleset::DROP_IN,
+    dropin::IPTABLES,
+    dropin::FIREWALLS,
+    dropin::REPEAT,
+    dropin::ROUTE,
     verdicts::ATTACK_AND_BENIGN,
     verdicts::REJECT_AND_CONDEMN,
     verdicts::NAT,
@@ -46,6 +52,8 @@ pub const ALL: &[Scenario] = &[
     ledger::EXACT,
     block::BY_COMMAND,
     block::BY_RULE,
+    policy::INVALID,
+    policy::UNTRACKED,
     state::NOTHING_IS_LEFT,
     fates::LABELS,
     fates::AUTO,
