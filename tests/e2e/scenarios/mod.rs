@@ -11,7 +11,6 @@ mod ledger;
 mod life;
 mod million;
 mod nft;
-mod policy;
 mod ruleset;
 mod state;
 mod verdicts;
@@ -52,8 +51,6 @@ pub const ALL: &[Scenario] = &[
     ledger::EXACT,
     block::BY_COMMAND,
     block::BY_RULE,
-    policy::INVALID,
-    policy::UNTRACKED,
     state::NOTHING_IS_LEFT,
     fates::LABELS,
     fates::AUTO,
