@@ -15,11 +15,13 @@
 
 mod again;
 mod buffer;
+mod collect;
 mod encoded;
 pub mod events;
 mod growth;
 mod header;
 mod known_addresses;
+mod outcome;
 mod state;
 mod stream;
 mod tag;
@@ -32,8 +34,6 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use super::app::AppView;
 use super::conntrack::Direction;
 use super::decode::{Headers, Tcp, Transport};
@@ -43,19 +43,21 @@ use super::ingress::{ChecksumStatus, Ingress, Timestamp, VlanTags};
 use super::stream::StreamView;
 use crate::packet::decode::link::ETHERTYPE_ARP;
 use crate::rules::events::PacketEvents;
-use crate::rules::meta::{RuleAction, RuleMeta};
+use crate::rules::meta::RuleAction;
 use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, VariableScope};
 use crate::rules::reputation::Reputation;
-use crate::rules::ruleset::{AddressFacts, Class, Group, RuleSet};
-use crate::rules::sieve::{PacketFacts, Sifted};
+use crate::rules::ruleset::RuleSet;
 
 pub use growth::Failure;
+pub use outcome::{Decision, Match, Outcome, Ruling};
 pub use stream::PayloadPlace;
 
 pub use state::{FlowDetectState, SharedCounters, SharedDetectState};
 
 use buffer::Evaluation;
+use collect::{Candidate, class, sifted};
 use known_addresses::KnownAddresses;
+use outcome::{Hit, decide};
 use threshold::Said;
 use transform::Scratch;
 
@@ -93,41 +95,6 @@ pub struct DetectThread {
     scratch: Scratch,
     known_addresses: KnownAddresses,
     counters: DetectCounters,
-}
-
-/// A decision, and what it is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ruling {
-    pub decision: Decision,
-    /// It is about the whole connection ([`Rule::decides_flow`]), not about this packet alone.
-    pub on_flow: bool,
-    /// A `rate_filter` has made it so.
-    pub by_rate: bool,
-}
-
-/// A rule worth judging, on the packet or on a transaction. The order is that of judgement.
-///
-/// One number, because packets may have hundreds of them to sort: the rule, then 0 or the transaction's place from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate(u64);
-
-impl Candidate {
-    fn on_packet(rule: u32) -> Candidate {
-        Candidate(u64::from(rule) << 32)
-    }
-
-    fn on_transaction(rule: u32, at: usize) -> Candidate {
-        Candidate(u64::from(rule) << 32 | u64::from(u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)))
-    }
-
-    fn rule(self) -> u32 {
-        u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
-    }
-
-    /// The transaction's place in the flow's list.
-    fn transaction(self) -> Option<usize> {
-        usize::try_from(self.0 & 0xffff_ffff).ok()?.checked_sub(1)
-    }
 }
 
 /// What a worker has done so far.
@@ -185,116 +152,6 @@ impl FlowView<'_> {
             Direction::Original => Toward::Server,
             Direction::Reply => Toward::Client,
         }
-    }
-}
-
-/// What the first deciding match says should happen, by `action-order`. What does happen is policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Decision {
-    /// No rule decides: alerts at most.
-    #[default]
-    None,
-    /// Nothing is decided but that the rest of the connection need not be inspected.
-    Bypass,
-    Pass,
-    Drop,
-    /// [`RuleAction::Reject`], [`RuleAction::RejectDst`] or [`RuleAction::RejectBoth`].
-    Reject(RuleAction),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Hit {
-    rule: u32,
-    alert: bool,
-    in_stream: bool,
-    transaction: Option<u64>,
-    by_rate: Option<RuleAction>,
-}
-
-/// What came of one packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
-    rules: &'a RuleSet,
-    hits: &'a [Hit],
-    /// What matches have captured in this packet.
-    pub variables: &'a [Variable],
-    pub decision: Decision,
-    /// The packet follows a match that wants it recorded (`tag`).
-    pub tagged: bool,
-}
-
-/// A rule that matched.
-#[derive(Clone, Copy, Debug)]
-pub struct Match<'a> {
-    pub rule: &'a Arc<RuleMeta>,
-    /// False for `noalert`, and for matches that a threshold keeps quiet.
-    pub alert: bool,
-    /// Whether Suricata would let this match decide about the whole flow: as [`Rule::decides_flow`] says, and contents of a
-    /// payload only where they stood in the stream.
-    pub decides_flow: bool,
-    /// The number of the transaction that it matched, if it is about transactions.
-    pub transaction: Option<u64>,
-    /// Its header names an application protocol.
-    pub names_protocol: bool,
-    /// It matched the joined bytes of a stream.
-    pub in_stream: bool,
-    /// The rule's own, unless a `rate_filter` has changed it.
-    pub action: RuleAction,
-    pub by_rate: bool,
-}
-
-impl<'a> Outcome<'a> {
-    /// The matches in the order of judgement: by action, then priority.
-    pub fn matches(&self) -> impl Iterator<Item = Match<'a>> + use<'a> {
-        let rules = self.rules;
-        self.hits.iter().filter_map(move |hit| rules.rule(hit.rule).map(|rule| (rule, hit))).map(|(rule, hit)| Match {
-            rule: &rule.meta,
-            alert: hit.alert,
-            decides_flow: rule.decides_flow() && (hit.in_stream || !rule.needs_payload),
-            transaction: hit.transaction,
-            names_protocol: !rule.header.app.is_empty(),
-            in_stream: hit.in_stream,
-            action: hit.by_rate.unwrap_or(rule.action()),
-            by_rate: hit.by_rate.is_some(),
-        })
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.hits.is_empty()
-    }
-
-    /// Of the rules that judged.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.rules.generation()
-    }
-
-    /// Of the rules that judged, by their contents.
-    #[must_use]
-    pub fn rules_hash(&self) -> u64 {
-        self.rules.hash()
-    }
-
-    #[must_use]
-    pub fn ruling(&self) -> Ruling {
-        let decider = self.decider();
-        Ruling {
-            decision: self.decision,
-            on_flow: decider.is_some_and(|decider| decider.decides_flow),
-            by_rate: decider.is_some_and(|decider| decider.by_rate),
-        }
-    }
-
-    /// The match that made the decision.
-    #[must_use]
-    pub fn decider(&self) -> Option<Match<'a>> {
-        self.matches().find(|found| match self.decision {
-            Decision::None | Decision::Bypass => false,
-            Decision::Pass => found.action == RuleAction::Pass,
-            Decision::Drop => found.action == RuleAction::Drop,
-            Decision::Reject(kind) => found.action == kind,
-        })
     }
 }
 
@@ -440,79 +297,6 @@ impl DetectThread {
         self.noted.merge(events);
     }
 
-    /// Adds the rules worth judging on the packet.
-    fn collect(
-        &mut self,
-        rules: &RuleSet,
-        buffers: &Buffers<'_>,
-        flow: Option<&mut FlowView<'_>>,
-        packet: &Sifted,
-        about: [AddressFacts; 2],
-    ) {
-        let worth = |rule: &&u32| rules.lets_through(**rule, packet);
-        let on_packet = |rule: &u32| Candidate::on_packet(*rule);
-        if !buffers.events.is_empty() {
-            self.candidates.extend(rules.by_event().iter().map(on_packet));
-        }
-        let below_ip = buffers.ethertype == ETHERTYPE_ARP || !buffers.ethernet.is_empty();
-        if buffers.headers.is_unknown() && !below_ip {
-            return;
-        }
-        if header::is_odd(&buffers.headers.ip) {
-            self.candidates.extend(rules.by_odd_header().iter().filter(worth).map(on_packet));
-        }
-        let group = rules.group(class(buffers.headers), flow.as_ref().map(|flow| flow.toward()));
-        if let Some((stream, flow)) = flow.and_then(|flow| flow.stream.zip(Some(flow))) {
-            self.collect_in_stream(rules, group, stream, flow, packet);
-            if flow.payload == PayloadPlace::Shown {
-                self.collect_always(rules, group, buffers, packet, about);
-                return;
-            }
-        } else {
-            self.in_stream.clear();
-        }
-        self.collect_always(rules, group, buffers, packet, about);
-        if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
-            self.next_packet(rules);
-            let (seen, number, candidates) = (&mut self.seen, self.packet_number, &mut self.candidates);
-            group.payload.scan(buffers.payload, |literal| {
-                if let Some(last) = seen.get_mut(literal)
-                    && *last != number
-                {
-                    *last = number;
-                    candidates.extend(rules.found(group, literal, packet).map(Candidate::on_packet));
-                }
-            });
-        }
-    }
-
-    /// Rules that no literal announces.
-    fn collect_always(
-        &mut self,
-        rules: &RuleSet,
-        group: &Group,
-        buffers: &Buffers<'_>,
-        packet: &Sifted,
-        [src, dst]: [AddressFacts; 2],
-    ) {
-        let worth = |rule: &&u32| rules.lets_through(**rule, packet);
-        self.candidates.extend(rules.always(group, packet).map(Candidate::on_packet));
-        for list in rules.by_address(buffers.headers.ip.src.is_ipv4(), src, dst) {
-            self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
-        }
-    }
-
-    /// Starts a new packet number, so that no literal counts as seen.
-    fn next_packet(&mut self, rules: &RuleSet) {
-        let wanted = rules.literal_count_max();
-        if self.seen.len() < wanted || self.packet_number == u32::MAX {
-            self.seen.clear();
-            self.seen.resize(wanted, 0);
-            self.packet_number = 0;
-        }
-        self.packet_number += 1;
-    }
-
     /// Whether `rule` matches: the cheap questions first.
     fn judge(
         &mut self,
@@ -550,61 +334,6 @@ impl DetectThread {
         self.failed = failed.filter(|_| !evaluation.limit_reached()).map(|plan| (plan, evaluation.failed_chain));
         self.captured = evaluation.captured;
         failed.is_none()
-    }
-}
-
-/// Alerts decide nothing; otherwise the first in action order stands.
-fn decide(before: Decision, action: RuleAction) -> Decision {
-    match (before, action) {
-        (Decision::None, RuleAction::Pass) => Decision::Pass,
-        (Decision::None, RuleAction::Drop) => Decision::Drop,
-        (Decision::None, RuleAction::Reject | RuleAction::RejectDst | RuleAction::RejectBoth) => {
-            Decision::Reject(action)
-        }
-        _ => before,
-    }
-}
-
-fn class(headers: &Headers<'_>) -> Class {
-    match headers.transport {
-        Transport::Tcp(_) => Class::Tcp,
-        Transport::Udp(_) => Class::Udp,
-        Transport::Icmp(_) if headers.ip.version == 6 => Class::Icmpv6,
-        Transport::Icmp(_) => Class::Icmpv4,
-        Transport::Sctp { .. } => Class::Sctp,
-        Transport::Other => Class::Other,
-    }
-}
-
-/// The packet as sieves know it.
-fn sifted(buffers: &Buffers<'_>, flow: Option<&FlowView<'_>>, [src, dst]: [AddressFacts; 2]) -> Sifted {
-    let (src_port, dst_port) = buffers.headers.ports();
-    let version = if buffers.headers.ip.version == 4 { PacketFacts::IPV4 } else { PacketFacts::IPV6 };
-    let empty = buffers.payload.is_empty() && flow.is_none_or(|flow| flow.stream.is_none());
-    let payload = if empty { PacketFacts::NO_PAYLOAD } else { PacketFacts::default() };
-    let flow_facts = flow.map_or(PacketFacts::NO_FLOW, |flow| {
-        let way = match flow.direction {
-            Direction::Original => PacketFacts::TO_SERVER,
-            Direction::Reply => PacketFacts::TO_CLIENT,
-        };
-        way.with(if flow.established { PacketFacts::ESTABLISHED } else { PacketFacts::NOT_ESTABLISHED })
-    });
-    let app = flow.and_then(|flow| flow.app.as_ref()).map(|app| app.protocol);
-    let tcp = buffers.headers.tcp();
-    let acknowledges = match tcp {
-        Some(tcp) if tcp.ack != 0 => PacketFacts::ACKNOWLEDGES,
-        _ => PacketFacts::default(),
-    };
-    Sifted {
-        facts: version.with(payload).with(flow_facts).with(acknowledges),
-        src_port,
-        dst_port,
-        payload_size: u16::try_from(header::payload_size(buffers.headers)).unwrap_or(u16::MAX),
-        tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
-        tcp_window: tcp.map_or(0, |tcp| tcp.window),
-        app,
-        src_sets: src.sets,
-        dst_sets: dst.sets,
     }
 }
 
