@@ -2,6 +2,7 @@
 
 pub mod conntrack;
 pub mod interfaces;
+pub mod memory;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

@@ -57,6 +57,7 @@ enum Command {
 /// arguments that do not parse.
 #[must_use]
 pub fn main() -> ExitCode {
+    crate::kernel::memory::take_small_pages();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
