@@ -317,6 +317,10 @@ fn note_failure(
     inspection: &mut Inspection,
     toward: Toward,
 ) {
+    // What one side's bytes cannot satisfy, those of the other side may.
+    if rule.spans_sides {
+        return;
+    }
     let Some(tests) = rule.buffers.get(plan) else { return };
     let info = tests.buffer.info();
     let of_this_side = tests.buffer.is_app() && info.toward.is_none_or(|own| own == toward);
