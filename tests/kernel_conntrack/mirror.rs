@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidegate::kernel::conntrack::mirror::Found;
 use tidegate::kernel::conntrack::{ConntrackSocket, Event, Listener, ListenerOptions, Mirror, MirrorOptions};
-use tidegate::packet::conntrack::{CtInfo, Direction, TcpState};
+use tidegate::packet::conntrack::{CtInfo, Direction};
 use tidegate::packet::decode::{Transport, decode};
 use tidegate::packet::ingress::{Hook, Ingress, Timestamp};
 
@@ -264,19 +264,21 @@ fn a_tuple_reopened_at_once_is_a_new_connection() {
         let from_client = packet.src_port == 39_999;
         let wanted = if from_client { Direction::Original } else { Direction::Reply };
         assert_eq!(found.info.direction(), wanted, "{packet:?}");
-        if flags == 2 && found.entry.tcp.is_some_and(|tcp| tcp.state == TcpState::Close) {
-            // A delayed acknowledgement of the server went through conntrack while the reset before it waited in our
-            // queue: the reset is no longer the last thing that the kernel saw, so it ignores the SYN and keeps the entry
-            // (`nf_conntrack_tcp_packet`), as GET has told the mirror. Rare, and only where everything is slow.
+        if flags == 2 && found.info == CtInfo::Established {
+            // A packet of the server (a delayed acknowledgement, a repeated SYN-ACK) went through conntrack while those
+            // before it waited in our queue: either the reset is no longer the last thing that the kernel saw, or it was
+            // not at the sequence number that the kernel asks of one and closed nothing. The kernel ignores the SYN then
+            // and keeps the entry (`nf_conntrack_tcp_packet`), as GET has told the mirror. Only where everything is slow;
+            // events are late then, too, so the state may be of any time.
             ignored += 1;
         } else if flags == 2 {
             opened += 1;
-            assert!(found.info == CtInfo::New && !found.entry.status.is_confirmed(), "{packet:?}");
+            assert_eq!(found.info, CtInfo::New, "{packet:?}");
         } else {
             assert_ne!(found.info, CtInfo::New, "{packet:?}");
         }
     }
-    assert_eq!(opened + ignored, COUNT);
+    assert!(opened + ignored >= COUNT, "a SYN may be repeated, none is missing: {opened} + {ignored}");
     assert!(opened > COUNT / 2, "{ignored} SYNs of {COUNT} were ignored");
     delete_all();
     rig.wait_until_empty();

@@ -347,6 +347,10 @@ impl Mirror {
 
     /// The kernel knows nothing yet: the packet opens a connection, or is a further one of such.
     fn stand_in(&self, faces: &Faces<'_>, seen: &Seen<'_>) -> Option<Found> {
+        let flags = tcp_flags_of(seen.tuple, seen.tcp_flags);
+        if flags.is_some_and(view::opens) {
+            self.forget_what_a_late_event_told(faces);
+        }
         let visit = |orig: &Tuple, direction, entry: &mut Entry| {
             entry.asked_s = seconds(seen.now);
             found(orig, direction, entry, seen)
@@ -354,11 +358,10 @@ impl Mirror {
         if let Some(found) = self.table.visit(faces, visit) {
             return Some(found);
         }
-        if !view::may_open(seen.tuple, tcp_flags_of(seen.tuple, seen.tcp_flags)) {
+        if !view::may_open(seen.tuple, flags) {
             return None;
         }
         count(&self.unconfirmed);
-        let flags = tcp_flags_of(seen.tuple, seen.tcp_flags);
         let mut entry = Entry::unconfirmed(seen.tuple, *faces.opposite, flags, self.epoch());
         entry.asked_s = seconds(seen.now);
         let found = found(seen.tuple, Direction::Original, &mut entry, seen);
@@ -366,6 +369,15 @@ impl Mirror {
             count(&self.over_cap);
         }
         Some(found)
+    }
+
+    /// The kernel has just said that it has no entry for a SYN, so what is confirmed here now is a predecessor: an event
+    /// that waited came in between.
+    fn forget_what_a_late_event_told(&self, faces: &Faces<'_>) {
+        let late = |orig: &Tuple, _, entry: &mut Entry| entry.is_confirmed().then_some((*orig, entry.id));
+        if let Some((orig, id)) = self.table.visit(faces, late).flatten() {
+            self.table.remove_if(&orig, |entry| entry.is_confirmed() && entry.id == id);
+        }
     }
 
     fn store_event(&self, entry: &Conntrack, source: Source) {

@@ -219,6 +219,21 @@ fn an_answer_overtaken_by_a_death_is_not_kept() {
 }
 
 #[test]
+fn a_late_event_does_not_draw_a_syn_into_the_predecessor() {
+    let orig = tuple(6, "10.0.0.1", 40000, "192.0.2.1", 80);
+    let mut old = Conntrack::of_tuples(0, orig, orig.inverted());
+    (old.id, old.status) = (ConntrackId(7), CtStatus(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY));
+    let syn = Seen { tcp_flags: Some(tcp::SYN), ..seen(&orig, View::BetweenNats) };
+    let mirror = mirror();
+    let none_but_an_event_comes = |_: &Tuple| {
+        mirror.apply(&Event::Update(old));
+        Ok(None)
+    };
+    let found = mirror.lookup_with(&syn, none_but_an_event_comes).unwrap().unwrap();
+    assert_eq!((found.entry.status, found.info), (CtStatus(0), CtInfo::New));
+}
+
+#[test]
 fn a_syn_in_an_open_connection_is_checked() {
     let orig = tuple(6, "10.0.0.1", 40000, "192.0.2.1", 80);
     let mut old = Conntrack::of_tuples(0, orig, orig.inverted());

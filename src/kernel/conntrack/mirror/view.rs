@@ -150,6 +150,12 @@ pub fn may_open(tuple: &Tuple, tcp_flags: Option<u8>) -> bool {
     }
 }
 
+/// Whether a TCP packet with these flags is the first of a connection: a SYN alone.
+#[must_use]
+pub fn opens(tcp_flags: u8) -> bool {
+    tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST) == tcp::SYN
+}
+
 /// The TCP header's flag bits.
 pub mod tcp {
     pub const FIN: u8 = 1;
