@@ -10,7 +10,7 @@ use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::{Gate, counter};
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::topology::{SERVER4, SERVERS, Topology};
-use crate::toolbox::traffic::{http_get, serve_http, serve_udp_echo, tcp_connect, udp_ask};
+use crate::toolbox::traffic::{http_get, http_get_on, serve_http, serve_udp_echo, tcp_connect, udp_ask};
 
 const HTTP: u16 = 80;
 const ECHO: u16 = 7;
@@ -129,7 +129,10 @@ fn nat() {
         .expect("the kernel does NAT");
     let gate = Gate::started(&net.gateway, RULES);
     let gateway: IpAddr = "10.77.1.1".parse().expect("an address");
-    assert_eq!(http_get(&net.client, gateway, 8080, "/curious").expect("an alert lets pass").status, 200);
+    let connected = tcp_connect(&net.client, gateway, 8080).expect("the port is forwarded");
+    // Without NFQA_CT an event tells of the translation. It does not wait for us, nor we for it.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(http_get_on(connected, "/curious").expect("an alert lets pass").status, 200);
 
     let alert = &gate.wait_for_alerts(1_000_003, 1)[0];
     let fields = |object: &Value| {
