@@ -137,7 +137,6 @@ impl Daemon {
         });
         let listener = Listener::open(ListenerOptions {
             new: mirror.is_some(),
-            update: mirror.is_some(),
             receive_buffer_bytes: config.conntrack.event_buffer_bytes,
             ..ListenerOptions::default()
         })?;
@@ -469,13 +468,16 @@ struct Before {
 fn read_table(mirror: Option<&Mirror>, store: FateStore) -> anyhow::Result<Before> {
     let mut before = Before::default();
     let run = mirror.map(|mirror| (mirror, mirror.begin_sweep()));
-    ConntrackSocket::open()?.dump(|entry| {
+    let dump = ConntrackSocket::open()?.dump(|entry| {
         before.entries = before.entries.saturating_add(1);
         before.fated = before.fated.saturating_add(u64::from(store.decode(entry) != Fate::Inspect));
         if let Some((mirror, run)) = &run {
             mirror.found(run, entry);
         }
     })?;
+    if let (Some((mirror, run)), true) = (run, dump.consistent) {
+        mirror.end_sweep(run, now(), |_| ());
+    }
     Ok(before)
 }
 

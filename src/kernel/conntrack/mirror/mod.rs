@@ -1,12 +1,18 @@
 //! Stands in for `NFQA_CT` on kernels that do not attach the entry to the packet (no `NETFILTER_NETLINK_GLUE_CT`).
 //!
-//! The connection is still conntrack's: the mirror holds what a dump and the NEW, UPDATE and DESTROY events say, finds
-//! the entry by what the packet shows at our hook ([`view`]), and asks the kernel when it does not know. Then:
+//! The connection is still conntrack's: the mirror holds what a dump and the NEW and DESTROY events say, finds the entry
+//! by what the packet shows at our hook ([`view`]), and asks the kernel when it does not know. UPDATE events are understood
+//! but not needed, and the daemon does not subscribe to them: a TCP connection has five or six, which cost more than
+//! all else that this does. Packets tell of the handshake, our own writes of fates; what others change in a mark is known
+//! with the next sweep. Of a GET comes:
 //!
 //! - *found by GET*: the event is on its way, the entry is taken as it is;
 //! - *not found by GET*: the packet is the first of a connection, whose entry is confirmed (and visible to GET) only
 //!   after our verdict. It gets a stand-in with status 0 and id 0, and until the kernel confirms it every packet asks again:
 //!   that nothing is there is never remembered.
+//!
+//! A SYN of which the mirror knows nothing is taken for a first packet without a question, as long as the mirror has
+//! missed nothing ([`Mirror::has_all`]): the next packet asks.
 //!
 //! The tuple of a stand-in is what the first packet showed. Behind DNAT that is not the original tuple, which becomes
 //! known with the NEW event; the packet that first meets the true entry is told the key that the flow had before
@@ -25,7 +31,7 @@ pub mod shown;
 mod table;
 pub mod view;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use self::entry::{Entry, Source, tcp_flags_of};
 use self::shown::Shown;
@@ -108,6 +114,8 @@ pub struct Mirror {
     table: Table,
     priority: Option<i32>,
     epoch: AtomicU32,
+    /// A dump was read, and no event went missing since.
+    complete: AtomicBool,
     gets: AtomicU64,
     unconfirmed: AtomicU64,
     over_cap: AtomicU64,
@@ -121,6 +129,7 @@ impl Mirror {
             table: Table::new(options.entry_count_max),
             priority: options.priority,
             epoch: AtomicU32::new(0),
+            complete: AtomicBool::new(false),
             gets: AtomicU64::new(0),
             unconfirmed: AtomicU64::new(0),
             over_cap: AtomicU64::new(0),
@@ -183,7 +192,7 @@ impl Mirror {
             Event::New(entry) => self.store_event(entry, Source::New),
             Event::Update(entry) => self.store_event(entry, Source::Update),
             Event::Destroy(entry) => return self.bury(entry),
-            Event::Lost(_) => {}
+            Event::Lost(_) => self.complete.store(false, Ordering::Relaxed),
         }
         None
     }
@@ -191,7 +200,9 @@ impl Mirror {
     /// Reads the whole table at start. Returns how many entries there were.
     pub fn fill(&self, socket: &mut ConntrackSocket) -> Result<u64, ConntrackError> {
         let run = SweepRun { epoch: self.epoch() };
-        Ok(socket.dump(|entry| self.found(&run, entry))?.entries)
+        let dump = socket.dump(|entry| self.found(&run, entry))?;
+        self.complete.store(dump.consistent, Ordering::Relaxed);
+        Ok(dump.entries)
     }
 
     /// Compares with the whole table: after [`Event::Lost`], and now and then. `gone` hears the keys of entries that the
@@ -224,6 +235,7 @@ impl Mirror {
     /// Removes what the dump did not bring, and stand-ins that nothing became of. Returns how many entries had died
     /// unheard.
     pub fn end_sweep(&self, run: SweepRun, now: Timestamp, mut gone: impl FnMut(FlowKey)) -> u64 {
+        self.complete.store(true, Ordering::Relaxed);
         let mut unheard = 0u64;
         self.table.retain(
             |_, entry| if entry.is_confirmed() { entry.epoch == run.epoch } else { is_young(entry, now) },
@@ -252,6 +264,11 @@ impl Mirror {
         self.table.visit_orig(&key.orig, |entry| entry.note_write(write));
     }
 
+    /// Whether an entry that is not here can only be one that is not confirmed, or whose NEW event is on its way.
+    fn has_all(&self) -> bool {
+        self.complete.load(Ordering::Relaxed) && !self.table.is_full()
+    }
+
     fn lookup_with(
         &self,
         seen: &Seen<'_>,
@@ -262,6 +279,7 @@ impl Mirror {
         let known = match self.table.visit(&faces, |orig, direction, entry| look(orig, direction, entry, seen)) {
             Some(Look::Sure(found)) => return Ok(Some(found)),
             Some(Look::Doubtful(key, id)) => self.recheck(&key, id, &mut ask)?,
+            None if seen.tcp_flags.is_some_and(view::opens) && self.has_all() => None,
             Some(Look::Unconfirmed) | None => self.learn_by_asking(&faces, &mut ask)?,
         };
         Ok(match known {

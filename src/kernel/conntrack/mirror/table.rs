@@ -86,6 +86,11 @@ impl Table {
         self.entry_count.load(Ordering::Relaxed)
     }
 
+    /// Beyond this, entries are not mirrored.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.entry_count_max
+    }
+
     #[cfg(test)]
     pub fn alias_count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).aliases.len()).sum()

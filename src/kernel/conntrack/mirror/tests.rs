@@ -115,6 +115,30 @@ fn a_first_packet_stands_in_until_the_kernel_confirms() {
 }
 
 #[test]
+fn a_mirror_that_missed_nothing_knows_a_syn_for_a_first_packet() {
+    let orig = tuple(6, "10.0.0.1", 40000, "192.0.2.1", 80);
+    let syn = Seen { tcp_flags: Some(tcp::SYN), ..seen(&orig, View::BetweenNats) };
+    let swept = || {
+        let mirror = mirror();
+        let run = mirror.begin_sweep();
+        mirror.end_sweep(run, NOW, |_| ());
+        mirror
+    };
+    let mirror = swept();
+    let first = mirror.lookup_with(&syn, nobody_asks).unwrap().unwrap();
+    assert_eq!((first.entry.status, first.info), (CtStatus(0), CtInfo::New));
+    let mut known = Conntrack::of_tuples(0, orig, orig.inverted());
+    (known.id, known.status) = (ConntrackId(7), CtStatus(CtStatus::CONFIRMED));
+    let again = mirror.lookup_with(&syn, kernel_with(&[known])).unwrap().unwrap();
+    assert_eq!(again.entry.id, known.id, "what comes after the first asks");
+    // After a loss the connection may be there, unheard.
+    let mirror = swept();
+    mirror.apply(&Event::Lost(1));
+    let found = mirror.lookup_with(&syn, kernel_with(&[known])).unwrap().unwrap();
+    assert_eq!(found.entry.id, known.id);
+}
+
+#[test]
 fn behind_both_nats_the_flow_is_renamed_once() {
     let mirror = mirror();
     let entry = entry(1000, true, true, 7);
