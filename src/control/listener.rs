@@ -195,7 +195,7 @@ fn free(flows: &FlowShards, socket: &mut ConntrackSocket, entry: &Conntrack) -> 
     }
     let mut table = flows.lock(&key);
     // Between the look and now the next incarnation may have taken the key.
-    let unchanged = table.get(&key).is_some_and(|flow| flow.conntrack_id == held.id && flow.start_ns == held.start_ns);
+    let unchanged = table.get(&key).is_some_and(|flow| flow.conntrack_id == held.id && flow.start_ns() == held.start_ns);
     if unchanged { table.remove(&key) } else { None }
 }
 
@@ -215,7 +215,7 @@ fn held(flow: &Flow) -> Held {
     // An answer proves that the entry was confirmed, also when its reset ended the entry before anybody could show it to
     // us (`nf_conntrack_tcp_packet` kills a connection whose only reply is a reset).
     let confirmed = flow.confirmed || flow.seen_to_client.packets > 0;
-    Held { id: flow.conntrack_id, start_ns: flow.start_ns, last_packet: flow.last_seen, confirmed }
+    Held { id: flow.conntrack_id, start_ns: flow.start_ns(), last_packet: flow.last_seen, confirmed }
 }
 
 fn end_reason(entry: &Conntrack) -> FlowEnd {

@@ -58,8 +58,8 @@ pub fn of_flow(flow: &Flow, entry: &Conntrack, now: Timestamp) -> PacketFacts {
         icmp: None,
         igmp: None,
         direction: Some(Direction::Original),
-        conntrack: flow.carrier.is_none().then_some(*entry),
-        carrier: flow.carrier.as_deref().copied(),
+        conntrack: flow.carrier().is_none().then_some(*entry),
+        carrier: flow.carrier().copied(),
         header: HeaderFacts::default(),
     }
 }

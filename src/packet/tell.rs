@@ -153,7 +153,7 @@ pub fn flow_ended(flow: &mut Flow, entry: &Conntrack, now: Timestamp, reason: Fl
     }
     events.push(flow_end(flow, entry, now, reason));
     // Whoever lets go of a tunnel last tells what ran in it.
-    for (mut inner, destroyed) in flow.tunnel.take().and_then(Arc::into_inner).into_iter().flat_map(Tunnel::end) {
+    for (mut inner, destroyed) in flow.take_tunnel().and_then(Arc::into_inner).into_iter().flat_map(Tunnel::end) {
         flow_ended(&mut inner, &destroyed.entry, now, reason, events);
     }
 }
@@ -215,7 +215,7 @@ fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> 
         flow_id: flow.id,
         in_ifindex: flow.in_ifindex,
         entry: *entry,
-        carrier: flow.carrier.as_deref().copied(),
+        carrier: flow.carrier().copied(),
         summary,
         counted_by_kernel,
         end,
@@ -231,7 +231,7 @@ fn flow_end(flow: &Flow, entry: &Conntrack, now: Timestamp, reason: FlowEnd) -> 
             flags_toclient: flow.tcp_flags_to_client,
             state: Some(tcp.state),
         }),
-        icmp: flow.icmp,
+        icmp: flow.icmp(),
         app_proto: flow.app.as_ref().and_then(|app| app.protocol()),
     }))
 }

@@ -110,11 +110,11 @@ impl Tunnels {
 
     /// The tunnel that `flow` carries, for as long as any flow that carries it lives.
     pub fn of(&self, flow: &mut Flow) -> Arc<Tunnel> {
-        if let Some(tunnel) = &flow.tunnel {
+        if let Some(tunnel) = flow.tunnel() {
             return Arc::clone(tunnel);
         }
         let (one, other) = (flow.key.orig.src, flow.key.orig.dst);
-        let key = TunnelKey { within: flow.within, zone: flow.key.zone, ends: [one.min(other), one.max(other)] };
+        let key = TunnelKey { within: flow.within(), zone: flow.key.zone, ends: [one.min(other), one.max(other)] };
         let mut registry = take(&self.known);
         let tunnel = registry.tunnels.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
             let tunnel = Arc::new(Tunnel {
@@ -125,7 +125,7 @@ impl Tunnels {
             registry.remember(key, &tunnel);
             tunnel
         });
-        flow.tunnel = Some(Arc::clone(&tunnel));
+        flow.carry(Arc::clone(&tunnel));
         tunnel
     }
 

@@ -29,7 +29,7 @@ impl DetectThread {
     pub(super) fn collect_again(&mut self, generation: u64, flow: &mut FlowView<'_>) {
         self.again.clear();
         let direction = flow.direction;
-        let Some(ToldAgain(kept)) = flow.state.again.as_deref_mut() else { return };
+        let Some(ToldAgain(kept)) = flow.state.again() else { return };
         kept.retain_mut(|again| {
             let due = again.direction == direction && again.acknowledged;
             again.acknowledged |= again.direction != direction;
@@ -51,7 +51,7 @@ impl DetectThread {
         let Some(flow) = flow.filter(|flow| flow.recorded) else { return };
         let begins = |stream: StreamView<'_>| stream.begins == 0 && stream.fresh_from == 0;
         if flow.stream.is_some_and(begins) && is_looked_for_twice(rule) {
-            let ToldAgain(kept) = &mut **flow.state.again.get_or_insert_default();
+            let ToldAgain(kept) = flow.state.again_mut();
             if kept.len() < AGAIN_COUNT_MAX {
                 kept.push(Again { rule: number, generation, direction: flow.direction, acknowledged: false });
             }

@@ -35,9 +35,17 @@ const SHARED_COUNT_MAX: usize = 1 << 17;
 /// Between two searches of a full shard for entries that have expired.
 const SWEEP_MICROS: u64 = 1_000_000;
 
-/// Flowbits and flowints of one flow. The default is empty and has no heap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What detection remembers of one flow. The default is empty and has no heap, and so has that of most flows.
+#[derive(Clone, Debug, Default)]
 pub struct FlowDetectState {
+    memory: Option<Box<Memory>>,
+    /// Whether a packet of the original direction was judged, and one of the reply direction.
+    judged: [bool; 2],
+}
+
+/// What few flows have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Memory {
     bits: Vec<NameId>,
     ints: Vec<(NameId, u32)>,
     tags: Tags,
@@ -45,36 +53,53 @@ pub struct FlowDetectState {
     /// What is counted by flow: group, sid, and whether it is a rate.
     counts: Vec<((u32, u32, bool), Entry)>,
     /// Rules that wait for more of the stream.
-    unfinished: Option<Box<Unfinished>>,
+    unfinished: Unfinished,
     /// Rules that are told a second time.
-    pub(super) again: Option<Box<ToldAgain>>,
-    /// Whether a packet of the original direction was judged, and one of the reply direction.
-    judged: [bool; 2],
+    again: ToldAgain,
 }
 
 impl FlowDetectState {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bits.is_empty() && self.ints.is_empty() && self.tags.is_empty()
+    fn bits(&self) -> &[NameId] {
+        self.memory.as_ref().map_or(&[], |memory| &memory.bits)
     }
 
-    /// Names in use: what this flow costs.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bits.len() + self.ints.len()
+    fn ints(&self) -> &[(NameId, u32)] {
+        self.memory.as_ref().map_or(&[], |memory| &memory.ints)
+    }
+
+    /// Names in use.
+    pub(super) fn name_count(&self) -> usize {
+        self.bits().len() + self.ints().len()
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        self.memory.get_or_insert_default()
     }
 
     pub(super) fn unfinished(&mut self) -> Option<&mut Unfinished> {
-        self.unfinished.as_deref_mut()
+        self.memory.as_mut().map(|memory| &mut memory.unfinished)
     }
 
     pub(super) fn unfinished_mut(&mut self) -> &mut Unfinished {
-        self.unfinished.get_or_insert_default()
+        &mut self.memory_mut().unfinished
+    }
+
+    pub(super) fn again(&mut self) -> Option<&mut ToldAgain> {
+        self.memory.as_mut().map(|memory| &mut memory.again)
+    }
+
+    pub(super) fn again_mut(&mut self) -> &mut ToldAgain {
+        &mut self.memory_mut().again
     }
 
     /// The windows of the flow's streams are gone, and with them what waited in them.
     pub fn forget_streams(&mut self) {
-        self.unfinished = None;
+        if let Some(memory) = &mut self.memory {
+            memory.unfinished = Unfinished::default();
+            if **memory == Memory::default() {
+                self.memory = None;
+            }
+        }
     }
 
     /// Notes that a packet goes this way; true for the first.
@@ -88,15 +113,17 @@ impl FlowDetectState {
     }
 
     fn has_bit(&self, name: NameId) -> bool {
-        self.bits.contains(&name)
+        self.bits().contains(&name)
     }
 
     fn change_bit(&mut self, name: NameId, change: BitChange) {
-        let at = self.bits.iter().position(|bit| *bit == name);
+        let at = self.bits().iter().position(|bit| *bit == name);
         match (at, change) {
-            (None, BitChange::Set | BitChange::Toggle) if self.len() < FLOW_NAME_COUNT_MAX => self.bits.push(name),
+            (None, BitChange::Set | BitChange::Toggle) if self.name_count() < FLOW_NAME_COUNT_MAX => {
+                self.memory_mut().bits.push(name);
+            }
             (Some(at), BitChange::Unset | BitChange::Toggle) => {
-                self.bits.swap_remove(at);
+                self.memory_mut().bits.swap_remove(at);
             }
             _ => {}
         }
@@ -105,23 +132,24 @@ impl FlowDetectState {
     /// What expressions have captured on this flow.
     #[must_use]
     pub fn variables(&self) -> &[Variable] {
-        &self.variables
+        self.memory.as_ref().map_or(&[], |memory| &memory.variables)
     }
 
     pub(super) fn set_variable(&mut self, variable: Variable) {
-        set_variable(&mut self.variables, variable);
+        set_variable(&mut self.memory_mut().variables, variable);
     }
 
     /// Gives `change` the flow's own entry. `None` if there is no room for a new one.
     pub(super) fn update_count<R>(&mut self, key: (u32, u32, bool), change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-        if !self.counts.iter().any(|(known, _)| *known == key) && self.counts.len() < COUNT_COUNT_MAX {
-            self.counts.push((key, Entry { until: Timestamp::default(), count: 0 }));
+        let counts = &mut self.memory_mut().counts;
+        if !counts.iter().any(|(known, _)| *known == key) && counts.len() < COUNT_COUNT_MAX {
+            counts.push((key, Entry { until: Timestamp::default(), count: 0 }));
         }
-        self.counts.iter_mut().find(|(known, _)| *known == key).map(|(_, entry)| change(entry))
+        counts.iter_mut().find(|(known, _)| *known == key).map(|(_, entry)| change(entry))
     }
 
     fn int(&self, name: NameId) -> Option<u32> {
-        self.ints.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.ints().iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     fn operand(&self, operand: IntOperand) -> Option<u32> {
@@ -139,10 +167,11 @@ impl FlowDetectState {
             IntChange::Add => before.wrapping_add(operand),
             IntChange::Subtract => before.wrapping_sub(operand),
         };
-        let room = self.len() < FLOW_NAME_COUNT_MAX;
-        match self.ints.iter_mut().find(|(known, _)| *known == name) {
+        let room = self.name_count() < FLOW_NAME_COUNT_MAX;
+        let ints = &mut self.memory_mut().ints;
+        match ints.iter_mut().find(|(known, _)| *known == name) {
             Some((_, value)) => *value = after,
-            None if room => self.ints.push((name, after)),
+            None if room => ints.push((name, after)),
             None => {}
         }
     }
@@ -227,7 +256,8 @@ pub(super) fn count_tags(
     shared: &SharedDetectState,
     now: Timestamp,
 ) -> bool {
-    let session = flow.is_some_and(|flow| !flow.state.tags.is_empty() && flow.state.tags.count(headers, now));
+    let tags = flow.and_then(|flow| flow.state.memory.as_mut()).map(|memory| &mut memory.tags);
+    let session = tags.is_some_and(|tags| !tags.is_empty() && tags.count(headers, now));
     shared.host_tags.count(headers, now) || session
 }
 
@@ -242,7 +272,7 @@ pub(super) fn add_tags(
     let (gid, sid) = (rule.meta.gid, rule.meta.sid);
     for tag in &rule.tags {
         match (tag.scope, flow.as_mut()) {
-            (TagScope::Session, Some(flow)) => flow.state.tags.add(gid, sid, tag.until, now),
+            (TagScope::Session, Some(flow)) => flow.state.memory_mut().tags.add(gid, sid, tag.until, now),
             (TagScope::Session, None) => {}
             _ => shared.host_tags.add(*tag, gid, sid, headers, now),
         }

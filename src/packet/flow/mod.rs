@@ -9,6 +9,7 @@ pub mod measure;
 pub mod shards;
 pub mod table;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::app::AppLayer;
@@ -26,7 +27,7 @@ use measure::{Measured, StreamSpan};
 /// incarnation. Below that it may be a straggler of the first burst that another CPU queued late.
 const REOPEN_SILENCE_MICROS: u64 = 500_000;
 
-/// Everything that we keep about a connection.
+/// Everything that we keep about a connection. What few connections have hangs on it: it is held a million times.
 #[derive(Debug)]
 pub struct Flow {
     pub key: FlowKey,
@@ -36,8 +37,7 @@ pub struct Flow {
     /// As last shown: SNAT changes it after the first packet.
     pub reply: Tuple,
     pub status: CtStatus,
-    /// When the kernel created the entry, if it keeps timestamps.
-    pub start_ns: Option<u64>,
+    start_ns: Option<NonZeroU64>,
     /// The entry was seen in the table: its id is final.
     pub confirmed: bool,
     /// The entry was there before we saw its first packet.
@@ -65,22 +65,26 @@ pub struct Flow {
     completes_handshake: bool,
     /// conntrack has called a packet of it INVALID while it waited for the handshake.
     pub disowned: bool,
-    /// Type and code of the ICMP packet that opened it, from the original tuple.
-    pub icmp: Option<IcmpFacts>,
     pub detect: FlowDetectState,
     /// TCP: its bytes in order, while they are followed.
     pub stream: Option<Box<Streams>>,
     /// What it says above its transport, once it has said anything.
     pub app: Option<Box<AppLayer>>,
-    /// The packets of this flow carry others: what runs inside.
-    pub tunnel: Option<Arc<Tunnel>>,
-    /// Its own packets are carried by others: how the first was, and in which tunnel ([`Tunnel::number`], 0 for none).
-    pub carrier: Option<Box<Carrier>>,
-    pub within: u64,
+    nesting: Option<Box<Nesting>>,
     /// Number of the last sweep that found the entry in the kernel's table.
     pub(super) sweep_mark: u32,
     /// A packet of ours was accepted, so the kernel may confirm the entry.
     pub(super) any_accepted: bool,
+}
+
+/// What tunnels have to do with a flow.
+#[derive(Debug, Default)]
+struct Nesting {
+    /// What runs inside it.
+    tunnel: Option<Arc<Tunnel>>,
+    /// How its own first packet was carried.
+    carrier: Option<Carrier>,
+    within: u64,
 }
 
 impl Flow {
@@ -92,7 +96,7 @@ impl Flow {
             conntrack_id: entry.id,
             reply: entry.reply,
             status: entry.status,
-            start_ns: entry.start_ns,
+            start_ns: entry.start_ns.and_then(NonZeroU64::new),
             confirmed: entry.status.is_confirmed(),
             midstream: entry.status.is_confirmed(),
             first_seen: now,
@@ -112,13 +116,10 @@ impl Flow {
             tcp_state: entry.tcp.map(|tcp| tcp.state),
             completes_handshake: false,
             disowned: false,
-            icmp: icmp_of(&entry.orig),
             detect: FlowDetectState::default(),
             stream: None,
             app: None,
-            tunnel: None,
-            carrier: None,
-            within: 0,
+            nesting: None,
             sweep_mark: 0,
             any_accepted: false,
         }
@@ -131,7 +132,7 @@ impl Flow {
     /// the flow has been silent for a while. Ids of unconfirmed entries say nothing (a burst has one each).
     #[must_use]
     pub fn is_same_incarnation(&self, entry: &Conntrack, now: Timestamp) -> bool {
-        if let (Some(ours), Some(theirs)) = (self.start_ns, entry.start_ns) {
+        if let (Some(ours), Some(theirs)) = (self.start_ns(), entry.start_ns) {
             // A late packet of the connection before must not displace the living one.
             return theirs <= ours;
         }
@@ -153,7 +154,7 @@ impl Flow {
         }
         self.reply = entry.reply;
         self.status = entry.status;
-        self.start_ns = self.start_ns.or(entry.start_ns);
+        self.start_ns = self.start_ns.or(entry.start_ns.and_then(NonZeroU64::new));
         if let Some(tcp) = entry.tcp {
             self.completes_handshake = is_open(tcp.state) && self.tcp_state.is_some_and(|before| !is_open(before));
             self.tcp_state = Some(tcp.state);
@@ -177,7 +178,7 @@ impl Flow {
     pub fn last_entry(&self) -> Conntrack {
         let mut entry = Conntrack::of_tuples(self.key.zone, self.key.orig, self.reply);
         entry.id = self.conntrack_id;
-        entry.start_ns = self.start_ns;
+        entry.start_ns = self.start_ns();
         entry.status = self.status;
         entry
     }
@@ -203,8 +204,48 @@ impl Flow {
 
     /// Notes what the flow was first seen in.
     pub fn carried_by(&mut self, carrier: Option<&Carrier>, tunnel: u64) {
-        self.carrier = carrier.copied().map(Box::new);
-        self.within = tunnel;
+        if carrier.is_some() || tunnel != 0 {
+            self.nesting = Some(Box::new(Nesting { tunnel: None, carrier: carrier.copied(), within: tunnel }));
+        }
+    }
+
+    /// How its packets were carried when it was first seen, if they are carried by others.
+    #[must_use]
+    pub fn carrier(&self) -> Option<&Carrier> {
+        self.nesting.as_ref()?.carrier.as_ref()
+    }
+
+    /// The tunnel that it runs in ([`Tunnel::number`]), 0 for none.
+    #[must_use]
+    pub fn within(&self) -> u64 {
+        self.nesting.as_ref().map_or(0, |nesting| nesting.within)
+    }
+
+    /// What runs inside it, if its packets carry others.
+    #[must_use]
+    pub fn tunnel(&self) -> Option<&Arc<Tunnel>> {
+        self.nesting.as_ref()?.tunnel.as_ref()
+    }
+
+    pub fn carry(&mut self, tunnel: Arc<Tunnel>) {
+        self.nesting.get_or_insert_default().tunnel = Some(tunnel);
+    }
+
+    /// Lets go of what runs inside it.
+    pub fn take_tunnel(&mut self) -> Option<Arc<Tunnel>> {
+        self.nesting.as_mut()?.tunnel.take()
+    }
+
+    /// When the kernel created the entry, in nanoseconds since the epoch, if it keeps timestamps.
+    #[must_use]
+    pub fn start_ns(&self) -> Option<u64> {
+        self.start_ns.map(NonZeroU64::get)
+    }
+
+    /// Type and code of the ICMP packet that opened it.
+    #[must_use]
+    pub fn icmp(&self) -> Option<IcmpFacts> {
+        icmp_of(&self.key.orig)
     }
 
     /// A packet of this flow went on: the kernel may confirm the entry.
@@ -237,7 +278,7 @@ impl Flow {
             (Some(orig), Some(reply)) => (orig, reply, true),
             _ => (self.seen_to_server, self.seen_to_client, false),
         };
-        let start = entry.start_ns.or(self.start_ns).map_or(self.first_seen, |ns| Timestamp::from_micros(ns / 1000));
+        let start = entry.start_ns.or(self.start_ns()).map_or(self.first_seen, |ns| Timestamp::from_micros(ns / 1000));
         let summary = FlowSummary {
             pkts_toserver: to_server.packets,
             pkts_toclient: to_client.packets,

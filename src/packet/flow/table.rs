@@ -1,7 +1,9 @@
 //! Flows by key, with a cap. One table is one shard; nobody else looks inside while a packet is judged.
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::Flow;
 use crate::packet::conntrack::{Conntrack, FlowKey};
@@ -19,16 +21,34 @@ pub enum Attach<'t> {
 }
 
 /// One shard of the flows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FlowTable {
-    flows: HashMap<FlowKey, Box<Flow>, foldhash::fast::RandomState>,
+    /// A flow knows its key; its hash stands beside it, so that a table that grows does not visit each flow.
+    flows: HashTable<Slot>,
+    hash: foldhash::fast::RandomState,
     count_max: usize,
 }
+
+#[derive(Debug)]
+struct Slot {
+    hash: u64,
+    flow: Box<Flow>,
+}
+
+impl Slot {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// A table that has more room than this, and at most a [`SHRINK_SHARE`] of it in use, gives memory back.
+const SHRINK_COUNT_MIN: usize = 256;
+const SHRINK_SHARE: usize = 8;
 
 impl FlowTable {
     #[must_use]
     pub fn new(count_max: usize) -> FlowTable {
-        FlowTable { flows: HashMap::with_hasher(foldhash::fast::RandomState::default()), count_max }
+        FlowTable { count_max, ..FlowTable::default() }
     }
 
     #[must_use]
@@ -49,19 +69,22 @@ impl FlowTable {
     /// The flow of `entry`, made if need be.
     pub fn attach(&mut self, entry: &Conntrack, in_ifindex: u32, now: Timestamp) -> Attach<'_> {
         let is_full = self.flows.len() >= self.count_max;
-        match self.flows.entry(entry.key()) {
+        let key = entry.key();
+        let hash = self.hash.hash_one(key);
+        match self.flows.entry(hash, |slot| slot.flow.key == key, Slot::hash) {
             Entry::Occupied(occupied) => {
-                let flow = occupied.into_mut();
+                let flow = &mut *occupied.into_mut().flow;
                 if flow.is_same_incarnation(entry, now) {
                     flow.refresh(entry, now);
                     return Attach::Flow { flow, is_new: false, replaced: None };
                 }
-                let replaced = std::mem::replace(flow, Box::new(Flow::new(entry, in_ifindex, now)));
+                let replaced = Box::new(std::mem::replace(flow, Flow::new(entry, in_ifindex, now)));
                 Attach::Flow { flow, is_new: true, replaced: Some(replaced) }
             }
             Entry::Vacant(_) if is_full => Attach::Full,
             Entry::Vacant(vacant) => {
-                let flow = vacant.insert(Box::new(Flow::new(entry, in_ifindex, now)));
+                let flow = Box::new(Flow::new(entry, in_ifindex, now));
+                let flow = &mut *vacant.insert(Slot { hash, flow }).into_mut().flow;
                 Attach::Flow { flow, is_new: true, replaced: None }
             }
         }
@@ -69,46 +92,64 @@ impl FlowTable {
 
     #[must_use]
     pub fn get(&self, key: &FlowKey) -> Option<&Flow> {
-        self.flows.get(key).map(|flow| &**flow)
+        let slot = self.flows.find(self.hash.hash_one(key), |slot| slot.flow.key == *key)?;
+        Some(&slot.flow)
     }
 
     pub fn get_mut(&mut self, key: &FlowKey) -> Option<&mut Flow> {
-        self.flows.get_mut(key).map(|flow| &mut **flow)
+        let slot = self.flows.find_mut(self.hash.hash_one(key), |slot| slot.flow.key == *key)?;
+        Some(&mut slot.flow)
     }
 
     pub fn remove(&mut self, key: &FlowKey) -> Option<Box<Flow>> {
-        self.flows.remove(key)
+        let entry = self.flows.find_entry(self.hash.hash_one(key), |slot| slot.flow.key == *key).ok()?;
+        let (slot, _) = entry.remove();
+        self.shrink();
+        Some(slot.flow)
     }
 
     /// Takes a flow over under the key that it now has, unless another stands there.
     pub fn adopt(&mut self, flow: Box<Flow>) {
-        self.flows.entry(flow.key).or_insert(flow);
+        let hash = self.hash.hash_one(flow.key);
+        if let Entry::Vacant(vacant) = self.flows.entry(hash, |slot| slot.flow.key == flow.key, Slot::hash) {
+            vacant.insert(Slot { hash, flow });
+        }
     }
 
     /// A first packet was dropped: its entry vanishes without any event, and so does the flow, unless another packet
     /// of the same burst was accepted and may yet be confirmed.
     pub fn forget_unborn(&mut self, key: &FlowKey) {
-        if self.flows.get(key).is_some_and(|flow| !flow.confirmed && !flow.any_accepted) {
-            self.flows.remove(key);
+        if self.get(key).is_some_and(|flow| !flow.confirmed && !flow.any_accepted) {
+            self.remove(key);
         }
     }
 
     /// The kernel's table holds `key`: notes it for [`FlowTable::sweep`].
     pub fn mark_found(&mut self, key: &FlowKey, sweep: u32) {
-        if let Some(flow) = self.flows.get_mut(key) {
+        if let Some(flow) = self.get_mut(key) {
             flow.sweep_mark = sweep;
         }
     }
 
     /// Takes out every flow that sweep number `sweep` did not find and that was silent since before `started`.
     pub fn sweep(&mut self, sweep: u32, started: Timestamp) -> Vec<Box<Flow>> {
-        let gone = self.flows.extract_if(|_, flow| flow.sweep_mark != sweep && flow.last_seen < started);
-        gone.map(|(_, flow)| flow).collect()
+        let gone = self.flows.extract_if(|slot| slot.flow.sweep_mark != sweep && slot.flow.last_seen < started);
+        let gone = gone.map(|slot| slot.flow).collect();
+        self.shrink();
+        gone
+    }
+
+    /// Gives back what a crowd that has gone needed. Twice the room that is in use stays, so that few removals shrink.
+    fn shrink(&mut self) {
+        let room = self.flows.capacity();
+        if room > SHRINK_COUNT_MIN && self.flows.len() <= room / SHRINK_SHARE {
+            self.flows.shrink_to(self.flows.len() * 2, Slot::hash);
+        }
     }
 
     /// Every flow, for `tidegate flows` and for the end of a replay.
     pub fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.values().map(|flow| &**flow)
+        self.flows.iter().map(|slot| &*slot.flow)
     }
 }
 
@@ -161,6 +202,19 @@ mod tests {
         flow.any_accepted = true;
         table.forget_unborn(&unborn.key());
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_crowd_that_has_gone_leaves_no_room_behind() {
+        let mut table = FlowTable::new(usize::MAX);
+        for port in 0..10_000 {
+            let _ = table.attach(&entry(port, 1, 0), 0, at(1));
+        }
+        for port in 10..10_000 {
+            assert!(table.remove(&entry(port, 1, 0).key()).is_some());
+        }
+        assert!(table.flows.capacity() <= 2 * SHRINK_COUNT_MIN, "room for {}", table.flows.capacity());
+        assert!((0..10).all(|port| table.get(&entry(port, 1, 0).key()).is_some()));
     }
 
     #[test]
