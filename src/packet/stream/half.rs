@@ -4,6 +4,7 @@ use super::config::{StreamConfig, StreamPool, Urgent};
 use super::events::{StreamEvent, StreamEvents};
 use super::kept::Kept;
 use super::queue::{Queue, Refused};
+use super::rare::{Rare, push_without_urgent};
 use super::{Arrival, Data, Segment};
 use crate::packet::decode::Tcp;
 
@@ -22,8 +23,6 @@ const UNDONE_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Half {
     /// Sequence number of the byte at `position`; `None` before the first segment.
     next: Option<u32>,
-    /// The same after an earlier SYN, which another one has displaced.
-    displaced: Option<u32>,
     /// What came before this has been forwarded in order, or lies behind a gap.
     position: u64,
     /// The receiver has everything in front of this. Beyond `position`: it has bytes that we never saw.
@@ -31,13 +30,10 @@ pub(super) struct Half {
     kept: Kept,
     /// Older bytes among `kept` that detection may still see.
     window: usize,
-    queue: Option<Box<Queue>>,
     /// Where the FIN stands.
     fin: Option<u64>,
-    /// Positions of urgent bytes, ascending: forwarded, but not part of the stream.
-    urgent: Vec<u64>,
-    /// Bytes that were joined from the queue and taken back, since something was last accepted.
-    undone_bytes: usize,
+    /// What a direction without disorder does not have.
+    rare: Option<Box<Rare>>,
     /// The application layer has been given what stands in front of this, be it dropped since.
     fed: u64,
     answered: bool,
@@ -73,24 +69,23 @@ impl Plan {
 
 impl Half {
     pub(super) fn heap_bytes(&self) -> usize {
-        let queue = self.queue.as_ref().map_or(0, |queue| queue.heap_bytes() + size_of::<Queue>());
-        self.kept.heap_bytes() + queue + self.urgent.capacity() * 8
+        self.kept.heap_bytes() + self.rare.as_ref().map_or(0, |rare| size_of::<Rare>() + rare.heap_bytes())
     }
 
     /// What the pool was asked for.
     #[cfg(test)]
     pub(super) fn charged_bytes(&self) -> usize {
-        self.kept.heap_bytes() + self.queue.as_ref().map_or(0, |queue| queue.heap_bytes())
+        self.kept.heap_bytes() + self.queue().map_or(0, Queue::heap_bytes)
     }
 
     #[cfg(test)]
     pub(super) fn queue_is_empty(&self) -> bool {
-        self.queue.is_none()
+        self.queue().is_none()
     }
 
     #[cfg(test)]
     pub(super) fn queued_segments(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.segment_count())
+        self.queue().map_or(0, Queue::segment_count)
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -117,13 +112,34 @@ impl Half {
         usize::try_from(self.fed.saturating_sub(begin)).unwrap_or(usize::MAX)
     }
 
+    /// What waits for its turn, if anything does.
+    fn queue(&self) -> Option<&Queue> {
+        self.rare.as_ref()?.queue.as_ref()
+    }
+
+    fn urgent(&self) -> &[u64] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.urgent)
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Lets go of what is rare once it is over.
+    fn tidy_up(&mut self) {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
+        }
+    }
+
     pub(super) fn has_begun(&self) -> bool {
         self.next.is_some()
     }
 
     /// The other side acknowledges this one's bytes.
     pub(super) fn acknowledge(&mut self, ack: u32, opens: bool, config: &StreamConfig, pool: &StreamPool) -> bool {
-        let chooses = opens || !self.answered && self.displaced == Some(ack);
+        let displaced = self.rare.as_ref().and_then(|rare| rare.displaced);
+        let chooses = opens || !self.answered && displaced == Some(ack);
         if chooses && self.is_untouched() {
             // Of several SYNs this is the one that was answered.
             self.next = Some(ack);
@@ -169,7 +185,7 @@ impl Half {
             return arrival;
         };
         if self.next.is_some_and(|next| base.is_some_and(|base| base != next)) {
-            self.displaced = self.next;
+            self.rare_mut().displaced = self.next;
         }
         let end = start.saturating_add(len_of(segment.payload));
         if self.acked > self.position {
@@ -180,7 +196,7 @@ impl Half {
             base: if arrival.gap.is_some() { self.next } else { base },
             position: self.position,
             kept_before: self.kept.len(),
-            urgent_before: self.urgent.len(),
+            urgent_before: self.urgent().len(),
             joined_from_queue: false,
             start: u64::try_from(start).unwrap_or(0),
             end: u64::try_from(end).unwrap_or(0),
@@ -223,7 +239,7 @@ impl Half {
 
     /// Not a byte of it has come.
     fn is_untouched(&self) -> bool {
-        self.position == 0 && self.queue.is_none() && self.kept.len() == 0
+        self.position == 0 && self.queue().is_none() && self.kept.len() == 0
     }
 
     /// The receiver has bytes that we never saw: goes on behind the last hole, unless this segment fills it.
@@ -232,7 +248,7 @@ impl Half {
         if start <= position && position < end {
             return;
         }
-        let target = match &self.queue {
+        let target = match self.queue() {
             Some(queue) => queue.end_of_last_hole(self.position, self.acked),
             None => self.acked,
         };
@@ -246,9 +262,8 @@ impl Half {
         self.position = target;
         self.kept.free(pool);
         self.window = 0;
-        self.urgent.retain(|at| *at >= target);
-        if let Some(queue) = &mut self.queue {
-            queue.forget_before(target, pool);
+        if let Some(rare) = &mut self.rare {
+            rare.forget_before(target, pool);
         }
     }
 
@@ -278,14 +293,14 @@ impl Half {
         // The pointer names the byte behind the urgent one, as the BSDs and Linux understand it.
         let at = start.saturating_add(i64::from(segment.urgent.saturating_sub(1)));
         let Ok(at) = u64::try_from(at) else { return };
-        if at < self.position || self.urgent.last().is_some_and(|last| *last >= at) {
+        if at < self.position || self.urgent().last().is_some_and(|last| *last >= at) {
             return;
         }
-        if self.urgent.len() >= URGENT_COUNT_MAX {
+        if self.urgent().len() >= URGENT_COUNT_MAX {
             arrival.events.add(StreamEvent::UrgentLimit);
             return;
         }
-        self.urgent.push(at);
+        self.rare_mut().urgent.push(at);
     }
 
     /// Compares what was there before, and joins or keeps aside what is new.
@@ -316,7 +331,7 @@ impl Half {
             return;
         }
         let new_start = arrival.plan.start.max(self.position);
-        if let Some(queue) = &self.queue
+        if let Some(queue) = self.queue()
             && queue.contradicts(new_start, new)
         {
             arrival.overlap = true;
@@ -338,7 +353,7 @@ impl Half {
             Some(reached) => {
                 arrival.data = Data::of(new, Data::Joined);
                 arrival.plan.position = reached;
-                arrival.plan.joined_from_queue = self.queue.is_some();
+                arrival.plan.joined_from_queue = self.queue().is_some();
             }
             None => self.go_without_memory(new_start, new, pool, arrival),
         }
@@ -347,9 +362,9 @@ impl Half {
 
     /// Why `more` bytes ahead of their turn cannot be held.
     fn refusal(&self, more: usize, config: &StreamConfig, pool: &StreamPool) -> Option<Refused> {
-        let queued = self.queue.as_ref().map_or(0, |queue| queue.heap_bytes());
+        let queued = self.queue().map_or(0, Queue::heap_bytes);
         let held = self.kept.len().saturating_add(queued).saturating_add(more);
-        let full = self.queue.as_ref().is_some_and(|queue| queue.is_full());
+        let full = self.queue().is_some_and(Queue::is_full);
         if full || held > config.held_bytes_max {
             return Some(Refused::Limit);
         }
@@ -358,7 +373,7 @@ impl Half {
     }
 
     fn continues_in_queue(&self) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.join(self.position, u64::MAX, &[], |_, _| false).is_none())
+        self.queue().is_some_and(|queue| queue.join(self.position, u64::MAX, &[], |_, _| false).is_none())
     }
 
     /// Old bytes against those that we have. What the receiver has acknowledged it will not take again.
@@ -378,7 +393,7 @@ impl Half {
         let mut at = start.max(oldest);
         while at < end {
             // Between urgent bytes what is kept is what was sent.
-            let urgent = self.urgent.iter().map(|at| i64::try_from(*at).unwrap_or(i64::MAX)).find(|u| *u >= at);
+            let urgent = self.urgent().iter().map(|at| i64::try_from(*at).unwrap_or(i64::MAX)).find(|u| *u >= at);
             let to = urgent.unwrap_or(i64::MAX).min(end);
             let theirs = old.get(offset_of(start, at)..offset_of(start, to)).unwrap_or_default();
             let from = self.kept_index(at);
@@ -396,7 +411,7 @@ impl Half {
     /// Where the kept bytes begin.
     fn oldest_kept(&self) -> i64 {
         let mut oldest = i64::try_from(self.position.saturating_sub(self.kept.len() as u64)).unwrap_or(i64::MAX);
-        for at in self.urgent.iter().rev().filter(|at| **at < self.position) {
+        for at in self.urgent().iter().rev().filter(|at| **at < self.position) {
             if i64::try_from(*at).unwrap_or(i64::MAX) >= oldest {
                 oldest -= 1;
             }
@@ -407,14 +422,15 @@ impl Half {
     /// Index in `kept` of the byte at position `at`, which is no urgent one.
     fn kept_index(&self, at: i64) -> usize {
         let at = u64::try_from(at).unwrap_or(0);
-        let urgent_between = self.urgent.iter().filter(|u| **u >= at && **u < self.position).count();
+        let urgent_between = self.urgent().iter().filter(|u| **u >= at && **u < self.position).count();
         let back = usize::try_from(self.position.saturating_sub(at)).unwrap_or(usize::MAX);
         self.kept.len().saturating_sub(back.saturating_sub(urgent_between))
     }
 
     /// Appends everything that now follows without a hole. `None`: there is no memory for it.
     fn join(&mut self, start: u64, bytes: &[u8], pool: &StreamPool) -> Option<u64> {
-        let Half { kept, urgent, queue, position, .. } = self;
+        let Half { kept, rare, position, .. } = self;
+        let (urgent, queue) = rare.as_ref().map_or((&[][..], None), |rare| (&rare.urgent[..], rare.queue.as_ref()));
         let mut push = |at: u64, piece: &[u8]| push_without_urgent(kept, urgent, at, piece, pool);
         match queue {
             Some(queue) => queue.join(*position, start, bytes, push),
@@ -478,7 +494,9 @@ impl Half {
     fn take_back(&mut self, plan: &Plan, fed: bool, pool: &StreamPool) {
         let undone = self.kept.len().saturating_sub(plan.kept_before);
         self.kept.truncate(plan.kept_before);
-        self.urgent.truncate(plan.urgent_before);
+        if let Some(rare) = &mut self.rare {
+            rare.urgent.truncate(plan.urgent_before);
+        }
         if fed {
             self.fed = self.fed.max(plan.position);
         }
@@ -486,9 +504,10 @@ impl Half {
             self.kept.free(pool);
         }
         if plan.joined_from_queue {
-            self.undone_bytes = self.undone_bytes.saturating_add(undone);
-            if self.undone_bytes > UNDONE_BYTES_MAX {
-                self.free_queue(pool);
+            let rare = self.rare_mut();
+            rare.undone_bytes = rare.undone_bytes.saturating_add(undone);
+            if rare.undone_bytes > UNDONE_BYTES_MAX {
+                rare.free_queue(pool);
             }
         }
     }
@@ -498,13 +517,10 @@ impl Half {
         let progress = plan.position.saturating_sub(self.position);
         self.next = plan.base.or(self.next).map(|base| base.wrapping_add(low_bits(progress)));
         self.position = plan.position;
-        self.undone_bytes = 0;
-        if progress > 0
-            && let Some(queue) = &mut self.queue
-        {
-            queue.forget_before(self.position, pool);
-            if queue.is_empty() {
-                self.queue = None;
+        if let Some(rare) = &mut self.rare {
+            rare.undone_bytes = 0;
+            if progress > 0 {
+                rare.forget_queued_before(self.position, pool);
             }
         }
         if arrival.data == Data::Queued {
@@ -520,12 +536,12 @@ impl Half {
         let skipped = usize::try_from(start.saturating_sub(arrival.plan.start)).unwrap_or(usize::MAX);
         let bytes = segment.payload.get(skipped..).unwrap_or_default();
         let room = config.held_bytes_max.saturating_sub(self.kept.len());
-        let queue = self.queue.get_or_insert_default();
+        let queue = self.rare_mut().queue.get_or_insert_default();
         if let Err(refused) = queue.insert(start, bytes, room, pool) {
             arrival.refuse(refused);
         }
         if queue.is_empty() {
-            self.queue = None;
+            self.rare_mut().queue = None;
         }
     }
 
@@ -542,12 +558,10 @@ impl Half {
             self.kept.keep_last(wanted, pool);
         }
         self.window = self.window.min(self.kept.len());
-        if !self.urgent.is_empty() {
+        if self.rare.is_some() {
             let oldest = self.oldest_kept();
-            self.urgent.retain(|at| i64::try_from(*at).unwrap_or(i64::MAX) >= oldest);
-            if self.urgent.is_empty() {
-                self.urgent = Vec::new();
-            }
+            self.rare_mut().urgent.retain(|at| i64::try_from(*at).unwrap_or(i64::MAX) >= oldest);
+            self.tidy_up();
         }
     }
 
@@ -557,8 +571,8 @@ impl Half {
     }
 
     fn free_queue(&mut self, pool: &StreamPool) {
-        if let Some(mut queue) = self.queue.take() {
-            queue.free(pool);
+        if let Some(rare) = &mut self.rare {
+            rare.free_queue(pool);
         }
     }
 
@@ -566,25 +580,8 @@ impl Half {
         self.kept.free(pool);
         self.free_queue(pool);
         self.window = 0;
-        self.urgent = Vec::new();
+        self.rare = None;
     }
-}
-
-/// Appends `piece`, which stands at position `at`, without the urgent bytes in it.
-fn push_without_urgent(kept: &mut Kept, urgent: &[u64], at: u64, piece: &[u8], pool: &StreamPool) -> bool {
-    let mut rest = piece;
-    let mut at = at;
-    for urgent in urgent {
-        let Some(before) = urgent.checked_sub(at).and_then(|before| usize::try_from(before).ok()) else { continue };
-        let Some((in_stream, from_urgent)) = rest.split_at_checked(before) else { break };
-        let Some((_, behind)) = from_urgent.split_first() else { break };
-        if !kept.push(in_stream, pool) {
-            return false;
-        }
-        rest = behind;
-        at = urgent.saturating_add(1);
-    }
-    kept.push(rest, pool)
 }
 
 fn len_of(bytes: &[u8]) -> i64 {

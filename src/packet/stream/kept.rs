@@ -5,8 +5,9 @@ use super::config::StreamPool;
 
 /// Below this capacity nothing is given back before the buffer is empty.
 const SMALL_BYTES: usize = 16 << 10;
-/// The first allocation: most small requests fit.
-const FIRST_BYTES: usize = 512;
+/// The least that is allocated. Most requests and answers come in one segment and wait for no other: more room than they
+/// need is held by every connection that waits.
+const FIRST_BYTES: usize = 64;
 
 /// A byte queue in one allocation: grows at its end, is cut at its front, all in amortised linear time.
 #[derive(Debug, Default)]

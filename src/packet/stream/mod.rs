@@ -26,6 +26,7 @@ pub mod events;
 mod half;
 mod kept;
 mod queue;
+mod rare;
 
 #[cfg(test)]
 mod laws;
