@@ -13,7 +13,8 @@ use tidegate::packet::event::Events;
 use tidegate::packet::flow::shards::FlowShards;
 use tidegate::packet::ingress::{Ingress, Timestamp, Tracked};
 use tidegate::packet::path::{Path, World};
-use tidegate::packet::stream::{StreamConfig, StreamPool};
+use tidegate::packet::pool::MemoryPool;
+use tidegate::packet::stream::{STREAM_MEMCAP_BYTES_DEFAULT, StreamConfig};
 use tidegate::packet::tell::Copies;
 use tidegate::packet::verdict::{Policy, Verdict};
 use tidegate::rules::ruleset::RuleSet;
@@ -125,7 +126,7 @@ fn an_idle_http_connection_costs_less_than_two_kilobytes() {
     const COUNT: u16 = 4000;
     let rules = shipped_rules();
     let shared = SharedDetectState::default();
-    let pool = Arc::new(StreamPool::default());
+    let pool = Arc::new(MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT));
     let path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default());
     let mut path = path.following(StreamConfig::default(), Arc::clone(&pool));
     let mut events = Events::new();

@@ -13,14 +13,15 @@ use std::time::Instant;
 
 use etherparse::PacketBuilder;
 use tidegate::control::replay::{self, DestroyedEntry, ReplayOptions, ReplaySink};
-use tidegate::packet::app::{AppConfig, AppPool};
+use tidegate::packet::app::{APP_MEMCAP_BYTES_DEFAULT, AppConfig};
 use tidegate::packet::conntrack::FateMask;
 use tidegate::packet::detect::SharedDetectState;
 use tidegate::packet::event::Events;
 use tidegate::packet::flow::shards::FlowShards;
 use tidegate::packet::ingress::{Ingress, Timestamp};
 use tidegate::packet::path::{Path, World};
-use tidegate::packet::stream::{StreamConfig, StreamPool};
+use tidegate::packet::pool::MemoryPool;
+use tidegate::packet::stream::{STREAM_MEMCAP_BYTES_DEFAULT, StreamConfig};
 use tidegate::packet::tell::Copies;
 use tidegate::packet::verdict::{Action, Policy};
 use tidegate::rules::ruleset::RuleSet;
@@ -94,7 +95,7 @@ struct Plane {
 }
 
 impl Plane {
-    fn new(streams: &Arc<StreamPool>, transactions: &Arc<AppPool>) -> Plane {
+    fn new(streams: &Arc<MemoryPool>, transactions: &Arc<MemoryPool>) -> Plane {
         let context = Context { vars: Vars::standard(), ..Context::default() };
         let source = Source::new("tidegate.rules", include_str!("../rules/tidegate.rules"));
         let path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default());
@@ -141,7 +142,8 @@ fn replay(close: bool) -> Plane {
     let dir = tempfile::tempdir().unwrap();
     let capture = dir.path().join("many.pcap");
     write_capture(&capture, close);
-    let (streams, transactions) = (Arc::new(StreamPool::default()), Arc::new(AppPool::default()));
+    let (streams, transactions) =
+        (Arc::new(MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT)), Arc::new(MemoryPool::new(APP_MEMCAP_BYTES_DEFAULT)));
     let mut plane = Plane::new(&streams, &transactions);
     let started = Instant::now();
     let summary = replay::feed(&capture, ReplayOptions::default(), &mut plane).unwrap();

@@ -10,9 +10,8 @@ use super::ledger::Evidence;
 use crate::kernel::interfaces;
 use crate::kernel::nft::{GateTable, Hook, Installed, QueueMode, Queues};
 use crate::output::spec::Wanted;
-use crate::packet::app::AppPool;
 use crate::packet::fate::FateStore;
-use crate::packet::stream::StreamPool;
+use crate::packet::pool::MemoryPool;
 use crate::packet::tell::Copies;
 use crate::packet::verdict::Policy;
 
@@ -70,14 +69,14 @@ pub fn policy_of(config: &Config, table_is_ours: bool) -> Policy {
 
 /// The memory that all threads' streams share.
 #[must_use]
-pub fn stream_pool_of(config: &Config) -> Arc<StreamPool> {
-    Arc::new(StreamPool::new(config.stream.memcap_bytes as u64))
+pub fn stream_pool_of(config: &Config) -> Arc<MemoryPool> {
+    Arc::new(MemoryPool::new(config.stream.memcap_bytes as u64))
 }
 
 /// The memory that all threads' transactions share.
 #[must_use]
-pub fn app_pool_of(config: &Config) -> Arc<AppPool> {
-    Arc::new(AppPool::new(config.app.memcap_bytes as u64))
+pub fn app_pool_of(config: &Config) -> Arc<MemoryPool> {
+    Arc::new(MemoryPool::new(config.app.memcap_bytes as u64))
 }
 
 /// How much the nftables counters tell of what becomes of packets.

@@ -195,7 +195,8 @@ fn free(flows: &FlowShards, socket: &mut ConntrackSocket, entry: &Conntrack) -> 
     }
     let mut table = flows.lock(&key);
     // Between the look and now the next incarnation may have taken the key.
-    let unchanged = table.get(&key).is_some_and(|flow| flow.conntrack_id == held.id && flow.start_ns() == held.start_ns);
+    let unchanged =
+        table.get(&key).is_some_and(|flow| flow.conntrack_id == held.id && flow.start_ns() == held.start_ns);
     if unchanged { table.remove(&key) } else { None }
 }
 

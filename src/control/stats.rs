@@ -16,12 +16,13 @@ use crate::output::eve::stats::{
     IpsStats, QueueStats, StatsSnapshot, StreamStats, TcpStats,
 };
 use crate::output::sink::Sink;
-use crate::packet::app::{AppCounters, AppPool};
+use crate::packet::app::AppCounters;
 use crate::packet::counters::PathCounters;
 use crate::packet::detect::DetectCounters;
 use crate::packet::fate::FateStore;
 use crate::packet::flow::shards::FlowShards;
-use crate::packet::stream::{StreamCounters, StreamPool};
+use crate::packet::pool::MemoryPool;
+use crate::packet::stream::StreamCounters;
 use crate::packet::verdict::Reason;
 
 /// A queue and the counters that its worker publishes.
@@ -38,8 +39,8 @@ pub struct Statistics {
     pub queues: Vec<QueueWatch>,
     pub flows: Arc<FlowShards>,
     /// What all streams hold.
-    pub streams: Arc<StreamPool>,
-    pub transactions: Arc<AppPool>,
+    pub streams: Arc<MemoryPool>,
+    pub transactions: Arc<MemoryPool>,
     pub listener: Arc<ListenerCounters>,
     pub sink: Sink,
     /// Our table counts what is offered. `None` when somebody else's rules feed us.
@@ -155,7 +156,7 @@ pub fn of_path(path: &PathCounters) -> StatsSnapshot {
 }
 
 /// What streams have seen and hold.
-pub fn add_streams(stats: &mut StatsSnapshot, stream: &StreamCounters, pool: &StreamPool) {
+pub fn add_streams(stats: &mut StatsSnapshot, stream: &StreamCounters, pool: &MemoryPool) {
     stats.streams = StreamStats { out_of_order: stream.queued, overlap_unverified: stream.overlap_unverified };
     stats.tcp = TcpStats {
         sessions: stream.sessions,
@@ -183,7 +184,7 @@ pub fn add_detect(stats: &mut StatsSnapshot, detect: &DetectCounters) {
 }
 
 /// What parsers have read, and what they let go by.
-pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters, pool: &AppPool) {
+pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters, pool: &MemoryPool) {
     stats.app = AppStats {
         recognised: app.flows.iter().copied().fold(0, u64::saturating_add),
         unrecognised: app.flows_failed,

@@ -31,5 +31,6 @@ pub mod tell;
 pub mod counters;
 
 pub mod path;
+pub mod pool;
 
 pub mod event;

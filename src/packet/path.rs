@@ -9,7 +9,7 @@ mod inside;
 
 use std::sync::Arc;
 
-use super::app::{AppConfig, AppCounters, AppPool};
+use super::app::{APP_MEMCAP_BYTES_DEFAULT, AppConfig, AppCounters};
 use super::conntrack::{CtStatus, Fate};
 use super::counters::PathCounters;
 use super::decode::inner::TunnelPorts;
@@ -23,7 +23,8 @@ use super::flow::shards::FlowShards;
 use super::flow::table::{Attach, FlowTable};
 use super::followed::Followed;
 use super::ingress::{Ingress, Timestamp, Tracked};
-use super::stream::{StreamConfig, StreamCounters, StreamPool};
+use super::pool::MemoryPool;
+use super::stream::{STREAM_MEMCAP_BYTES_DEFAULT, StreamConfig, StreamCounters};
 use super::tell::{self, Copies, Moment};
 use super::verdict::{self, Action, Clearing, Policy, Verdict};
 use crate::rules::ruleset::RuleSet;
@@ -45,9 +46,9 @@ pub struct Path {
     counters: PathCounters,
     app: AppConfig,
     app_counters: AppCounters,
-    app_pool: Arc<AppPool>,
+    app_pool: Arc<MemoryPool>,
     stream: StreamConfig,
-    stream_pool: Arc<StreamPool>,
+    stream_pool: Arc<MemoryPool>,
     stream_counters: StreamCounters,
     tunnels: TunnelPorts,
 }
@@ -70,9 +71,9 @@ impl Path {
             counters: PathCounters::default(),
             app,
             app_counters: AppCounters::default(),
-            app_pool: Arc::default(),
+            app_pool: Arc::new(MemoryPool::new(APP_MEMCAP_BYTES_DEFAULT)),
             stream: StreamConfig::default(),
-            stream_pool: Arc::default(),
+            stream_pool: Arc::new(MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT)),
             stream_counters: StreamCounters::default(),
             tunnels: TunnelPorts::STANDARD,
         }
@@ -87,7 +88,7 @@ impl Path {
 
     /// How streams are followed, and whose memory they take.
     #[must_use]
-    pub fn following(mut self, stream: StreamConfig, pool: Arc<StreamPool>) -> Path {
+    pub fn following(mut self, stream: StreamConfig, pool: Arc<MemoryPool>) -> Path {
         self.stream = stream;
         self.stream_pool = pool;
         self
@@ -95,7 +96,7 @@ impl Path {
 
     /// Whose memory transactions take.
     #[must_use]
-    pub fn remembering_in(mut self, pool: Arc<AppPool>) -> Path {
+    pub fn remembering_in(mut self, pool: Arc<MemoryPool>) -> Path {
         self.app_pool = pool;
         self
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::tests::{Bench, entry, rule_set};
+use super::tests::{Bench, entry, rule_set, stream_pool};
 use super::*;
 use crate::packet::app::EncryptionHandling;
 use crate::packet::app::protocols::tls::samples;
@@ -247,7 +247,7 @@ fn beyond_the_depth_packets_are_judged_one_by_one_or_the_connection_is_cleared()
         let mut line = Line::ips();
         let config = StreamConfig { depth_bytes: 1000, bypass, ..StreamConfig::default() };
         line.bench.path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default())
-            .following(config, Arc::default());
+            .following(config, stream_pool());
         assert_eq!(line.at(0, &[b'x'; 1000]), Action::Accept);
         assert_eq!(line.at(1000, b"evil pay"), Action::Accept);
         assert_eq!(line.at(1008, b"load"), Action::Accept);
@@ -260,7 +260,7 @@ fn beyond_the_depth_nobody_looks_where_that_is_wanted() {
     let mut line = Line::ips();
     let config = StreamConfig { depth_bytes: 1000, look_beyond_depth: false, ..StreamConfig::default() };
     line.bench.path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default())
-        .following(config, Arc::default());
+        .following(config, stream_pool());
     assert_eq!(line.at(0, &[b'x'; 1000]), Action::Accept);
     assert_eq!(line.at(1000, b"evil payload"), Action::Accept);
     assert_eq!(line.alerts(1), 0);

@@ -12,6 +12,10 @@ use crate::packet::event::Event;
 use crate::packet::verdict::{OnTrouble, Reason};
 use crate::rules::{self, Context, Options, Source, Vars};
 
+pub(super) fn stream_pool() -> Arc<MemoryPool> {
+    Arc::new(MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT))
+}
+
 const CLIENT: [u8; 4] = [192, 168, 1, 10];
 const SERVER: [u8; 4] = [10, 0, 0, 1];
 const IPV4: u16 = 0x0800;
@@ -301,14 +305,14 @@ fn a_connection_that_nobody_follows_meets_its_policy() {
         let mut bench = Bench::new(Policy { stream_midstream: choice, ..Policy::default() });
         assert_eq!(bench.judge_later(&tcp(b"hello")), Verdict::ACCEPT, "such are followed");
         let mut bench = Bench::new(Policy { stream_midstream: choice, ..Policy::default() });
-        bench.path = bench.path.following(StreamConfig { midstream: false, ..StreamConfig::default() }, Arc::default());
+        bench.path = bench.path.following(StreamConfig { midstream: false, ..StreamConfig::default() }, stream_pool());
         assert_eq!(bench.judge_later(&tcp(b"hello")), verdict, "{choice:?}");
         let rest = bench.judge_later(&tcp(b"hello")).action.reason();
         let flow_drop = Some(Reason::FlowDrop).filter(|_| matches!(choice, OnTrouble::DropFlow | OnTrouble::Reject));
         assert_eq!(rest, flow_drop.or(verdict.action.reason()));
     }
     let mut looking = Bench::new(Policy { stream_midstream: OnTrouble::DropFlow, passive: true, ..Policy::default() });
-    looking.path = looking.path.following(StreamConfig { midstream: false, ..StreamConfig::default() }, Arc::default());
+    looking.path = looking.path.following(StreamConfig { midstream: false, ..StreamConfig::default() }, stream_pool());
     assert_eq!(looking.judge_later(&tcp(b"hello")), Verdict::ACCEPT);
 }
 

@@ -11,7 +11,8 @@ use tidegate::packet::decode::anomaly::Anomalies;
 use tidegate::packet::decode::link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, LinkType};
 use tidegate::packet::decode::{Headers, LAYER_COUNT_MAX, Transport, checksum, decode, icmp};
 use tidegate::packet::ingress::{Ingress, Timestamp};
-use tidegate::packet::stream::{Segment, StreamConfig, StreamPool, Streams};
+use tidegate::packet::pool::MemoryPool;
+use tidegate::packet::stream::{Segment, StreamConfig, Streams};
 use tidegate::packet::tracking::DestroyedEntry;
 use tidegate::packet::verdict::{Action, Reason};
 use tidegate::rules::plan::Toward;
@@ -131,7 +132,7 @@ impl ReplaySink for Ledger {
 /// Segments of one connection, nine bytes of header each (way and verdict, flags, urgent pointer, sequence number,
 /// acknowledgement, length), under small caps: they hold, what is shown is a stretch of the stream, nothing stays behind.
 pub fn fuzz_stream(data: &[u8]) {
-    let pool = Arc::new(StreamPool::new(3000));
+    let pool = Arc::new(MemoryPool::new(3000));
     let config = StreamConfig { depth_bytes: 8000, window_bytes: 64, held_bytes_max: 1500, ..StreamConfig::default() };
     let mut streams = Streams::new(Arc::clone(&pool));
     let mut rest = data;

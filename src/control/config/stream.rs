@@ -3,7 +3,7 @@
 use super::policy::{Exception, OnTrouble};
 use super::report::Report;
 use super::section::{Choice, Section};
-use crate::packet::stream::{StreamConfig, StreamPool, Urgent};
+use crate::packet::stream::{STREAM_MEMCAP_BYTES_DEFAULT, StreamConfig, Urgent};
 
 /// The section `stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Default for Stream {
             midstream: Follow::Auto,
             async_oneside: Follow::Auto,
             midstream_policy: OnTrouble::Pass,
-            memcap_bytes: usize::try_from(StreamPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
+            memcap_bytes: usize::try_from(STREAM_MEMCAP_BYTES_DEFAULT).unwrap_or(usize::MAX),
             overlap: OnTrouble::Drop,
             memcap_policy: OnTrouble::Pass,
             urgent: OnTrouble::Pass,

@@ -11,16 +11,17 @@
 //! [`AppLayer`] hangs on the flow and drives this. A [`Parser`] knows one protocol: it takes bytes in order, keeps a
 //! [`Transactions`] list, and answers for its [`Transaction`]s' buffers. It never sees packets and never judges.
 
+mod counters;
 pub mod expected;
 pub mod file;
 pub mod frame;
 mod layer;
 pub mod message;
 pub mod mime;
-mod pool;
 pub mod protocols;
 pub mod reader;
 pub mod record;
+mod share;
 #[cfg(test)]
 pub mod testing;
 mod transactions;
@@ -37,10 +38,12 @@ use expected::Announcement;
 use frame::Marks;
 use protocols::http1::HttpLimits;
 
+pub use counters::AppCounters;
 pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
-pub use layer::{AppCounters, AppLayer, AppView};
-pub use pool::AppPool;
+pub use layer::AppLayer;
+pub use layer::view::AppView;
 pub use record::AppRecord;
+pub use share::APP_MEMCAP_BYTES_DEFAULT;
 pub use transactions::{Inspection, Remembered, Slot, Told, Transactions, TxList, TxView};
 
 /// What a parser may know besides the bytes.
@@ -138,7 +141,7 @@ impl Default for AppConfig {
             limits: AppLimits::default(),
             hashes: Hashes::default(),
             enabled: protocols::parsed(),
-            memcap_bytes: usize::try_from(AppPool::BYTES_MAX_DEFAULT).unwrap_or(usize::MAX),
+            memcap_bytes: usize::try_from(APP_MEMCAP_BYTES_DEFAULT).unwrap_or(usize::MAX),
         }
     }
 }

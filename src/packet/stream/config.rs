@@ -1,6 +1,7 @@
-//! How far streams are followed, and the memory that they may take together.
+//! How far streams are followed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+/// What all streams may hold together; Suricata's default of `stream.reassembly.memcap`.
+pub const STREAM_MEMCAP_BYTES_DEFAULT: u64 = 256 << 20;
 
 /// The settings of all streams. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,66 +45,6 @@ impl Default for StreamConfig {
             midstream: true,
             async_oneside: true,
             bypass: false,
-        }
-    }
-}
-
-/// What all streams of all threads hold together, and how much they may.
-#[derive(Debug)]
-pub struct StreamPool {
-    bytes: AtomicU64,
-    bytes_max: u64,
-}
-
-impl Default for StreamPool {
-    fn default() -> Self {
-        StreamPool::new(StreamPool::BYTES_MAX_DEFAULT)
-    }
-}
-
-impl StreamPool {
-    /// Suricata's default of `stream.reassembly.memcap`.
-    pub const BYTES_MAX_DEFAULT: u64 = 256 << 20;
-
-    #[must_use]
-    pub fn new(bytes_max: u64) -> StreamPool {
-        StreamPool { bytes: AtomicU64::new(0), bytes_max }
-    }
-
-    /// Held now.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    #[must_use]
-    pub fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
-    /// Sets `bytes` aside; `false`: there is no room for them.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.bytes_max;
-        if !fits {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
-    }
-
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_sub(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Follows a container from one capacity to another without asking.
-    pub(super) fn follow(&self, before: usize, after: usize) {
-        match after.checked_sub(before) {
-            Some(0) => {}
-            Some(more) => {
-                self.bytes.fetch_add(u64::try_from(more).unwrap_or(0), Ordering::Relaxed);
-            }
-            None => self.give_back(before.saturating_sub(after)),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One direction of a connection: where its bytes stand, which of them are held, and what a segment adds.
 
-use super::config::{StreamConfig, StreamPool, Urgent};
+use super::config::{StreamConfig, Urgent};
 use super::events::{StreamEvent, StreamEvents};
 use super::kept::Kept;
 use super::queue::{Queue, Refused};
 use super::rare::{Rare, push_without_urgent};
 use super::{Arrival, Data, Segment};
 use crate::packet::decode::Tcp;
+use crate::packet::pool::MemoryPool;
 
 /// A sequence number further ahead is none of this connection: no window is larger.
 const AHEAD_MAX: i64 = 1 << 30;
@@ -137,7 +138,7 @@ impl Half {
     }
 
     /// The other side acknowledges this one's bytes.
-    pub(super) fn acknowledge(&mut self, ack: u32, opens: bool, config: &StreamConfig, pool: &StreamPool) -> bool {
+    pub(super) fn acknowledge(&mut self, ack: u32, opens: bool, config: &StreamConfig, pool: &MemoryPool) -> bool {
         let displaced = self.rare.as_ref().and_then(|rare| rare.displaced);
         let chooses = opens || !self.answered && displaced == Some(ack);
         if chooses && self.is_untouched() {
@@ -161,7 +162,7 @@ impl Half {
         self.acked > self.position
     }
 
-    pub(super) fn receive(&mut self, segment: &Segment<'_>, config: &StreamConfig, pool: &StreamPool) -> Arrival {
+    pub(super) fn receive(&mut self, segment: &Segment<'_>, config: &StreamConfig, pool: &MemoryPool) -> Arrival {
         let mut arrival = Arrival::default();
         if segment.has(Tcp::RST) {
             // What comes with a reset is no part of the stream: nobody reads it.
@@ -243,7 +244,7 @@ impl Half {
     }
 
     /// The receiver has bytes that we never saw: goes on behind the last hole, unless this segment fills it.
-    fn skip_gap(&mut self, start: i64, end: i64, arrival: &mut Arrival, pool: &StreamPool) {
+    fn skip_gap(&mut self, start: i64, end: i64, arrival: &mut Arrival, pool: &MemoryPool) {
         let position = i64::try_from(self.position).unwrap_or(i64::MAX);
         if start <= position && position < end {
             return;
@@ -309,7 +310,7 @@ impl Half {
         segment: &Segment<'_>,
         (start, end): (i64, i64),
         config: &StreamConfig,
-        pool: &StreamPool,
+        pool: &MemoryPool,
         arrival: &mut Arrival,
     ) {
         let position = i64::try_from(self.position).unwrap_or(i64::MAX);
@@ -361,7 +362,7 @@ impl Half {
     }
 
     /// Why `more` bytes ahead of their turn cannot be held.
-    fn refusal(&self, more: usize, config: &StreamConfig, pool: &StreamPool) -> Option<Refused> {
+    fn refusal(&self, more: usize, config: &StreamConfig, pool: &MemoryPool) -> Option<Refused> {
         let queued = self.queue().map_or(0, Queue::heap_bytes);
         let held = self.kept.len().saturating_add(queued).saturating_add(more);
         let full = self.queue().is_some_and(Queue::is_full);
@@ -428,7 +429,7 @@ impl Half {
     }
 
     /// Appends everything that now follows without a hole. `None`: there is no memory for it.
-    fn join(&mut self, start: u64, bytes: &[u8], pool: &StreamPool) -> Option<u64> {
+    fn join(&mut self, start: u64, bytes: &[u8], pool: &MemoryPool) -> Option<u64> {
         let Half { kept, rare, position, .. } = self;
         let (urgent, queue) = rare.as_ref().map_or((&[][..], None), |rare| (&rare.urgent[..], rare.queue.as_ref()));
         let mut push = |at: u64, piece: &[u8]| push_without_urgent(kept, urgent, at, piece, pool);
@@ -440,7 +441,7 @@ impl Half {
     }
 
     /// The pool is exhausted: the segment's own bytes are read where they stand, and nothing is held.
-    fn go_without_memory(&mut self, start: u64, new: &[u8], pool: &StreamPool, arrival: &mut Arrival) {
+    fn go_without_memory(&mut self, start: u64, new: &[u8], pool: &MemoryPool, arrival: &mut Arrival) {
         arrival.refuse(Refused::Memcap);
         self.kept.free(pool);
         self.window = 0;
@@ -463,7 +464,7 @@ impl Half {
         arrival: &mut Arrival,
         accepted: bool,
         config: &StreamConfig,
-        pool: &StreamPool,
+        pool: &MemoryPool,
     ) {
         let plan = arrival.plan;
         if !accepted {
@@ -491,7 +492,7 @@ impl Half {
         }
     }
 
-    fn take_back(&mut self, plan: &Plan, fed: bool, pool: &StreamPool) {
+    fn take_back(&mut self, plan: &Plan, fed: bool, pool: &MemoryPool) {
         let undone = self.kept.len().saturating_sub(plan.kept_before);
         self.kept.truncate(plan.kept_before);
         if let Some(rare) = &mut self.rare {
@@ -512,7 +513,7 @@ impl Half {
         }
     }
 
-    fn advance(&mut self, segment: &Segment<'_>, arrival: &mut Arrival, config: &StreamConfig, pool: &StreamPool) {
+    fn advance(&mut self, segment: &Segment<'_>, arrival: &mut Arrival, config: &StreamConfig, pool: &MemoryPool) {
         let plan = arrival.plan;
         let progress = plan.position.saturating_sub(self.position);
         self.next = plan.base.or(self.next).map(|base| base.wrapping_add(low_bits(progress)));
@@ -531,7 +532,7 @@ impl Half {
         }
     }
 
-    fn enqueue(&mut self, segment: &Segment<'_>, arrival: &mut Arrival, config: &StreamConfig, pool: &StreamPool) {
+    fn enqueue(&mut self, segment: &Segment<'_>, arrival: &mut Arrival, config: &StreamConfig, pool: &MemoryPool) {
         let start = arrival.plan.start.max(self.position);
         let skipped = usize::try_from(start.saturating_sub(arrival.plan.start)).unwrap_or(usize::MAX);
         let bytes = segment.payload.get(skipped..).unwrap_or_default();
@@ -546,7 +547,7 @@ impl Half {
     }
 
     /// Holds the window and what is not acknowledged, no more.
-    fn trim(&mut self, config: &StreamConfig, pool: &StreamPool) {
+    fn trim(&mut self, config: &StreamConfig, pool: &MemoryPool) {
         let limit = match self.answered {
             true => u64::MAX,
             false => UNANSWERED_BYTES_MAX,
@@ -565,18 +566,18 @@ impl Half {
         }
     }
 
-    pub(super) fn forget_window(&mut self, config: &StreamConfig, pool: &StreamPool) {
+    pub(super) fn forget_window(&mut self, config: &StreamConfig, pool: &MemoryPool) {
         self.window = 0;
         self.trim(config, pool);
     }
 
-    fn free_queue(&mut self, pool: &StreamPool) {
+    fn free_queue(&mut self, pool: &MemoryPool) {
         if let Some(rare) = &mut self.rare {
             rare.free_queue(pool);
         }
     }
 
-    pub(super) fn free(&mut self, pool: &StreamPool) {
+    pub(super) fn free(&mut self, pool: &MemoryPool) {
         self.kept.free(pool);
         self.free_queue(pool);
         self.window = 0;

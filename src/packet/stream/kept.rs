@@ -1,7 +1,7 @@
 //! The last bytes of one direction, in order: what detection sees in front of new bytes, and what retransmissions are
 //! compared with until the receiver has acknowledged them.
 
-use super::config::StreamPool;
+use crate::packet::pool::MemoryPool;
 
 /// Below this capacity nothing is given back before the buffer is empty.
 const SMALL_BYTES: usize = 16 << 10;
@@ -32,7 +32,7 @@ impl Kept {
 
     /// `false`: the pool has no room, and nothing was added.
     #[must_use]
-    pub(super) fn push(&mut self, bytes: &[u8], pool: &StreamPool) -> bool {
+    pub(super) fn push(&mut self, bytes: &[u8], pool: &MemoryPool) -> bool {
         if self.bytes.capacity().saturating_sub(self.bytes.len()) < bytes.len() {
             self.compact();
             if !self.grow(bytes.len(), pool) {
@@ -43,7 +43,7 @@ impl Kept {
         true
     }
 
-    fn grow(&mut self, more: usize, pool: &StreamPool) -> bool {
+    fn grow(&mut self, more: usize, pool: &MemoryPool) -> bool {
         let (len, before) = (self.bytes.len(), self.bytes.capacity());
         let needed = len.saturating_add(more);
         if needed <= before {
@@ -70,7 +70,7 @@ impl Kept {
     }
 
     /// Leaves the last `len` bytes, and memory in proportion to them.
-    pub(super) fn keep_last(&mut self, len: usize, pool: &StreamPool) {
+    pub(super) fn keep_last(&mut self, len: usize, pool: &MemoryPool) {
         self.start = self.start.max(self.bytes.len().saturating_sub(len));
         if self.len() == 0 {
             self.free(pool);
@@ -85,7 +85,7 @@ impl Kept {
         }
     }
 
-    pub(super) fn free(&mut self, pool: &StreamPool) {
+    pub(super) fn free(&mut self, pool: &MemoryPool) {
         pool.give_back(self.bytes.capacity());
         *self = Kept::default();
     }

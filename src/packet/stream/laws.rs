@@ -34,7 +34,10 @@ fn pieces(twisted: bool) -> impl Strategy<Value = Vec<Piece>> {
 }
 
 fn opened() -> Line {
-    let mut line = Line::with(StreamConfig { window_bytes: 40, ..StreamConfig::default() }, StreamPool::default());
+    let mut line = Line::with(
+        StreamConfig { window_bytes: 40, ..StreamConfig::default() },
+        MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT),
+    );
     line.judge(segment(Toward::Server, FIRST.wrapping_sub(1), Tcp::SYN, b""), true);
     let mut answer = segment(Toward::Client, 1, Tcp::SYN | Tcp::ACK, b"");
     answer.ack = FIRST;
@@ -140,7 +143,7 @@ proptest! {
         forget in 0..80usize,
     ) {
         let config = StreamConfig { depth_bytes, window_bytes: 100, held_bytes_max, ..StreamConfig::default() };
-        let mut line = Line::with(config, StreamPool::new(pool_bytes));
+        let mut line = Line::with(config, MemoryPool::new(pool_bytes));
         for (nth, (to_server, seq, ack, flags, urgent, len, byte, accepted)) in segments.into_iter().enumerate() {
             let toward = if to_server { Toward::Server } else { Toward::Client };
             let payload = vec![byte; len];

@@ -35,13 +35,14 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use config::{StreamConfig, StreamPool, Urgent};
+pub use config::{STREAM_MEMCAP_BYTES_DEFAULT, StreamConfig, Urgent};
 pub use counters::StreamCounters;
 use events::{StreamEvent, StreamEvents};
 use half::{Half, Plan};
 use queue::Refused;
 
 use crate::packet::decode::Tcp;
+use crate::packet::pool::MemoryPool;
 use crate::rules::plan::Toward;
 
 /// Both directions of one TCP connection. Nothing hangs on it while nothing is held.
@@ -49,7 +50,7 @@ use crate::rules::plan::Toward;
 pub struct Streams {
     to_server: Half,
     to_client: Half,
-    pool: Arc<StreamPool>,
+    pool: Arc<MemoryPool>,
     /// What was told of this connection already: each oddity once.
     told: StreamEvents,
 }
@@ -192,7 +193,7 @@ impl<'f> StreamView<'f> {
 
 impl Streams {
     #[must_use]
-    pub fn new(pool: Arc<StreamPool>) -> Streams {
+    pub fn new(pool: Arc<MemoryPool>) -> Streams {
         Streams { to_server: Half::default(), to_client: Half::default(), pool, told: StreamEvents::NONE }
     }
 
@@ -304,7 +305,7 @@ impl Streams {
         }
     }
 
-    fn half_mut(&mut self, toward: Toward) -> (&mut Half, &StreamPool) {
+    fn half_mut(&mut self, toward: Toward) -> (&mut Half, &MemoryPool) {
         match toward {
             Toward::Server => (&mut self.to_server, &self.pool),
             Toward::Client => (&mut self.to_client, &self.pool),

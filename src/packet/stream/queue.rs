@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::config::StreamPool;
+use crate::packet::pool::MemoryPool;
 
 /// Segments of one direction that may wait. Neighbours are joined, so that only holes make segments.
 pub const SEGMENT_COUNT_MAX: usize = 4096;
@@ -124,7 +124,7 @@ impl Queue {
         start: u64,
         bytes: &[u8],
         room_bytes: usize,
-        pool: &StreamPool,
+        pool: &MemoryPool,
     ) -> Result<(), Refused> {
         let end = end_of(start, bytes);
         let mut holes = Vec::new();
@@ -150,7 +150,7 @@ impl Queue {
         start: u64,
         bytes: &[u8],
         room_bytes: usize,
-        pool: &StreamPool,
+        pool: &MemoryPool,
     ) -> Result<(), Refused> {
         let more = bytes.len().saturating_add(SEGMENT_COST_BYTES);
         if self.heap_bytes.saturating_add(more) > room_bytes {
@@ -183,7 +183,7 @@ impl Queue {
     }
 
     /// What begins in front of `position` has had its turn.
-    pub(super) fn forget_before(&mut self, position: u64, pool: &StreamPool) {
+    pub(super) fn forget_before(&mut self, position: u64, pool: &MemoryPool) {
         while let Some(first) = self.segments.first_entry() {
             if *first.key() >= position {
                 return;
@@ -198,13 +198,13 @@ impl Queue {
         }
     }
 
-    fn discharge(&mut self, capacity: usize, pool: &StreamPool) {
+    fn discharge(&mut self, capacity: usize, pool: &MemoryPool) {
         let cost = capacity.saturating_add(SEGMENT_COST_BYTES);
         pool.give_back(cost);
         self.heap_bytes = self.heap_bytes.saturating_sub(cost);
     }
 
-    pub(super) fn free(&mut self, pool: &StreamPool) {
+    pub(super) fn free(&mut self, pool: &MemoryPool) {
         pool.give_back(self.heap_bytes);
         *self = Queue::default();
     }

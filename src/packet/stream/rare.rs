@@ -1,9 +1,9 @@
 //! What a direction has only while its segments come out of order, contradict each other, or point at urgent bytes: it
 //! hangs on the direction, for most never have any of it.
 
-use super::config::StreamPool;
 use super::kept::Kept;
 use super::queue::Queue;
+use crate::packet::pool::MemoryPool;
 
 /// Positions count from the first byte of the stream.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Rare {
     }
 
     /// What stands in front of `position` is skipped.
-    pub fn forget_before(&mut self, position: u64, pool: &StreamPool) {
+    pub fn forget_before(&mut self, position: u64, pool: &MemoryPool) {
         self.urgent.retain(|at| *at >= position);
         if let Some(queue) = &mut self.queue {
             queue.forget_before(position, pool);
@@ -36,7 +36,7 @@ impl Rare {
     }
 
     /// What begins in front of `position` has had its turn.
-    pub fn forget_queued_before(&mut self, position: u64, pool: &StreamPool) {
+    pub fn forget_queued_before(&mut self, position: u64, pool: &MemoryPool) {
         if let Some(queue) = &mut self.queue {
             queue.forget_before(position, pool);
             if queue.is_empty() {
@@ -45,7 +45,7 @@ impl Rare {
         }
     }
 
-    pub fn free_queue(&mut self, pool: &StreamPool) {
+    pub fn free_queue(&mut self, pool: &MemoryPool) {
         if let Some(mut queue) = self.queue.take() {
             queue.free(pool);
         }
@@ -53,13 +53,7 @@ impl Rare {
 }
 
 /// Appends `piece`, which stands at position `at`, without the urgent bytes in it.
-pub(super) fn push_without_urgent(
-    kept: &mut Kept,
-    urgent: &[u64],
-    at: u64,
-    piece: &[u8],
-    pool: &StreamPool,
-) -> bool {
+pub(super) fn push_without_urgent(kept: &mut Kept, urgent: &[u64], at: u64, piece: &[u8], pool: &MemoryPool) -> bool {
     let mut rest = piece;
     let mut at = at;
     for urgent in urgent {

@@ -7,19 +7,19 @@ use crate::packet::decode::Tcp;
 pub(super) struct Line {
     pub streams: Streams,
     pub config: StreamConfig,
-    pub pool: Arc<StreamPool>,
+    pub pool: Arc<MemoryPool>,
     /// What the application layer was given, per direction, gaps as `~`.
     pub heard: [Vec<u8>; 2],
 }
 
 impl Line {
-    pub fn with(config: StreamConfig, pool: StreamPool) -> Line {
+    pub fn with(config: StreamConfig, pool: MemoryPool) -> Line {
         let pool = Arc::new(pool);
         Line { streams: Streams::new(Arc::clone(&pool)), config, pool, heard: [Vec::new(), Vec::new()] }
     }
 
     fn new() -> Line {
-        Line::with(StreamConfig::default(), StreamPool::default())
+        Line::with(StreamConfig::default(), MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT))
     }
 
     /// The handshake is done; the client's first byte has number 101, the server's 501.
@@ -458,7 +458,7 @@ fn a_direction_holds_no_more_than_it_may() {
 
 #[test]
 fn without_memory_bytes_are_still_read_in_order() {
-    let mut line = Line::with(StreamConfig::default(), StreamPool::new(64));
+    let mut line = Line::with(StreamConfig::default(), MemoryPool::new(64));
     line.give(segment(Toward::Server, 100, Tcp::SYN, b""));
     let first = line.data(0, &[b'a'; 100]);
     assert_eq!((first.data, first.memcap), (Data::JoinedUnkept, true));

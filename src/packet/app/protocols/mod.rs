@@ -1,6 +1,5 @@
 //! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
 
-use super::layer::Recognised;
 use super::{ParseContext, Parser};
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::plan::Toward;
@@ -18,6 +17,17 @@ pub enum Guess {
     No,
     /// It could be: more bytes will tell.
     More,
+}
+
+/// What the first bytes of a side say.
+#[derive(Clone, Copy, Debug)]
+pub enum Recognised {
+    As(&'static ProtocolInfo),
+    /// More bytes may tell. If none come, it is what is `likely` by now.
+    NotYet {
+        likely: Option<&'static ProtocolInfo>,
+    },
+    Never,
 }
 
 /// One protocol: how to know it, and how to read it.

@@ -4,54 +4,20 @@
 //! a share of what it held, so the sum is right to within that share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::packet::pool::MemoryPool;
+
+/// What all application layers may hold together: 2 KiB for each of 500,000 flows, as many as are known at once.
+pub const APP_MEMCAP_BYTES_DEFAULT: u64 = 1 << 30;
 
 /// Bytes that a layer may grow by before it is counted again, and the share of what it holds that is allowed beyond.
 const SLACK_BYTES: usize = 1024;
 const SLACK_SHARE: usize = 8;
 
-/// Shared by all threads.
-#[derive(Debug)]
-pub struct AppPool {
-    bytes: AtomicU64,
-    bytes_max: u64,
-}
-
-impl Default for AppPool {
-    fn default() -> Self {
-        AppPool::new(AppPool::BYTES_MAX_DEFAULT)
-    }
-}
-
-impl AppPool {
-    /// 2 KiB for each of 500,000 flows, as many as are known at once.
-    pub const BYTES_MAX_DEFAULT: u64 = 1 << 30;
-
-    #[must_use]
-    pub fn new(bytes_max: u64) -> AppPool {
-        AppPool { bytes: AtomicU64::new(0), bytes_max }
-    }
-
-    /// Held now.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    #[must_use]
-    pub fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes() > self.bytes_max
-    }
-}
-
 /// One layer's share of the pool, given back when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Share {
-    pool: Option<Arc<AppPool>>,
+    pool: Option<Arc<MemoryPool>>,
     bytes: usize,
     /// Bytes that came since they were counted.
     fresh: usize,
@@ -69,24 +35,19 @@ impl Share {
     }
 
     /// Takes note of what is held. `false`: the pool is full, and this layer has grown.
-    pub(super) fn count(&mut self, pool: &Arc<AppPool>, bytes: usize) -> bool {
+    pub(super) fn count(&mut self, pool: &Arc<MemoryPool>, bytes: usize) -> bool {
         let pool = self.pool.get_or_insert_with(|| Arc::clone(pool));
         let before = std::mem::replace(&mut self.bytes, bytes);
         self.fresh = 0;
-        let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-        if bytes >= before {
-            pool.bytes.fetch_add(size(bytes - before), Ordering::Relaxed);
-        } else {
-            pool.bytes.fetch_sub(size(before - bytes), Ordering::Relaxed);
-        }
-        bytes <= before || !pool.is_full()
+        pool.follow(before, bytes);
+        bytes <= before || !pool.is_over()
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         if let Some(pool) = &self.pool {
-            pool.bytes.fetch_sub(u64::try_from(self.bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+            pool.give_back(self.bytes);
         }
     }
 }
@@ -97,7 +58,7 @@ mod tests {
 
     #[test]
     fn shares_are_given_back_and_only_growth_meets_the_cap() {
-        let pool = Arc::new(AppPool::new(1000));
+        let pool = Arc::new(MemoryPool::new(1000));
         let (mut one, mut other) = (Share::default(), Share::default());
         assert!(one.is_due(false) && one.count(&pool, 900));
         assert!(!other.count(&pool, 200), "1100 of 1000");

@@ -1,0 +1,85 @@
+//! From first bytes to a parser: what the sides say is kept until it is clear what they speak.
+
+use super::{AppLayer, State};
+use crate::packet::app::protocols::{self, ProtocolInfo, Recognised};
+use crate::packet::app::{AppCounters, ParseContext};
+use crate::rules::app::AppProtoSet;
+use crate::rules::plan::Toward;
+
+/// First bytes of each side that are kept while the protocol is unknown.
+const HEAD_BYTES_MAX: usize = 2048;
+
+impl AppLayer {
+    pub(super) fn recognise_stream(
+        &mut self,
+        toward: Toward,
+        bytes: &[u8],
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        let recognise = |bytes: &[u8]| protocols::recognise(protocols::Transport::Tcp, toward, bytes, context, enabled);
+        let is_first = self.to_server.bytes().is_empty() && self.to_client.bytes().is_empty();
+        let guess = is_first.then(|| recognise(bytes));
+        if let Some(Recognised::As(info)) = guess {
+            // Most say at once what they speak, and nothing need be kept.
+            self.begin(info, counters);
+            return self.advance(toward, bytes, context, enabled, counters);
+        }
+        let kept = self.kept(toward);
+        let held = kept.held_mut();
+        held.bytes.extend_from_slice(bytes);
+        match guess.unwrap_or_else(|| recognise(&held.bytes)) {
+            Recognised::NotYet { likely } if held.bytes.len() < HEAD_BYTES_MAX => held.likely = likely,
+            Recognised::As(info) | Recognised::NotYet { likely: Some(info) } => {
+                self.begin(info, counters);
+                self.replay_heads(context, enabled, counters);
+            }
+            Recognised::NotYet { likely: None } | Recognised::Never => {
+                let over = held.bytes.len() >= HEAD_BYTES_MAX;
+                kept.hopeless = true;
+                // What one side says may only be recognised from the other's answer; a head of it is enough to parse.
+                if over || (self.to_server.hopeless && self.to_client.hopeless) {
+                    self.fail(counters);
+                }
+            }
+        }
+    }
+
+    /// Nothing more will rule out what this side seems to speak.
+    pub(super) fn take_likely(
+        &mut self,
+        likely: Option<&'static ProtocolInfo>,
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        if let Some(info) = likely {
+            self.begin(info, counters);
+            self.replay_heads(context, enabled, counters);
+        }
+    }
+
+    pub(super) fn begin(&mut self, info: &'static ProtocolInfo, counters: &mut AppCounters) {
+        if let Some(count) = counters.flows.get_mut(info.protocol as usize) {
+            *count += 1;
+        }
+        self.is_new = true;
+        self.state = State::Known { protocol: info.protocol, parser: (info.parser)() };
+    }
+
+    /// Gives the parser what both sides said before they were understood, the first speaker's bytes first.
+    fn replay_heads(&mut self, context: &ParseContext<'_>, enabled: AppProtoSet, counters: &mut AppCounters) {
+        let first = self.opener.unwrap_or(Toward::Server);
+        let second = if first == Toward::Server { Toward::Client } else { Toward::Server };
+        for toward in [first, second] {
+            let head = std::mem::take(self.kept(toward));
+            if !head.bytes().is_empty() {
+                self.feed(toward, head.bytes(), context, enabled, counters);
+            }
+            if head.closed {
+                self.close(toward, context, enabled, counters);
+            }
+        }
+    }
+}

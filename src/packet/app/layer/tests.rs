@@ -1,0 +1,50 @@
+use crate::packet::app::testing::Conversation;
+use crate::rules::plan::Toward;
+
+/// What gives way goes by uninspected, so somebody must be told.
+#[test]
+fn transactions_that_give_way_are_counted() {
+    let mut talk = Conversation::with(80);
+    talk.limits.transaction_count_max = 2;
+    for _ in 0..5 {
+        talk.stream(Toward::Server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert_eq!(talk.counters.transactions_evicted, 3);
+    assert_eq!(talk.counters.parser_errors, 0);
+}
+
+/// On a connection that lives long the answers reach the depth first. The requests are told, and do not pile up.
+#[test]
+fn transactions_wait_for_nothing_beyond_the_depth() {
+    let mut talk = Conversation::with(80);
+    talk.stream(Toward::Server, b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(talk.records(false), [""; 0], "it waits for the answer");
+    talk.app.stop_reading(Toward::Client);
+    assert_eq!(talk.records(false).len(), 1);
+    for _ in 0..5 {
+        talk.stream(Toward::Server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(talk.records(false).len(), 1);
+        assert!(talk.app.view().is_none_or(|view| view.count() == 0), "nothing is left");
+    }
+}
+
+#[test]
+fn a_datagram_that_cannot_be_read_is_counted() {
+    let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+    let mut talk = Conversation::with(53);
+    talk.datagram(Toward::Server, query).datagram(Toward::Server, &query[..14]);
+    assert_eq!(talk.counters.datagrams_unread, 1);
+}
+
+/// A parser that takes nothing of many small segments is given up before it costs more than it may.
+#[test]
+fn bytes_are_not_given_again_without_end() {
+    let mut talk = Conversation::with(21);
+    talk.stream(Toward::Client, b"220 ready\r\n").stream(Toward::Server, b"USER a\r\n");
+    for _ in 0..60_000 {
+        talk.stream(Toward::Server, b"x");
+    }
+    let kept = talk.app.heap_bytes();
+    assert!(kept < 128 << 10, "{kept} bytes");
+    assert!(talk.app.to_server.held().map_or(0, |held| held.given_again) <= super::AGAIN_BYTES_MAX);
+}
