@@ -29,8 +29,8 @@ use tidegate::rules::{self, Context, Options, Source, Vars};
 
 const FLOW_COUNT: u32 = 100_000;
 /// Of a connection that waits for its next request, and of one that waits for an answer.
-const IDLE_BYTES_MAX: i64 = 2048;
-const ASKING_BYTES_MAX: i64 = 4096;
+const IDLE_BYTES_MAX: i64 = 1024;
+const ASKING_BYTES_MAX: i64 = 2048;
 /// Scratch memory of one thread.
 const LEFT_BYTES_MAX: i64 = 1 << 20;
 const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: example.org\r\nUser-Agent: curl/8.0\r\nAccept: */*\r\n\r\n";

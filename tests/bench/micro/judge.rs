@@ -10,8 +10,10 @@ use tidegate::packet::event::Events;
 use tidegate::packet::flow::shards::FlowShards;
 use tidegate::packet::ingress::{Ingress, Timestamp, Tracked};
 use tidegate::packet::path::{Path, World};
+use tidegate::packet::pool::MemoryPool;
+use tidegate::packet::stream::{STREAM_MEMCAP_BYTES_DEFAULT, StreamConfig, StreamCounters};
 use tidegate::packet::tell::Copies;
-use tidegate::packet::verdict::Policy;
+use tidegate::packet::verdict::{Policy, Verdict};
 use tidegate::rules::ruleset::RuleSet;
 use tidegate::rules::{self, Context, Options, Source, Vars};
 
@@ -27,6 +29,10 @@ pub struct Judge {
     events: Events,
     entry: Conntrack,
     clock: u64,
+    streams: Arc<MemoryPool>,
+    /// Packets so far that did not pass, and what was worth telling.
+    pub refused: usize,
+    pub told: usize,
 }
 
 /// A packet and the direction that it goes.
@@ -36,7 +42,11 @@ impl Judge {
     pub fn with(rules: &str, protocol: u8, port: u16) -> Judge {
         let context = Context { vars: Vars::standard(), ..Context::default() };
         let compiled = rules::compile(&[Source::new("bench.rules", rules)], &context, &Options::default());
-        assert_eq!(compiled.loaded(), rules.lines().filter(|line| !line.is_empty()).count(), "every rule is loaded");
+        assert_eq!(
+            compiled.loaded(),
+            rules.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count(),
+            "every rule is loaded"
+        );
         let tuple = Tuple { src: CLIENT.into(), dst: SERVER.into(), protocol, src_port: CLIENT_PORT, dst_port: port };
         let mut entry = Conntrack::of_tuples(0, tuple, tuple.inverted());
         entry.id = ConntrackId(1);
@@ -44,14 +54,19 @@ impl Judge {
         let state = TcpState::Established;
         let track = TcpTrack { state, wscale_orig: 7, wscale_reply: 7, flags_orig: 0, flags_reply: 0 };
         entry.tcp = (protocol == 6).then_some(track);
+        let streams = Arc::new(MemoryPool::new(STREAM_MEMCAP_BYTES_DEFAULT));
+        let path = Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default());
         Judge {
             rules: compiled.set,
-            flows: FlowShards::new(1000),
+            flows: FlowShards::new(10_000),
             shared: SharedDetectState::default(),
-            path: Path::new(Policy::default(), FateMask::default(), Copies::default(), AppConfig::default()),
+            path: path.following(StreamConfig::default(), Arc::clone(&streams)),
             events: Events::new(),
             entry,
             clock: 1_000_000,
+            streams,
+            refused: 0,
+            told: 0,
         }
     }
 
@@ -61,9 +76,31 @@ impl Judge {
             self.clock += 10;
             let mut packet = Ingress::bare(bytes, 0x0800);
             packet.conntrack = Some(Tracked { entry: &self.entry, info: *info });
-            let _ = self.path.inspect(world, &packet, Timestamp::from_micros(self.clock), &mut self.events);
+            let verdict = self.path.inspect(world, &packet, Timestamp::from_micros(self.clock), &mut self.events);
+            self.refused += usize::from(verdict != Verdict::ACCEPT);
         }
+        self.told += self.events.len();
         self.events.clear();
+    }
+
+    /// What follows belongs to another connection, whose client has this port.
+    pub fn turn_to(&mut self, client_port: u16) {
+        self.entry.id = ConntrackId(u32::from(client_port));
+        self.entry.orig.src_port = client_port;
+        self.entry.reply = self.entry.orig.inverted();
+    }
+
+    pub fn flow_count(&self) -> usize {
+        self.flows.count()
+    }
+
+    pub fn stream_counters(&self) -> &StreamCounters {
+        self.path.stream_counters()
+    }
+
+    /// Held of all streams.
+    pub fn stream_bytes(&self) -> u64 {
+        self.streams.bytes()
     }
 
     /// The connection is over; the next packet is the first of another.

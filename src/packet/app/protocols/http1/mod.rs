@@ -1,9 +1,9 @@
 //! HTTP/0.9 to 1.1, as tolerant as the servers and browsers behind us.
 //!
 //! ```text
-//!  client bytes -> request.rs  --head.rs-- line.rs, uri.rs -+
-//!                        \--transfer.rs-- coding.rs --body.rs+-> tx.rs: buffers, record
-//!  server bytes -> response.rs --head.rs-- line.rs ---------+
+//!  client bytes -> request.rs  --reader.rs-- line.rs, uri.rs -+
+//!                        \--transfer.rs-- coding.rs --body.rs  +-> tx.rs: buffers, record
+//!  server bytes -> response.rs --reader.rs-- line.rs ---------+
 //! ```
 //!
 //! What a byte means is decided as libhtp does under Suricata's default personality, because rules are written for its
@@ -16,6 +16,7 @@ mod events;
 mod head;
 mod line;
 pub(super) mod multipart;
+mod reader;
 pub mod record;
 mod request;
 mod response;

@@ -3,9 +3,10 @@
 use super::body::Plan;
 use super::coding::codings;
 use super::events;
-use super::head::{Head, Progress, Reader, Side};
+use super::head::Head;
 use super::line::{Looks, RequestLine, Version, content_length, looks_like_request};
 use super::multipart::Multipart;
+use super::reader::{Progress, Reader, Side};
 use super::transfer::{Piece, Transfer};
 use super::tx::{HttpTx, Request};
 use super::uri::{is_valid_host, normal_host, port_number, split_host};
@@ -403,7 +404,7 @@ fn find_host(tx: &mut HttpTx, server_port: u16) {
     if port.is_some_and(|port| port != server_port) {
         odd.push(events::REQUEST_SERVER_PORT_TCP_PORT_MISMATCH);
     }
-    tx.request.host = host.filter(|host| !host.is_empty());
+    tx.request.host = host.filter(|host| !host.is_empty()).map(Into::into);
     tx.request.port = port;
     odd.into_iter().for_each(|event| tx.note(event));
 }

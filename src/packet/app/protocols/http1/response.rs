@@ -3,9 +3,10 @@
 use super::body::Plan;
 use super::coding::codings;
 use super::events;
-use super::head::{Head, Progress, Reader, Side};
+use super::head::Head;
 use super::line::{Looks, StatusLine, Version, content_length, looks_like_response};
 use super::multipart::parameter;
+use super::reader::{Progress, Reader, Side};
 use super::transfer::{Piece, Transfer};
 use super::tx::HttpTx;
 use super::{Http1, Turn};

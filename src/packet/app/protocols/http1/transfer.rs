@@ -1,8 +1,8 @@
 //! How a body is delimited: by length, in chunks, or by the end of the connection.
 
 use super::events;
-use super::head::{Progress, Reader, Side};
 use super::line::{ChunkLength, chunk_length, may_be_chunk_length};
+use super::reader::{Progress, Reader, Side};
 
 /// Bytes of a line that says how long a chunk is.
 const LINE_BYTES_MAX: usize = 8192;
@@ -12,15 +12,14 @@ const LINE_BYTES_MAX: usize = 8192;
 pub(super) struct Transfer {
     side: Side,
     form: Form,
-    /// A chunk's length line as far as it is there.
-    line: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Form {
     /// So many bytes are missing.
     Length(u64),
-    ChunkLength,
+    /// A chunk's length line as far as it is there.
+    ChunkLength(Vec<u8>),
     ChunkData(u64),
     ChunkEnd,
     Trailer(Box<Reader>),
@@ -43,15 +42,15 @@ pub(super) enum Piece<'b> {
 
 impl Transfer {
     pub(super) fn of_length(side: Side, length: u64) -> Transfer {
-        Transfer { side, form: if length == 0 { Form::Over } else { Form::Length(length) }, line: Vec::new() }
+        Transfer { side, form: if length == 0 { Form::Over } else { Form::Length(length) } }
     }
 
     pub(super) fn chunked(side: Side) -> Transfer {
-        Transfer { side, form: Form::ChunkLength, line: Vec::new() }
+        Transfer { side, form: Form::ChunkLength(Vec::new()) }
     }
 
     pub(super) fn until_close(side: Side) -> Transfer {
-        Transfer { side, form: Form::UntilClose, line: Vec::new() }
+        Transfer { side, form: Form::UntilClose }
     }
 
     pub(super) fn is_until_close(&self) -> bool {
@@ -59,12 +58,12 @@ impl Transfer {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.line.capacity()
+        if let Form::ChunkLength(line) = &self.form { line.capacity() } else { 0 }
     }
 
     /// The beginning of a chunk's length line: as the side has ended, it was body.
     pub(super) fn leftover(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.line)
+        if let Form::ChunkLength(line) = &mut self.form { std::mem::take(line) } else { Vec::new() }
     }
 
     /// One step over `bytes`: how many are dealt with, and what they were.
@@ -95,12 +94,15 @@ impl Transfer {
             }
             Form::ChunkEnd => match memchr::memchr(b'\n', bytes) {
                 Some(at) => {
-                    self.form = Form::ChunkLength;
+                    self.form = Form::ChunkLength(Vec::new());
                     (at + 1, Piece::More)
                 }
                 None => (bytes.len(), Piece::More),
             },
-            Form::ChunkLength => self.length_line(bytes),
+            Form::ChunkLength(line) => {
+                let line = std::mem::take(line);
+                self.length_line(line, bytes)
+            }
             Form::Trailer(reader) => {
                 let (taken, progress) = reader.take(bytes);
                 match progress {
@@ -131,21 +133,24 @@ impl Transfer {
         }
     }
 
-    fn length_line<'b>(&mut self, bytes: &'b [u8]) -> (usize, Piece<'b>) {
+    /// More of a chunk's length line, of which `kept` is there.
+    fn length_line<'b>(&mut self, mut kept: Vec<u8>, bytes: &'b [u8]) -> (usize, Piece<'b>) {
         let end = memchr::memchr(b'\n', bytes).map(|at| at + 1);
         let taken = end.unwrap_or(bytes.len());
-        self.line.extend_from_slice(bytes.get(..taken).unwrap_or_default());
-        let hopeless = !may_be_chunk_length(&self.line) || self.line.len() > LINE_BYTES_MAX;
+        let here = bytes.get(..taken).unwrap_or_default();
+        let is_whole = kept.is_empty() && end.is_some();
+        if !is_whole {
+            kept.extend_from_slice(here);
+        }
+        let line = if is_whole { here } else { &kept };
+        let hopeless = !may_be_chunk_length(line) || line.len() > LINE_BYTES_MAX;
         if end.is_none() && !hopeless {
+            self.form = Form::ChunkLength(kept);
             return (taken, Piece::More);
         }
-        match chunk_length(&self.line) {
-            ChunkLength::Blank => {
-                self.line.clear();
-                (taken, Piece::More)
-            }
+        match chunk_length(line) {
+            ChunkLength::Blank => (taken, Piece::More),
             ChunkLength::Bytes { count, extended } if end.is_some() => {
-                self.line.clear();
                 self.form = match count {
                     0 => Form::Trailer(Box::new(Reader::trailer(self.side))),
                     count => Form::ChunkData(count),
@@ -158,7 +163,7 @@ impl Transfer {
             }
             ChunkLength::Bytes { .. } | ChunkLength::Wrong => {
                 self.form = Form::UntilClose;
-                (taken, Piece::NoChunk(std::mem::take(&mut self.line)))
+                (taken, Piece::NoChunk(line.to_vec()))
             }
         }
     }

@@ -43,12 +43,12 @@ pub(super) struct Request {
     pub head: Head,
     pub line: RequestLine,
     /// The host of the URI or of the Host header, in one form.
-    pub host: Option<Vec<u8>>,
+    pub host: Option<Box<[u8]>>,
     pub port: Option<u16>,
     pub form: UriForm,
     pub body: Body,
     pub multipart: Option<Box<Multipart>>,
-    uri: OnceCell<Vec<u8>>,
+    uri: OnceCell<Box<[u8]>>,
     shown: Shown,
 }
 
@@ -65,7 +65,10 @@ pub(super) struct Response {
 
 /// Forms of the headers that only some rules want; made when the first asks.
 #[derive(Debug, Default)]
-struct Shown {
+struct Shown(OnceCell<Box<Forms>>);
+
+#[derive(Debug, Default)]
+struct Forms {
     headers: OnceCell<Vec<u8>>,
     names: OnceCell<Vec<u8>>,
     start: OnceCell<Vec<u8>>,
@@ -116,8 +119,8 @@ impl HttpTx {
         if !self.request.seen || self.request.line.uri.is_none() {
             return None;
         }
-        let form = self.request.uri.get_or_init(|| self.uri().normalised(self.request.form).0);
-        Some(form.as_slice()).filter(|form| !form.is_empty())
+        let form = self.request.uri.get_or_init(|| self.uri().normalised(self.request.form).0.into());
+        Some(&**form).filter(|form| !form.is_empty())
     }
 
     /// The host as EVE tells it: the Host header's in the letters that were sent. Of a head that broke off it tells none,
@@ -321,9 +324,13 @@ fn present(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 impl Shown {
+    fn forms(&self) -> &Forms {
+        self.0.get_or_init(Box::default)
+    }
+
     /// `Name: value` lines, without the cookies, which have their own buffer.
     fn headers(&self, head: &Head, cookie: &[u8]) -> Option<&[u8]> {
-        present(self.headers.get_or_init(|| {
+        present(self.forms().headers.get_or_init(|| {
             let mut lines = Vec::with_capacity(head.raw_headers().len());
             for (name, value) in head.fields().filter(|(name, _)| !name.eq_ignore_ascii_case(cookie)) {
                 push_line(&mut lines, name, value);
@@ -334,7 +341,7 @@ impl Shown {
 
     /// CRLF, each name with CRLF, CRLF.
     fn names(&self, head: &Head) -> Option<&[u8]> {
-        present(self.names.get_or_init(|| {
+        present(self.forms().names.get_or_init(|| {
             let mut names = Vec::new();
             if head.field_count() > 0 {
                 names.extend_from_slice(b"\r\n");
@@ -350,7 +357,7 @@ impl Shown {
 
     /// The first line, all headers, an empty line.
     fn start(&self, head: &Head) -> Option<&[u8]> {
-        present(self.start.get_or_init(|| {
+        present(self.forms().start.get_or_init(|| {
             let mut start = Vec::new();
             if head.field_count() > 0 {
                 start.extend_from_slice(head.line());
@@ -365,7 +372,7 @@ impl Shown {
     }
 
     fn each(&self, head: &Head) -> &[Vec<u8>] {
-        self.each.get_or_init(|| head.fields().map(|(name, value)| [name, b": ", value].concat()).collect())
+        self.forms().each.get_or_init(|| head.fields().map(|(name, value)| [name, b": ", value].concat()).collect())
     }
 }
 
