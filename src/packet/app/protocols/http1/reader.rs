@@ -195,7 +195,7 @@ impl Collector {
     }
 
     /// The head as it is, in no more memory than it needs, with what was odd about it.
-    fn finish(mut self: Box<Collector>) -> (Head, Vec<&'static str>) {
+    fn finish(mut self) -> (Head, Vec<&'static str>) {
         if !self.has_line {
             let end = self.head.raw.len();
             self.head.line = trimmed_line(&self.head.raw, 0, end);
