@@ -7,6 +7,7 @@
 
 mod cases;
 mod guard;
+#[allow(dead_code)] // the tests of allocations need more of it
 mod judge;
 
 use std::process::ExitCode;
