@@ -51,7 +51,7 @@ pub mod prefilter;
 pub mod common;
 pub mod common_sets;
 
-mod pairs;
+mod begins;
 
 mod windows;
 

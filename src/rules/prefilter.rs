@@ -4,16 +4,16 @@
 //! for at once, without regard to case: what is found only makes a rule a candidate, and the engine then evaluates it whole.
 //!
 //! A literal is known by a window of its bytes: four of them, or all where it is shorter. First the places are picked where
-//! some window's first two bytes stand ([`Pairs`]), then each of these is asked of the windows of each width
+//! some window's first bytes stand ([`Begins`]), then each of these is asked of the windows of each width
 //! ([`Windows`]). `docs/decisions/0006-prefilter-by-windows.md` has what this was measured against.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::begins::Begins;
 use super::common::common_bytes;
-use super::pairs::Pairs;
 use super::plan::rarity;
-use super::windows::Windows;
+use super::windows::{Windows, folded};
 
 /// Bytes of a literal that the prefilter looks for: more costs memory and finds little more.
 pub const LITERAL_BYTES_MAX: usize = 12;
@@ -21,7 +21,7 @@ pub const LITERAL_BYTES_MAX: usize = 12;
 /// Looks for the literals of many rules.
 #[derive(Debug, Default)]
 pub struct Prefilter {
-    pairs: Pairs,
+    begins: Begins,
     four: Windows<4>,
     three: Windows<3>,
     two: Windows<2>,
@@ -61,7 +61,7 @@ impl Prefilter {
             Windows::<2>::new(&literals, |length| length == 2),
         );
         let prefilter = Prefilter {
-            pairs: Pairs::of(four.pairs().chain(three.pairs()).chain(two.pairs())),
+            begins: Begins::of(four.windows().chain(three.windows()).chain(two.windows())),
             four,
             three,
             two,
@@ -87,14 +87,37 @@ impl Prefilter {
 
     /// Calls `found` with the number of each literal in `haystack`, at least once. Not for each place: bytes and runs of a
     /// byte are told once, because binary protocols are full of zeros.
+    ///
+    /// Literals of one byte stand nearly everywhere: those that are not `wanted` are not looked for.
     #[inline]
-    pub fn scan(&self, haystack: &[u8], mut found: impl FnMut(usize)) {
-        self.pairs.pick(haystack, |at| {
-            self.four.look(haystack, at, &mut found);
-            self.three.look(haystack, at, &mut found);
-            self.two.look(haystack, at, &mut found);
+    pub fn scan(&self, haystack: &[u8], wanted: impl Fn(usize) -> bool, mut found: impl FnMut(usize)) {
+        self.begins.pick(haystack, |at| match haystack.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(there) => self.look(folded(u32::from_le_bytes(*there)), haystack, at, &mut found),
+            None => {
+                self.three.look(haystack, at, &mut found);
+                self.two.look(haystack, at, &mut found);
+            }
         });
-        self.one.scan(haystack, &mut found);
+        self.one.scan(haystack, wanted, &mut found);
+    }
+
+    /// The literals with a window at `at`, where `key` stands.
+    #[inline]
+    fn look(&self, key: u32, haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
+        let (four, three, two) = (self.four.may_have(key), self.three.may_have(key), self.two.may_have(key));
+        // Most places that were picked end here: one question is guessed right more often than three.
+        if !(four | three | two) {
+            return;
+        }
+        if four {
+            self.four.compare(key, haystack, at, found);
+        }
+        if three {
+            self.three.compare(key, haystack, at, found);
+        }
+        if two {
+            self.two.compare(key, haystack, at, found);
+        }
     }
 
     /// The rules of a literal, ascending.
@@ -121,7 +144,7 @@ impl Prefilter {
         let lists = self.rules.len() * 4 + self.lists.len() * 8;
         let windows =
             [self.four.memory_bytes(), self.three.memory_bytes(), self.two.memory_bytes(), self.one.memory_bytes()];
-        lists + self.pairs.memory_bytes() + windows.iter().sum::<usize>()
+        lists + self.begins.memory_bytes() + windows.iter().sum::<usize>()
     }
 }
 
@@ -153,7 +176,7 @@ impl Bytes {
     }
 
     #[inline]
-    fn scan(&self, haystack: &[u8], found: &mut impl FnMut(usize)) {
+    fn scan(&self, haystack: &[u8], wanted: impl Fn(usize) -> bool, found: &mut impl FnMut(usize)) {
         if self.0.is_empty() {
             return;
         }
@@ -165,18 +188,23 @@ impl Bytes {
                 }
             }
             let stands = |byte: u8| there.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 != 0);
-            self.tell(|byte| stands(byte) || stands(byte.to_ascii_uppercase()), found);
+            self.tell(wanted, |byte| stands(byte) || stands(byte.to_ascii_uppercase()), found);
         } else {
-            self.tell(|byte| memchr::memchr2(byte, byte.to_ascii_uppercase(), haystack).is_some(), found);
+            let stands = |byte: u8| match byte.to_ascii_uppercase() {
+                upper if upper == byte => memchr::memchr(byte, haystack).is_some(),
+                upper => memchr::memchr2(byte, upper, haystack).is_some(),
+            };
+            self.tell(wanted, stands, found);
         }
     }
 
     #[inline]
-    fn tell(&self, stands: impl Fn(u8) -> bool, found: &mut impl FnMut(usize)) {
+    fn tell(&self, wanted: impl Fn(usize) -> bool, stands: impl Fn(u8) -> bool, found: &mut impl FnMut(usize)) {
         for (byte, literal) in &self.0 {
             debug_assert!(!byte.is_ascii_uppercase());
-            if stands(*byte) {
-                found(usize::try_from(*literal).unwrap_or(usize::MAX));
+            let literal = usize::try_from(*literal).unwrap_or(usize::MAX);
+            if wanted(literal) && stands(*byte) {
+                found(literal);
             }
         }
     }
@@ -219,7 +247,7 @@ mod tests {
         let (prefilter, left) = Prefilter::build(&entries);
         assert!(left.is_empty());
         let mut rules = Vec::new();
-        prefilter.scan(b"..aBC", |literal| rules.extend_from_slice(prefilter.rules(literal)));
+        prefilter.scan(b"..aBC", |_| true, |literal| rules.extend_from_slice(prefilter.rules(literal)));
         rules.sort_unstable();
         assert_eq!(rules, [0, 1, 2]);
     }
@@ -234,7 +262,7 @@ mod tests {
             let (prefilter, left) = Prefilter::build(&entries);
             assert!(left.is_empty());
             let mut found = std::collections::BTreeSet::new();
-            prefilter.scan(&haystack, |literal| found.extend(prefilter.rules(literal)));
+            prefilter.scan(&haystack, |_| true, |literal| found.extend(prefilter.rules(literal)));
             let lower = haystack.to_ascii_lowercase();
             let there = |literal: &[u8]| lower.windows(literal.len()).any(|window| window == literal);
             let expected = entries.iter().filter(|(literal, _)| there(literal)).map(|(_, rule)| *rule).collect();

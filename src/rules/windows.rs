@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::common::is_common;
 use super::plan::rarity;
+use super::prefilter::LITERAL_BYTES_MAX;
 
 /// Bits of a bitmap for each window in it, to the power of two: one place in 64 is looked at in vain.
 const SPARSE_LOG2: u32 = 6;
@@ -21,7 +22,8 @@ const FEW: usize = 4;
 pub(super) struct Windows<const WIDTH: usize> {
     /// A set bit: some window has this hash. Empty: there are no windows.
     bitmap: Box<[u64]>,
-    bitmap_log2: u32,
+    /// Takes a hash of 32 bits down to the place of its bit.
+    bitmap_shift: u32,
     /// Open addressing; its length is a power of two, and at most half of it is taken.
     slots: Box<[Slot]>,
     /// Literals with one window stand together.
@@ -39,54 +41,78 @@ struct Slot {
 /// A literal known by its window.
 #[derive(Debug)]
 struct Windowed {
-    /// The first eight bytes as a number, letters without case; `mask` covers those that there are.
-    head: u64,
-    mask: u64,
-    bytes: Box<[u8]>,
+    /// In lower case, as much as is looked for; zeros behind the end.
+    bytes: [u8; LITERAL_BYTES_MAX],
+    length: u8,
     /// Where in the literal its window begins.
-    at: usize,
+    at: u8,
     literal: u32,
+    numbers: Numbers,
 }
 
 impl Windowed {
-    fn new(bytes: &[u8], at: usize, literal: u32) -> Windowed {
-        let mut first = [0; 8];
-        let mut mask = [0; 8];
-        for ((first, mask), byte) in first.iter_mut().zip(&mut mask).zip(bytes) {
-            (*first, *mask) = (*byte, 0xff);
-        }
-        let mask = u64::from_le_bytes(mask);
-        Windowed { head: folded(first) & mask, mask, bytes: bytes.into(), at, literal }
+    fn new(literal: &[u8], at: usize, number: u32) -> Windowed {
+        let bytes = filled(literal);
+        let length = narrow(literal.len().min(LITERAL_BYTES_MAX));
+        Windowed { bytes, length, at: narrow(at), literal: number, numbers: Numbers::of(&bytes, length) }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     #[inline]
     fn stands_at(&self, haystack: &[u8], start: usize) -> bool {
-        let Some(there) = haystack.get(start..) else { return false };
-        if let Some(first) = there.first_chunk::<8>()
-            && folded(*first) & self.mask != self.head
-        {
-            return false;
+        let there = haystack.get(start..).unwrap_or_default();
+        match there.first_chunk() {
+            Some(there) => Numbers::of(there, self.length) == self.numbers,
+            None => there.len() >= usize::from(self.length) && Numbers::of(&filled(there), self.length) == self.numbers,
         }
-        there.get(..self.bytes.len()).is_some_and(|there| there.eq_ignore_ascii_case(&self.bytes))
     }
 }
 
-/// Eight bytes as a number: letters lose their case, and some other bytes are taken for one another.
-#[inline]
-fn folded(bytes: [u8; 8]) -> u64 {
-    u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020
+/// A literal's bytes as numbers, eight and the four behind them, without those behind its end. Letters have lost their case,
+/// and a few other bytes are taken for one another: a literal is a hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Numbers(u64, u32);
+
+impl Numbers {
+    #[inline]
+    fn of(bytes: &[u8; LITERAL_BYTES_MAX], length: u8) -> Numbers {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        let head = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let tail = u32::from_le_bytes([i, j, k, l]);
+        let bits = u32::from(length) * 8;
+        let head_mask = u64::MAX >> 64_u32.saturating_sub(bits).min(63);
+        let tail_mask = !u32::MAX.checked_shl(bits.saturating_sub(64)).unwrap_or(0);
+        Numbers((head | (head & 0x4040_4040_4040_4040) >> 1) & head_mask, folded(tail) & tail_mask)
+    }
 }
 
-/// The bit in which upper and lower case differ, in each byte of a key.
-const CASE: u32 = 0x2020_2020;
+/// The first bytes, and zeros behind their end.
+fn filled(from: &[u8]) -> [u8; LITERAL_BYTES_MAX] {
+    let mut bytes = [0; LITERAL_BYTES_MAX];
+    for (byte, from) in bytes.iter_mut().zip(from) {
+        *byte = *from;
+    }
+    bytes
+}
+
+/// A number below [`LITERAL_BYTES_MAX`].
+fn narrow(count: usize) -> u8 {
+    u8::try_from(count).unwrap_or(u8::MAX)
+}
 
 impl<const WIDTH: usize> Windows<WIDTH> {
+    /// The bytes of a key that a window has.
+    const KEY_MASK: u32 = u32::MAX >> (32 - 8 * WIDTH);
+
     /// Takes the literals whose length `wanted` accepts; it must not accept lengths below `WIDTH`.
     pub(super) fn new(literals: &[&[u8]], wanted: impl Fn(usize) -> bool) -> Windows<WIDTH> {
         let mut by_window: HashMap<u32, Vec<Windowed>> = HashMap::new();
         let numbered = literals.iter().zip(0u32..).filter(|(literal, _)| wanted(literal.len()));
         for (bytes, literal) in numbered {
-            let windows = bytes.array_windows::<WIDTH>().enumerate();
+            let windows = bytes.array_windows::<WIDTH>().take(LITERAL_BYTES_MAX - WIDTH + 1).enumerate();
             let best = windows.map(|(at, window)| {
                 let key = key(window);
                 let shared = by_window.get(&key).map_or(0, Vec::len);
@@ -107,7 +133,7 @@ impl<const WIDTH: usize> Windows<WIDTH> {
         let bitmap_log2 = (slot_count.ilog2() + SPARSE_LOG2).clamp(BITMAP_LOG2_MIN, BITMAP_LOG2_MAX);
         let mut windows = Windows {
             bitmap: vec![0; 1 << (bitmap_log2 - 6)].into(),
-            bitmap_log2,
+            bitmap_shift: 32 - bitmap_log2,
             slots: vec![Slot::default(); slot_count].into(),
             literals: Box::default(),
         };
@@ -135,45 +161,60 @@ impl<const WIDTH: usize> Windows<WIDTH> {
     }
 
     /// Tells of the literals which stand in `haystack` with their window at `at`.
-    #[inline]
     pub(super) fn look(&self, haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
-        if self.bitmap.is_empty() {
-            return;
-        }
         let Some(window) = haystack.get(at..).and_then(<[u8]>::first_chunk::<WIDTH>) else { return };
-        let (word, bit) = self.place(key(window));
-        if self.bitmap.get(word).is_some_and(|word| word & bit != 0) && !is_inside_of_run(window, haystack, at) {
-            self.compare(window, haystack, at, found);
+        let key = key(window);
+        if self.may_have(key) {
+            self.compare(key, haystack, at, found);
         }
     }
 
-    /// The first two bytes of each window, in lower case.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = [u8; 2]> {
-        let begun = self.literals.iter().map(|literal| literal.bytes.get(literal.at..).unwrap_or_default());
-        begun.filter_map(|window| window.first_chunk().copied())
+    /// False where no literal has the window with this key; of it only the first `WIDTH` bytes count.
+    #[inline]
+    pub(super) fn may_have(&self, key: u32) -> bool {
+        let (word, bit) = self.place(key & Self::KEY_MASK);
+        self.bitmap.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// The windows, in lower case.
+    pub(super) fn windows(&self) -> impl Iterator<Item = &[u8]> {
+        self.literals.iter().filter_map(|literal| literal.bytes().get(usize::from(literal.at)..)?.get(..WIDTH))
     }
 
     pub(super) fn literals(&self) -> impl Iterator<Item = &[u8]> {
-        self.literals.iter().map(|literal| &*literal.bytes)
+        self.literals.iter().map(Windowed::bytes)
     }
 
-    fn compare(&self, window: &[u8; WIDTH], haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
-        let key = key(window);
+    /// Tells of the literals which stand in `haystack` with their window, which has this key, at `at`.
+    pub(super) fn compare(&self, key: u32, haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
+        let key = key & Self::KEY_MASK;
+        if Self::is_inside_of_run(key, haystack, at) {
+            return;
+        }
         let taken = self.probe(key).map_while(|at| self.slots.get(at).filter(|slot| slot.count > 0));
         let Some(slot) = taken.into_iter().find(|slot| slot.key == key) else { return };
         let (Ok(first), Ok(count)) = (usize::try_from(slot.first), usize::try_from(slot.count)) else { return };
         for candidate in self.literals.get(first..).unwrap_or_default().iter().take(count) {
-            let start = at.checked_sub(candidate.at);
+            let start = at.checked_sub(usize::from(candidate.at));
             if start.is_some_and(|start| candidate.stands_at(haystack, start)) {
                 found(usize::try_from(candidate.literal).unwrap_or(usize::MAX));
             }
         }
     }
 
+    /// Only a run has the same window twice on end. A literal that is known by the window of a run is that run, and nothing
+    /// else: it stood at the run's first place, or stands nowhere in it.
+    #[inline]
+    fn is_inside_of_run(key: u32, haystack: &[u8], at: usize) -> bool {
+        let is_run = key == (key & 0xff).wrapping_mul(0x0101_0101 & Self::KEY_MASK);
+        let before = || at.checked_sub(1).and_then(|before| haystack.get(before));
+        is_run && before().is_some_and(|before| folded(u32::from(*before)) == key & 0xff)
+    }
+
     /// Where a window's bit stands in the bitmap.
     #[inline]
     fn place(&self, key: u32) -> (usize, u64) {
-        let hash = spread(key) >> (32 - self.bitmap_log2);
+        let hash = spread(key) >> self.bitmap_shift;
         (usize::try_from(hash >> 6).unwrap_or(0), 1 << (hash & 63))
     }
 
@@ -185,8 +226,7 @@ impl<const WIDTH: usize> Windows<WIDTH> {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let literals: usize = self.literals.iter().map(|windowed| windowed.bytes.len() + 64).sum();
-        self.bitmap.len() * 8 + self.slots.len() * 12 + literals
+        self.bitmap.len() * 8 + size_of_val(&*self.slots) + size_of_val(&*self.literals)
     }
 }
 
@@ -206,23 +246,21 @@ fn is_run(window: &[u8]) -> bool {
     window.windows(2).all(|pair| matches!(pair, [one, other] if one == other))
 }
 
-/// Only a run has the same window twice on end. A literal that is known by the window of a run is that run, and nothing
-/// else: it stood at the run's first place, or stands nowhere in it.
-#[inline]
-fn is_inside_of_run(window: &[u8], haystack: &[u8], at: usize) -> bool {
-    let before = at.checked_sub(1).and_then(|before| haystack.get(before));
-    before == window.first() && is_run(window)
-}
-
-/// A window as a number. Letters lose their case, and some other bytes are taken for one another: the literals that share
-/// a key are compared in full.
+/// A window as a number: the literals that share it are compared in full.
 #[inline]
 fn key<const WIDTH: usize>(window: &[u8; WIDTH]) -> u32 {
     let mut bytes = [0; 4];
     for (byte, of_window) in bytes.iter_mut().zip(window) {
         *byte = *of_window;
     }
-    u32::from_le_bytes(bytes) | CASE
+    folded(u32::from_le_bytes(bytes))
+}
+
+/// Four bytes as a number: letters lose their case, and `@`, `[`, `\`, `]`, `^`, `_` are taken for what stands beside the
+/// letters in lower case.
+#[inline]
+pub(super) fn folded(bytes: u32) -> u32 {
+    bytes | (bytes & 0x4040_4040) >> 1
 }
 
 /// Fibonacci hashing: the upper bits depend on all bits of the key.

@@ -111,7 +111,8 @@ impl DetectThread {
         if group.payload.literal_count() > 0 && !buffers.payload.is_empty() {
             self.next_packet(rules);
             let (seen, number, candidates) = (&mut self.seen, self.packet_number, &mut self.candidates);
-            group.payload.scan(buffers.payload, |literal| {
+            let wanted = |literal| rules.found(group, literal, packet).next().is_some();
+            group.payload.scan(buffers.payload, wanted, |literal| {
                 if let Some(last) = seen.get_mut(literal)
                     && *last != number
                 {

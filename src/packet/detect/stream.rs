@@ -126,7 +126,9 @@ impl DetectThread {
         self.next_packet(rules);
         self.in_stream.clear();
         let (seen, number, found) = (&mut self.seen, self.packet_number, &mut self.in_stream);
-        group.payload.scan(stream.window.get(from..).unwrap_or_default(), |literal| {
+        let fresh = stream.window.get(from..).unwrap_or_default();
+        let wanted = |literal| rules.found(group, literal, packet).next().is_some();
+        group.payload.scan(fresh, wanted, |literal| {
             if let Some(last) = seen.get_mut(literal)
                 && *last != number
             {

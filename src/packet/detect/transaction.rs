@@ -178,7 +178,8 @@ impl DetectThread {
                 None => return,
             },
         };
-        lens.prefilter.scan(bytes, |literal| {
+        let all = |_| true;
+        lens.prefilter.scan(bytes, all, |literal| {
             if let Some(last) = seen.get_mut(literal)
                 && *last != number
             {
