@@ -14,7 +14,7 @@ use super::odd;
 use super::plan::{Header, HeaderProtocol, PacketTest, Rule, Toward};
 use super::prefilter::Prefilter;
 use super::reputation::Reputation;
-use super::sieve::{Mention, Sieve, Sifted};
+use super::sieve::{Mention, PacketFacts, Sieve, Sifted};
 use super::vars::{AddressSet, PortSet};
 
 /// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
@@ -214,7 +214,7 @@ impl RuleSet {
 
     /// The rules without a literal that are worth judging.
     pub fn always<'s>(&'s self, group: &'s Group, packet: &'s Sifted) -> impl Iterator<Item = u32> + 's {
-        let lists = group.always.lists(packet.src_port, packet.dst_port);
+        let lists = group.always.lists(packet);
         lists.into_iter().flat_map(|mentions| self.sift(mentions, packet))
     }
 
@@ -440,7 +440,8 @@ impl HeaderProtocol {
 /// Rules by the ports they want, so that a packet meets few of those that have no literal.
 #[derive(Debug, Default)]
 struct PortIndex {
-    any: Box<[Mention]>,
+    /// Those for all ports, by the kind of packet ([`PacketFacts::kind`]) that they do not refuse.
+    any: [Box<[Mention]>; PacketFacts::KIND_COUNT],
     by_dst: HashMap<u16, Vec<Mention>>,
     by_src: HashMap<u16, Vec<Mention>>,
 }
@@ -472,16 +473,18 @@ impl PortIndex {
                 }
             }
         }
-        index.any = any.into();
+        index.any = std::array::from_fn(|kind| {
+            any.iter().filter(|mention| mention.may_let_through(PacketFacts::of_kind(kind))).copied().collect()
+        });
         index
     }
 
-    /// The rules that a packet with these ports must be held against, in up to three ascending lists.
-    fn lists(&self, src_port: u16, dst_port: u16) -> [&[Mention]; 3] {
+    /// The rules that a packet must be held against, in up to three ascending lists.
+    fn lists(&self, packet: &Sifted) -> [&[Mention]; 3] {
         [
-            &self.any,
-            self.by_dst.get(&dst_port).map_or(&[], Vec::as_slice),
-            self.by_src.get(&src_port).map_or(&[], Vec::as_slice),
+            self.any.get(packet.facts.kind()).map_or(&[], |list| &**list),
+            self.by_dst.get(&packet.dst_port).map_or(&[], Vec::as_slice),
+            self.by_src.get(&packet.src_port).map_or(&[], Vec::as_slice),
         ]
     }
 }
