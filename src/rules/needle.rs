@@ -18,6 +18,8 @@ const SPELLING_COUNT_MAX: usize = 128;
 const NEEDLE_BYTES_MIN: usize = 2;
 /// Steps of one expression that are looked at.
 const STEP_COUNT_MAX: usize = 512;
+/// Different bytes of a narrow set: digits with what separates them, for example.
+const NARROW_BYTE_COUNT_MAX: u32 = 16;
 /// Copies of what is repeated: longer than any needle.
 const COPY_COUNT_MAX: u32 = 12;
 
@@ -34,6 +36,8 @@ pub struct Hint {
     pub begins_at_once: bool,
     /// No other bytes than these are in a match, and it depends on no more than the byte before and the byte behind it.
     pub alphabet: Option<Box<Alphabet>>,
+    /// A match is no shorter than this.
+    pub match_bytes_min: usize,
 }
 
 /// A set of bytes.
@@ -44,6 +48,25 @@ impl Alphabet {
     #[must_use]
     pub fn contains(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 != 0)
+    }
+
+    /// Runs of few different bytes are rare: to look for one costs less than to run an expression.
+    fn is_narrow(&self) -> bool {
+        self.0.iter().map(|word| word.count_ones()).sum::<u32>() <= NARROW_BYTE_COUNT_MAX
+    }
+
+    /// Where in `bytes` the first `count` bytes in a row begin that are all of the set. Looks at no byte more than twice,
+    /// and at few of those between bytes that are not.
+    #[must_use]
+    pub fn first_run(&self, bytes: &[u8], count: usize) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let run = bytes.get(at..)?.get(..count)?;
+            match run.iter().rposition(|byte| !self.contains(*byte)) {
+                Some(other) => at += other + 1,
+                None => return Some(at),
+            }
+        }
     }
 
     fn add(&mut self, byte: u8) {
@@ -73,6 +96,15 @@ impl Alphabet {
 }
 
 impl Hint {
+    /// From where on it may match in `bytes`; `None`: nowhere.
+    #[must_use]
+    pub fn begin(&self, bytes: &[u8]) -> Option<usize> {
+        match &self.alphabet {
+            Some(alphabet) if alphabet.is_narrow() => alphabet.first_run(bytes, self.match_bytes_min),
+            _ => Some(0),
+        }
+    }
+
     #[must_use]
     pub fn of(expression: &str, caseless: bool) -> Hint {
         let Some((hir, looks_around)) = read(expression, caseless) else { return Hint::default() };
@@ -110,6 +142,7 @@ fn shape(hir: &Hir, looks_around: bool) -> Hint {
         reach_bytes_max: hir.properties().maximum_len().filter(|_| !looks_around),
         begins_at_once,
         alphabet: is_known.then(|| Box::new(alphabet)),
+        match_bytes_min: hir.properties().minimum_len().unwrap_or(0),
         ..Hint::default()
     }
 }
@@ -374,6 +407,16 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn the_first_run_is_the_first_run(bytes in "[ab]{0,40}", count in 0..6_usize) {
+            let mut alphabet = Alphabet::default();
+            alphabet.add(b'a');
+            let first = alphabet.first_run(bytes.as_bytes(), count);
+            prop_assert_eq!(first, bytes.find(&"a".repeat(count)));
+        }
+    }
+
     /// Small expressions over few letters, so that many of them match.
     fn expression() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
@@ -403,14 +446,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
         fn nothing_matches_without_a_needle(expression in expression(), caseless: bool, subject in "[abcABC1 \n]{0,12}") {
-            let Hint { needles, match_bytes_max, reach_bytes_max, begins_at_once, alphabet } =
-                Hint::of(&expression, caseless);
+            let hint = Hint::of(&expression, caseless);
+            let begin = hint.begin(subject.as_bytes());
+            let Hint { needles, match_bytes_max, reach_bytes_max, begins_at_once, alphabet, .. } = hint;
             let regex = pcre2::bytes::RegexBuilder::new().caseless(caseless).build(&expression).unwrap();
             if let Some(found) = regex.find(subject.as_bytes()).unwrap() {
                 let lower = subject.to_ascii_lowercase().into_bytes();
                 let stands = |needle: &Vec<u8>| lower.windows(needle.len()).any(|window| window == needle);
                 let said = needles.is_empty() || needles.iter().any(stands);
                 prop_assert!(said, "{expression:?} matches {subject:?} without {needles:?}");
+                prop_assert!(begin.is_some_and(|begin| begin <= found.start()), "{expression:?} matches {subject:?}");
                 let length = found.end() - found.start();
                 prop_assert!(match_bytes_max.is_none_or(|most| length <= most), "{expression:?} matches {subject:?}");
                 prop_assert!(reach_bytes_max.is_none_or(|most| length <= most), "{expression:?} matches {subject:?}");

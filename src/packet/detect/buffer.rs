@@ -42,6 +42,9 @@ pub(super) struct Evaluation {
 
 impl Evaluation {
     pub(super) fn matches(&mut self, chain: &Chain, buffer: &[u8]) -> bool {
+        if chain.ending().is_some_and(|content| !content.is_at_end_of(buffer)) {
+            return false;
+        }
         let kept = self.captured.len();
         let matched = self.run(&chain.steps, buffer, 0);
         if !matched {
@@ -134,9 +137,7 @@ impl Evaluation {
     /// Start and end of the first match from `from` on, both counted from `base`, where the subject begins.
     fn search(&mut self, pcre: &Pcre, buffer: &[u8], base: usize, from: usize) -> Option<(usize, usize)> {
         let subject = buffer.get(base..)?;
-        if from > subject.len() {
-            return None;
-        }
+        let from = from + pcre.hint.begin(subject.get(from..)?)?;
         match pcre.regex.find_at(subject, from) {
             Ok(found) => found.map(|found| (found.start(), found.end())),
             // A limit was reached: no match, and counted.
@@ -389,7 +390,7 @@ fn find(content: &Content, buffer: &[u8], window: (usize, usize)) -> Option<usiz
     let searched = buffer.get(from..to)?;
     if content.endswith {
         let start = buffer.len().checked_sub(content.pattern.len())?;
-        let fits = to == buffer.len() && start >= from && content.pattern.is_at(buffer, start);
+        let fits = to == buffer.len() && start >= from && content.is_at_end_of(buffer);
         return fits.then_some(start);
     }
     content.pattern.find(searched).map(|at| from + at)

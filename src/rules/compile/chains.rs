@@ -34,7 +34,15 @@ pub(super) fn chains(tests: Vec<BufferTest>) -> Box<[Chain]> {
 fn chain(tests: Vec<BufferTest>) -> Chain {
     let anchors: Vec<bool> = (0..tests.len()).map(|at| is_anchor(&tests, at)).collect();
     let extent = extent(&tests).and_then(|extent| u32::try_from(extent).ok());
-    Chain { steps: tests.into_iter().zip(anchors).map(|(test, anchors)| Step { test, anchors }).collect(), extent }
+    let ending = tests.iter().position(|test| match test {
+        BufferTest::Content(content) => content.endswith && !content.negated,
+        _ => false,
+    });
+    Chain {
+        steps: tests.into_iter().zip(anchors).map(|(test, anchors)| Step { test, anchors }).collect(),
+        extent,
+        ending: ending.and_then(|at| u8::try_from(at).ok()),
+    }
 }
 
 /// How far from the beginning of the first content the tests may look, at most; `None` where that is anywhere.

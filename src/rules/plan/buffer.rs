@@ -122,6 +122,19 @@ pub struct Chain {
     pub steps: Box<[Step]>,
     /// All that the chain asks for lies in so many bytes from where its first content begins; `None`: it may lie anywhere.
     pub extent: Option<u32>,
+    /// Which step is a content that stands at the end of the buffer.
+    pub ending: Option<u8>,
+}
+
+impl Chain {
+    /// The content that must stand at the end of the buffer.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Content> {
+        match &self.steps.get(usize::from(self.ending?))?.test {
+            BufferTest::Content(content) => Some(content),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -242,6 +255,12 @@ impl Content {
     #[must_use]
     pub fn is_relative(&self) -> bool {
         self.distance.is_some() || self.within.is_some()
+    }
+
+    /// Whether the pattern is what `buffer` ends with.
+    #[must_use]
+    pub fn is_at_end_of(&self, buffer: &[u8]) -> bool {
+        buffer.len().checked_sub(self.pattern.len()).is_some_and(|start| self.pattern.is_at(buffer, start))
     }
 }
 
