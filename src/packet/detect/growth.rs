@@ -5,7 +5,7 @@
 //! changed something.
 
 use super::buffer::Evaluation;
-use crate::rules::plan::{BufferPlan, BufferTest, Chain, Content, Rule};
+use crate::rules::plan::{Amount, BufferPlan, BufferTest, Chain, Content, Rule};
 
 /// The chain for which a rule did not match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,9 @@ pub struct Failure {
     /// The places of the plan in the rule, and of the chain in the plan.
     plan: u8,
     chain: u8,
-    /// In front of this place of the buffer the chain will not begin to match, however the buffer grows.
+    /// The content of the chain that is missing; 0: the chain does not begin.
+    missing: u8,
+    /// In front of this place of the buffer what is missing will not begin, however the buffer grows.
     pub from: u32,
 }
 
@@ -21,8 +23,14 @@ impl Failure {
     /// `chain` of `plan` failed on all of `buffer`. `None` where nothing can be told.
     pub(super) fn new(rule: &Rule, plan: usize, chain: usize, buffer: &[u8]) -> Option<Failure> {
         let tests = rule.buffers.get(plan).filter(|plan| is_followed(plan))?;
-        let from = resume(tests.chains.get(chain)?, buffer, 0)?;
-        Some(Failure { plan: plan.try_into().ok()?, chain: chain.try_into().ok()?, from: from.try_into().ok()? })
+        let failed = tests.chains.get(chain)?;
+        let (missing, from) = missing(failed, buffer, 0).or_else(|| Some((0, resume(failed, buffer, 0)?)))?;
+        Some(Failure {
+            plan: plan.try_into().ok()?,
+            chain: chain.try_into().ok()?,
+            missing: missing.try_into().ok()?,
+            from: from.try_into().ok()?,
+        })
     }
 
     /// The same where the buffer has lost its first `count` bytes.
@@ -38,11 +46,22 @@ impl Failure {
     pub(super) fn again(self, rule: &Rule, buffer: &[u8]) -> Option<Failure> {
         let chain = self.plan(rule)?.chains.get(usize::from(self.chain))?;
         let from = usize::try_from(self.from).ok()?;
+        if self.missing > 0 {
+            let BufferTest::Content(content) = &chain.steps.get(usize::from(self.missing))?.test else { return None };
+            let is_missing = buffer.get(from..).is_none_or(|fresh| content.pattern.find(fresh).is_none());
+            return is_missing.then(|| self.known_from(end_of_search(content, buffer).max(from))).flatten();
+        }
         let mut evaluation = Evaluation::default();
         if evaluation.matches_from(chain, buffer, from) || evaluation.limit_reached() {
             return None;
         }
-        let from = resume(chain, buffer, from)?;
+        match missing(chain, buffer, from) {
+            Some((missing, from)) => Failure { missing: missing.try_into().ok()?, ..self }.known_from(from),
+            None => self.known_from(resume(chain, buffer, from)?),
+        }
+    }
+
+    fn known_from(self, from: usize) -> Option<Failure> {
         Some(Failure { from: from.try_into().ok()?, ..self })
     }
 }
@@ -52,12 +71,41 @@ fn is_followed(plan: &BufferPlan) -> bool {
     plan.settled_by_bytes && plan.transforms.is_empty()
 }
 
+/// The content that is missing where each content before it only has to come somewhere, so that its first place is its
+/// best: which step it is, and from where on it may yet begin. `None`: something else is missing, or the first one.
+fn missing(chain: &Chain, buffer: &[u8], from: usize) -> Option<(usize, usize)> {
+    let mut begin = from;
+    for (number, step) in chain.steps.iter().enumerate() {
+        let BufferTest::Content(content) = &step.test else { return None };
+        if number == 0 && !is_anywhere(content) || number > 0 && !comes_somewhere_behind(content) {
+            return None;
+        }
+        if let Some(Amount::Number(distance)) = content.distance {
+            begin = begin.saturating_add_signed(isize::try_from(distance).ok()?);
+        }
+        let found = buffer.get(begin..).and_then(|rest| content.pattern.find(rest));
+        let Some(found) = found else {
+            return (number > 0).then(|| (number, end_of_search(content, buffer).max(begin)));
+        };
+        if step.anchors {
+            return None;
+        }
+        begin += found + content.pattern.len();
+    }
+    None
+}
+
+/// All places in front of this one have been looked at.
+fn end_of_search(content: &Content, buffer: &[u8]) -> usize {
+    buffer.len().saturating_sub(content.pattern.len().saturating_sub(1))
+}
+
 /// Where a chain that has failed on `buffer` from `from` on may begin to match when bytes are added.
 fn resume(chain: &Chain, buffer: &[u8], from: usize) -> Option<usize> {
     let place = match (&chain.steps.first()?.test, chain.steps.len()) {
         (BufferTest::Content(content), _) if is_anywhere(content) => {
             let Some(first) = content.pattern.find(buffer.get(from..)?) else {
-                return Some(buffer.len().saturating_sub(content.pattern.len().saturating_sub(1)).max(from));
+                return Some(end_of_search(content, buffer).max(from));
             };
             let settled = chain
                 .extent
@@ -76,6 +124,13 @@ fn resume(chain: &Chain, buffer: &[u8], from: usize) -> Option<usize> {
         _ => return None,
     };
     Some(place)
+}
+
+fn comes_somewhere_behind(content: &Content) -> bool {
+    !content.negated
+        && content.within.is_none()
+        && !content.endswith
+        && matches!(content.distance, Some(Amount::Number(_)))
 }
 
 fn is_anywhere(content: &Content) -> bool {
