@@ -35,7 +35,20 @@ fn request() -> Conversation {
 }
 
 fn judge(bench: &mut Bench, conversation: &mut Conversation, state: &mut FlowDetectState) -> Vec<u32> {
-    let mut flow = flow_view(Direction::Original, true, state);
+    judge_toward(Toward::Server, bench, conversation, state)
+}
+
+fn judge_toward(
+    toward: Toward,
+    bench: &mut Bench,
+    conversation: &mut Conversation,
+    state: &mut FlowDetectState,
+) -> Vec<u32> {
+    let direction = match toward {
+        Toward::Server => Direction::Original,
+        Toward::Client => Direction::Reply,
+    };
+    let mut flow = flow_view(direction, true, state);
     flow.app = conversation.app.view();
     bench.sids_in(&tcp(b"x"), flow)
 }
@@ -78,17 +91,9 @@ fn both_sides(rules: &str) -> [Vec<u32>; 3] {
         Toward::Client,
         b"HTTP/1.1 200 OK\r\nServer: Apache\r\nConnection: close\r\nContent-Length: 3\r\n\r\na",
     );
-    let mut from_server = || {
-        let mut flow = flow_view(Direction::Reply, true, &mut state);
-        flow.app = conversation.app.view();
-        bench.sids_in(&tcp(b"x"), flow)
-    };
-    [asked, from_server(), {
-        conversation.stream(Toward::Client, b"bc");
-        let mut flow = flow_view(Direction::Reply, true, &mut state);
-        flow.app = conversation.app.view();
-        bench.sids_in(&tcp(b"x"), flow)
-    }]
+    let answered = judge_toward(Toward::Client, &mut bench, &mut conversation, &mut state);
+    conversation.stream(Toward::Client, b"bc");
+    [asked, answered, judge_toward(Toward::Client, &mut bench, &mut conversation, &mut state)]
 }
 
 #[test]
@@ -104,6 +109,29 @@ alert http any any => any any (http.uri; content:"/down"; http.server; content:"
 alert http any any => any any (http.uri; content:"/down"; http.server; content:"Apache"; filesize:to_server, >2; sid:8;)
 "#;
     assert_eq!(both_sides(rules), [vec![], vec![1, 4, 6], vec![7]]);
+}
+
+/// The server answers before all of the request is there: what the answer's file cannot satisfy, the request's file may,
+/// and it grows after the rule was judged on the answer.
+#[test]
+fn a_rule_about_a_file_of_each_side_waits_for_both_to_grow() {
+    let rules = r#"
+alert http any any => any any (file.data:to_client; content:"answer"; fast_pattern; file.data:to_server; content:"asked"; sid:1;)
+alert http any any => any any (file.data:to_client; content:"answer"; fast_pattern; file.data:to_server; content:"never"; sid:2;)
+alert http any any => any any (file.data:to_server; content:"as"; fast_pattern; file.data:to_client; content:"more"; sid:3;)
+alert http any any -> any any (file.data; content:"answer"; fast_pattern; content:"asked"; sid:4;)
+"#;
+    let mut bench = Bench::whole(rules);
+    let (mut conversation, mut state) = (Conversation::with(80), FlowDetectState::default());
+    conversation.stream(Toward::Server, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nas");
+    assert!(judge(&mut bench, &mut conversation, &mut state).is_empty());
+    conversation.stream(Toward::Client, b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nanswer");
+    assert!(judge_toward(Toward::Client, &mut bench, &mut conversation, &mut state).is_empty());
+    // Looked at with the answer's next packet, not with its own.
+    conversation.stream(Toward::Server, b"ked..").stream(Toward::Client, b".more");
+    assert_eq!(judge_toward(Toward::Client, &mut bench, &mut conversation, &mut state), [1, 3]);
+    conversation.stream(Toward::Client, b"..");
+    assert!(judge_toward(Toward::Client, &mut bench, &mut conversation, &mut state).is_empty(), "told once");
 }
 
 #[test]
