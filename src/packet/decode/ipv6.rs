@@ -97,6 +97,9 @@ fn jumbo_len(first: u8, behind: &[u8]) -> usize {
     if behind.len() > 0xffff { behind.len() } else { 0 }
 }
 
+/// No header that follows an extension header has fewer bytes, and Suricata does not look into fewer.
+const BEHIND_BYTES_MIN: usize = 2;
+
 #[derive(Clone, Copy)]
 struct Fragment {
     id: u32,
@@ -136,12 +139,16 @@ impl<'p> Chain<'p> {
                 },
                 _ => return chain,
             };
-            let Some((next, rest)) = step else {
+            let Some((behind, rest)) = step else {
                 anomalies.add(Anomaly::Ipv6ExtensionTruncated);
                 return chain;
             };
-            chain.protocol = next;
+            chain.protocol = behind;
             chain.rest = rest;
+            let is_whole = chain.fragment.is_none_or(|fragment| fragment.offset == 0 && !fragment.more);
+            if is_whole && behind != next::NONE && rest.len() < BEHIND_BYTES_MIN {
+                anomalies.add(Anomaly::Ipv6ExtensionTruncated);
+            }
             // What follows in a later fragment is data from the middle of the datagram.
             if chain.fragment.is_some_and(|fragment| fragment.offset != 0) {
                 return chain;

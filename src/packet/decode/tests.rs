@@ -206,6 +206,18 @@ fn odd_ipv6_packets_are_named() {
         ("first fragment of 10 bytes", chain(44, "1100 0001 00000007"), &[A::Ipv6FragmentLength], Kept::Transport),
         ("later fragment", chain(44, "1100 0008 00000007"), &[], Kept::Network),
         ("extension behind the end", v6(60, &hex("11ff 010400000000")), &[A::Ipv6ExtensionTruncated], Kept::Network),
+        (
+            "a byte behind an extension",
+            v6(44, &hex("3a00 0000 00000001 80")),
+            &[A::Ipv6ExtensionTruncated, A::Ipv6UselessFragment, A::Icmpv6TooSmall],
+            Kept::Network,
+        ),
+        (
+            "nothing behind an extension",
+            v6(60, &hex("3b00 010400000000")),
+            &[A::Ipv6DestinationOnlyPadding],
+            Kept::Network,
+        ),
         ("extension missing", v6(43, &[]), &[A::Ipv6ExtensionTruncated], Kept::Network),
         ("no next header", v6(59, &[]), &[], Kept::Network),
         ("data after no next header", v6(59, &[1]), &[A::Ipv6DataAfterNone], Kept::Network),
