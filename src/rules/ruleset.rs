@@ -72,6 +72,7 @@ pub struct RuleSet {
     reputation: Reputation,
     hashes: Hashes,
     asks_for_frames: bool,
+    literal_count_max: usize,
     empty: Group,
 }
 
@@ -114,6 +115,8 @@ impl RuleSet {
         let hashes = rules.iter().flat_map(|rule| &rule.app).fold(Hashes::default(), |all, test| all.or(test.hashes()));
         let mut buffers = rules.iter().flat_map(|rule| &rule.buffers);
         let asks_for_frames = buffers.any(|plan| plan.buffer.info().name.starts_with(FRAME));
+        let in_payload = groups.iter().map(|group| group.payload.literal_count()).max().unwrap_or(0);
+        let literal_count_max = in_payload.max(lenses.literal_count_max());
         let (rules, groups) = (rules.into(), groups.into());
         let all_filed = |wanted: Filed| {
             let filed = filed.iter().enumerate().filter(move |(_, filed)| **filed == wanted);
@@ -134,6 +137,7 @@ impl RuleSet {
             reputation: Reputation::default(),
             hashes,
             asks_for_frames,
+            literal_count_max,
             empty: Group::default(),
         }
     }
@@ -276,8 +280,7 @@ impl RuleSet {
     /// The largest number of literals in one prefilter: how much scratch a thread needs.
     #[must_use]
     pub fn literal_count_max(&self) -> usize {
-        let payload = self.groups.iter().map(|group| group.payload.literal_count()).max();
-        payload.unwrap_or(0).max(self.lenses.literal_count_max())
+        self.literal_count_max
     }
 
     /// Heap that the prefilters hold.
