@@ -35,6 +35,7 @@ use super::tracking::{ByNetlink, Tracking};
 use super::worker::{Orders, Published, Shared, Worker, now};
 use crate::kernel::conntrack::sysctl::Sysctl;
 use crate::kernel::conntrack::{ConntrackSocket, Listener, ListenerOptions, Mirror, MirrorOptions};
+use crate::kernel::memory::CalmThread;
 use crate::kernel::nft::{self, GateTable};
 use crate::kernel::queue::{Flags, Queue, QueueConfig, QueueError, QueueReport};
 use crate::kernel::{interfaces, privileges};
@@ -202,6 +203,7 @@ impl Daemon {
             sweep_interval: Duration::from_secs(config.flow.sweep_interval_s),
             stop: Arc::clone(&stop),
             requests: Arc::clone(&requests),
+            calm: CalmThread::default(),
         };
         let stop_blocker = Arc::clone(&stop);
         let mut helpers = vec![
@@ -243,6 +245,7 @@ impl Daemon {
                 tracking,
                 shared: shared.clone(),
                 published: Arc::clone(&watch.published),
+                calm: CalmThread::default(),
                 panics: 0,
                 queue,
             };

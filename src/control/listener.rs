@@ -13,6 +13,7 @@ use super::commands::Requests;
 use super::worker::now;
 use crate::kernel::conntrack::destroy::{self, Decision, Held};
 use crate::kernel::conntrack::{ConntrackError, ConntrackSocket, Event, Listener, Mirror};
+use crate::kernel::memory::CalmThread;
 use crate::output::sink::Sink;
 use crate::packet::conntrack::{Conntrack, Fate};
 use crate::packet::event::{Events, FlowEnd};
@@ -60,6 +61,7 @@ pub struct FlowListener {
     pub sweep_interval: Duration,
     pub stop: Arc<AtomicBool>,
     pub requests: Arc<Requests>,
+    pub calm: CalmThread,
 }
 
 impl FlowListener {
@@ -115,8 +117,13 @@ impl FlowListener {
             }
         });
         match result {
-            Ok(received) if received.events > 0 && !received.more => std::thread::sleep(GATHER),
-            Ok(_) => {}
+            Ok(received) if received.events == 0 => self.calm.note_calm(),
+            Ok(received) => {
+                self.calm.note_work();
+                if !received.more {
+                    std::thread::sleep(GATHER);
+                }
+            }
             Err(error) => {
                 add(&counters.errors, 1);
                 tracing::warn!("conntrack events: {error}");

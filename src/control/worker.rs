@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::answer::AnswerMaker;
 use super::blocker::Blocker;
 use super::tracking::Tracking;
+use crate::kernel::memory::CalmThread;
 use crate::kernel::queue::{Answer, Packet, Queue, QueueCounters, QueueError};
 use crate::output::sink::Sink;
 use crate::packet::app::AppCounters;
@@ -94,6 +95,7 @@ pub struct Worker {
     pub answers: AnswerMaker,
     pub shared: Shared,
     pub published: Arc<Published>,
+    pub calm: CalmThread,
     pub panics: u64,
 }
 
@@ -121,8 +123,10 @@ impl Worker {
     /// One batch.
     fn work(&mut self, events: &mut Events) -> Result<(), QueueError> {
         if self.queue.receive(RECEIVE_TIMEOUT)?.packets == 0 {
+            self.calm.note_calm();
             return Ok(());
         }
+        self.calm.note_work();
         let Worker { queue, path, tracking, answers: maker, shared, .. } = self;
         let rules = shared.rules.load();
         let world = World { rules: &rules, flows: &shared.flows, shared: &shared.detect };
