@@ -288,6 +288,7 @@ impl Daemon {
         announce_ready();
         let mut next_stats = Instant::now();
         let mut next_ledger = Instant::now();
+        let mut calm = CalmThread::default();
         let mut failure = None;
         'guard: loop {
             for signal in signals.pending() {
@@ -318,6 +319,7 @@ impl Daemon {
                 self.shared.sink.stats(self.statistics.snapshot());
                 next_stats = Instant::now() + Duration::from_secs(self.config.stats.interval_s.max(1));
             }
+            calm.note_calm();
             thread::sleep(TICK);
         }
         self.stop();

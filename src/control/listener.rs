@@ -35,7 +35,6 @@ const SWEEP_GRACE_MICROS: u64 = 5_000_000;
 #[derive(Debug, Default)]
 pub struct ListenerCounters {
     pub new: AtomicU64,
-    pub updated: AtomicU64,
     pub destroyed: AtomicU64,
     pub freed: AtomicU64,
     /// Connections that ended after they had been cleared.
@@ -93,7 +92,8 @@ impl FlowListener {
             let formerly = mirror.as_ref().and_then(|mirror| mirror.apply(&event));
             match event {
                 Event::New(_) => add(&counters.new, 1),
-                Event::Update(_) => add(&counters.updated, 1),
+                // Nobody asks for these.
+                Event::Update(_) => {}
                 Event::Destroy(entry) => {
                     add(&counters.destroyed, 1);
                     if let Some(formerly) = formerly {
@@ -118,12 +118,8 @@ impl FlowListener {
         });
         match result {
             Ok(received) if received.events == 0 => self.calm.note_calm(),
-            Ok(received) => {
-                self.calm.note_work();
-                if !received.more {
-                    std::thread::sleep(GATHER);
-                }
-            }
+            Ok(received) if !received.more => std::thread::sleep(GATHER),
+            Ok(_) => {}
             Err(error) => {
                 add(&counters.errors, 1);
                 tracing::warn!("conntrack events: {error}");

@@ -114,7 +114,6 @@ impl Statistics {
     fn add_events(&self, conntrack: &mut ConntrackStats) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         conntrack.events_new = read(&self.listener.new);
-        conntrack.events_update = read(&self.listener.updated);
         conntrack.events_destroy = read(&self.listener.destroyed);
         conntrack.events_lost = read(&self.listener.lost);
         conntrack.sweeps = read(&self.listener.sweeps);

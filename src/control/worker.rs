@@ -126,7 +126,6 @@ impl Worker {
             self.calm.note_calm();
             return Ok(());
         }
-        self.calm.note_work();
         let Worker { queue, path, tracking, answers: maker, shared, .. } = self;
         let rules = shared.rules.load();
         let world = World { rules: &rules, flows: &shared.flows, shared: &shared.detect };

@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-/// Between two collections of a thread that is calm again and again.
-const COLLECT_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Small pages only. Where huge ones are the default (Debian's kernels), each thread touches a little of many of the allocator's
 /// regions, and an idle gate with four queues held 45 MiB. A kernel that refuses costs memory and nothing else.
 pub fn take_small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
+
+/// Between two collections of a thread that is calm again and again. None takes long where nothing was freed.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Gives back what one thread has allocated and others have freed.
 ///
@@ -18,23 +18,17 @@ pub fn take_small_pages() {
 /// crowd of connections has gone and nobody comes, it does not, and all their memory would stay with us.
 #[derive(Debug, Default)]
 pub struct CalmThread {
-    worked: bool,
     collected: Option<Instant>,
 }
 
 impl CalmThread {
-    /// The thread had something to do.
-    pub fn note_work(&mut self) {
-        self.worked = true;
-    }
-
-    /// The thread has nothing to do: a good moment to look for what is free, once it has worked.
+    /// The thread has nothing to do: a good moment to look for what is free.
     pub fn note_calm(&mut self) {
-        if !self.worked || self.collected.is_some_and(|last| last.elapsed() < COLLECT_INTERVAL) {
+        if self.collected.is_some_and(|last| last.elapsed() < COLLECT_INTERVAL) {
             return;
         }
         // SAFETY: takes no pointers; it works on the calling thread's own heap and on what is nobody's.
         unsafe { libmimalloc_sys::mi_collect(true) };
-        (self.worked, self.collected) = (false, Some(Instant::now()));
+        self.collected = Some(Instant::now());
     }
 }

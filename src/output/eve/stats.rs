@@ -265,7 +265,6 @@ impl UninspectedStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ConntrackStats {
     pub events_new: u64,
-    pub events_update: u64,
     pub events_destroy: u64,
     /// Times that the kernel said it had to throw events away.
     pub events_lost: u64,

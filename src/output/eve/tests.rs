@@ -609,7 +609,7 @@ fn allowed(object: &str) -> &'static str {
         "stats.ledger" => "seconds complete offered received judged uninspected kernel_drops waiting",
         "stats.ledger.uninspected" => "fail_open bypass overrun failed",
         "stats.conntrack" => {
-            "events_new events_update events_destroy events_lost sweeps swept untracked invalid fates_written \
+            "events_new events_destroy events_lost sweeps swept untracked invalid fates_written \
              fates_failed"
         }
         "stats.fates" => "store generation ruleset shown reinspected cleared offloaded",
