@@ -29,6 +29,7 @@ mod facts;
 pub mod tell;
 
 pub mod counters;
+pub mod crowd;
 
 pub mod path;
 pub mod pool;

@@ -1,12 +1,8 @@
 //! Flows by key, with a cap. One table is one shard; nobody else looks inside while a packet is judged.
 
-use std::hash::BuildHasher;
-
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use super::Flow;
 use crate::packet::conntrack::{Conntrack, FlowKey};
+use crate::packet::crowd::{Crowd, Keyed, Place};
 use crate::packet::ingress::Timestamp;
 
 /// What a packet's conntrack entry led to.
@@ -23,27 +19,17 @@ pub enum Attach<'t> {
 /// One shard of the flows.
 #[derive(Debug, Default)]
 pub struct FlowTable {
-    /// A flow knows its key; its hash stands beside it, so that a table that grows does not visit each flow.
-    flows: HashTable<Slot>,
-    hash: foldhash::fast::RandomState,
+    flows: Crowd<Flow>,
     count_max: usize,
 }
 
-#[derive(Debug)]
-struct Slot {
-    hash: u64,
-    flow: Box<Flow>,
-}
+impl Keyed for Flow {
+    type Key = FlowKey;
 
-impl Slot {
-    fn hash(&self) -> u64 {
-        self.hash
+    fn key(&self) -> &FlowKey {
+        &self.key
     }
 }
-
-/// A table that has more room than this, and at most a [`SHRINK_SHARE`] of it in use, gives memory back.
-const SHRINK_COUNT_MIN: usize = 256;
-const SHRINK_SHARE: usize = 8;
 
 impl FlowTable {
     #[must_use]
@@ -69,11 +55,8 @@ impl FlowTable {
     /// The flow of `entry`, made if need be.
     pub fn attach(&mut self, entry: &Conntrack, in_ifindex: u32, now: Timestamp) -> Attach<'_> {
         let is_full = self.flows.len() >= self.count_max;
-        let key = entry.key();
-        let hash = self.hash.hash_one(key);
-        match self.flows.entry(hash, |slot| slot.flow.key == key, Slot::hash) {
-            Entry::Occupied(occupied) => {
-                let flow = &mut *occupied.into_mut().flow;
+        match self.flows.place(&entry.key()) {
+            Place::Taken(flow) => {
                 if flow.is_same_incarnation(entry, now) {
                     flow.refresh(entry, now);
                     return Attach::Flow { flow, is_new: false, replaced: None };
@@ -81,10 +64,9 @@ impl FlowTable {
                 let replaced = Box::new(std::mem::replace(flow, Flow::new(entry, in_ifindex, now)));
                 Attach::Flow { flow, is_new: true, replaced: Some(replaced) }
             }
-            Entry::Vacant(_) if is_full => Attach::Full,
-            Entry::Vacant(vacant) => {
-                let flow = Box::new(Flow::new(entry, in_ifindex, now));
-                let flow = &mut *vacant.insert(Slot { hash, flow }).into_mut().flow;
+            Place::Free(_) if is_full => Attach::Full,
+            Place::Free(place) => {
+                let flow = place.fill(Box::new(Flow::new(entry, in_ifindex, now)));
                 Attach::Flow { flow, is_new: true, replaced: None }
             }
         }
@@ -92,27 +74,21 @@ impl FlowTable {
 
     #[must_use]
     pub fn get(&self, key: &FlowKey) -> Option<&Flow> {
-        let slot = self.flows.find(self.hash.hash_one(key), |slot| slot.flow.key == *key)?;
-        Some(&slot.flow)
+        self.flows.get(key)
     }
 
     pub fn get_mut(&mut self, key: &FlowKey) -> Option<&mut Flow> {
-        let slot = self.flows.find_mut(self.hash.hash_one(key), |slot| slot.flow.key == *key)?;
-        Some(&mut slot.flow)
+        self.flows.get_mut(key)
     }
 
     pub fn remove(&mut self, key: &FlowKey) -> Option<Box<Flow>> {
-        let entry = self.flows.find_entry(self.hash.hash_one(key), |slot| slot.flow.key == *key).ok()?;
-        let (slot, _) = entry.remove();
-        self.shrink();
-        Some(slot.flow)
+        self.flows.remove(key)
     }
 
     /// Takes a flow over under the key that it now has, unless another stands there.
     pub fn adopt(&mut self, flow: Box<Flow>) {
-        let hash = self.hash.hash_one(flow.key);
-        if let Entry::Vacant(vacant) = self.flows.entry(hash, |slot| slot.flow.key == flow.key, Slot::hash) {
-            vacant.insert(Slot { hash, flow });
+        if let Place::Free(place) = self.flows.place(&flow.key) {
+            place.fill(flow);
         }
     }
 
@@ -133,23 +109,12 @@ impl FlowTable {
 
     /// Takes out every flow that sweep number `sweep` did not find and that was silent since before `started`.
     pub fn sweep(&mut self, sweep: u32, started: Timestamp) -> Vec<Box<Flow>> {
-        let gone = self.flows.extract_if(|slot| slot.flow.sweep_mark != sweep && slot.flow.last_seen < started);
-        let gone = gone.map(|slot| slot.flow).collect();
-        self.shrink();
-        gone
-    }
-
-    /// Gives back what a crowd that has gone needed. Twice the room that is in use stays, so that few removals shrink.
-    fn shrink(&mut self) {
-        let room = self.flows.capacity();
-        if room > SHRINK_COUNT_MIN && self.flows.len() <= room / SHRINK_SHARE {
-            self.flows.shrink_to(self.flows.len() * 2, Slot::hash);
-        }
+        self.flows.take_out(|flow| flow.sweep_mark != sweep && flow.last_seen < started)
     }
 
     /// Every flow, for `tidegate flows` and for the end of a replay.
     pub fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.iter().map(|slot| &*slot.flow)
+        self.flows.iter()
     }
 }
 
@@ -202,19 +167,6 @@ mod tests {
         flow.any_accepted = true;
         table.forget_unborn(&unborn.key());
         assert_eq!(table.len(), 1);
-    }
-
-    #[test]
-    fn a_crowd_that_has_gone_leaves_no_room_behind() {
-        let mut table = FlowTable::new(usize::MAX);
-        for port in 0..10_000 {
-            let _ = table.attach(&entry(port, 1, 0), 0, at(1));
-        }
-        for port in 10..10_000 {
-            assert!(table.remove(&entry(port, 1, 0).key()).is_some());
-        }
-        assert!(table.flows.capacity() <= 2 * SHRINK_COUNT_MIN, "room for {}", table.flows.capacity());
-        assert!((0..10).all(|port| table.get(&entry(port, 1, 0).key()).is_some()));
     }
 
     #[test]

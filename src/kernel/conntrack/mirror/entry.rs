@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        let slot = size_of::<(Tuple, Entry)>();
-        assert!(slot <= 128, "{slot} bytes");
+        let held = size_of::<(Tuple, Entry)>();
+        assert!(held <= 128, "{held} bytes");
     }
 
     #[test]

@@ -22,7 +22,7 @@
 //! whose entry predates the mirror and is missing in the dump; which of two connections a packet belongs to that only NAT
 //! keeps apart (one client port to a service and directly to the server behind it).
 //!
-//! Memory: at most 128 bytes for a slot and one for its hash, and tables that double: 150 to 300 bytes for each entry;
+//! Memory: at most 128 bytes for an entry, and a slot of 17 in tables that double: 150 to 170 bytes for each entry;
 //! NAT adds 80 to 160 for each alias (one for DNAT or SNAT alone, two for both). The cap is
 //! [`MirrorOptions::entry_count_max`]; beyond it, each packet of a connection that found no room asks with GET.
 

@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as Slot;
 
 use super::entry::{Entry, Source};
 use super::view::{Face, View};
 use crate::packet::conntrack::{Conntrack, Direction, Tuple};
+use crate::packet::crowd::{Crowd, Keyed, Place};
 
 const SHARD_COUNT: usize = 64;
 /// A shard with fewer slots than this is not worth shrinking.
@@ -67,8 +67,28 @@ pub(super) struct Table {
 
 #[derive(Debug, Default)]
 struct Shard {
-    entries: HashMap<Tuple, Entry, RandomState>,
+    entries: Crowd<Mirrored>,
     aliases: HashMap<(Face, Tuple), Tuple, RandomState>,
+}
+
+#[derive(Debug)]
+struct Mirrored {
+    orig: Tuple,
+    entry: Entry,
+}
+
+impl Mirrored {
+    fn boxed(orig: Tuple, entry: Entry) -> Box<Mirrored> {
+        Box::new(Mirrored { orig, entry })
+    }
+}
+
+impl Keyed for Mirrored {
+    type Key = Tuple;
+
+    fn key(&self) -> &Tuple {
+        &self.orig
+    }
 }
 
 impl Table {
@@ -98,7 +118,7 @@ impl Table {
 
     #[cfg(test)]
     pub fn slot_count(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).entries.capacity()).sum()
+        self.shards.iter().map(|shard| lock(shard).entries.room()).sum()
     }
 
     /// Deaths heard of so far. A snapshot taken before one of them may speak of the dead.
@@ -114,16 +134,16 @@ impl Table {
     pub fn visit<R>(&self, faces: &Faces<'_>, visit: impl FnOnce(&Tuple, Direction, &mut Entry) -> R) -> Option<R> {
         let mut shard = self.shard(faces.tuple);
         let (orig, direction) = shard.locate(faces)?;
-        if let Some(entry) = shard.entries.get_mut(&orig) {
-            return Some(visit(&orig, direction, entry));
+        if let Some(held) = shard.entries.get_mut(&orig) {
+            return Some(visit(&orig, direction, &mut held.entry));
         }
         drop(shard);
-        self.shard(&orig).entries.get_mut(&orig).map(|entry| visit(&orig, direction, entry))
+        self.shard(&orig).entries.get_mut(&orig).map(|held| visit(&orig, direction, &mut held.entry))
     }
 
     /// Hands over the entry with this original tuple, under its lock.
     pub fn visit_orig<R>(&self, orig: &Tuple, visit: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-        self.shard(orig).entries.get_mut(orig).map(visit)
+        self.shard(orig).entries.get_mut(orig).map(|held| visit(&mut held.entry))
     }
 
     /// Stores what an event or snapshot says. `deaths_before` is what [`Self::deaths`] said before the snapshot was asked
@@ -131,9 +151,8 @@ impl Table {
     pub fn store(&self, from: &Conntrack, source: Source, epoch: u32, deaths_before: Option<u64>) -> Stored {
         let stand_in = self.stand_in_of(from);
         let mut shard = self.shard(&from.orig);
-        let old_reply = match shard.entries.entry(from.orig) {
-            Slot::Occupied(mut slot) => {
-                let entry = slot.get_mut();
+        let old_reply = match shard.entries.place(&from.orig) {
+            Place::Taken(Mirrored { entry, .. }) => {
                 let old_reply = entry.reply;
                 if !entry.is_confirmed() {
                     let unconfirmed = std::mem::replace(entry, Entry::of(from, epoch));
@@ -149,19 +168,19 @@ impl Table {
                 }
                 Some(old_reply)
             }
-            Slot::Vacant(slot) => {
+            Place::Free(place) => {
                 if deaths_before.is_some_and(|before| before != self.deaths()) {
                     return Stored::Doubtful;
                 }
                 if !self.reserve() {
                     return Stored::Full;
                 }
-                slot.insert(Entry::of(from, epoch));
+                place.fill(Mirrored::boxed(from.orig, Entry::of(from, epoch)));
                 None
             }
         };
-        if let (Some((key, unconfirmed)), Some(entry)) = (&stand_in, shard.entries.get_mut(&from.orig)) {
-            entry.inherit(unconfirmed, Some(*key), source);
+        if let (Some((key, unconfirmed)), Some(held)) = (&stand_in, shard.entries.get_mut(&from.orig)) {
+            held.entry.inherit(unconfirmed, Some(*key), source);
         }
         drop(shard);
         if let Some(old_reply) = old_reply.filter(|reply| *reply != from.reply) {
@@ -181,11 +200,11 @@ impl Table {
 
     /// Adds the stand-in for an entry that is not confirmed, unless something already stands there.
     pub fn add_unconfirmed(&self, orig: &Tuple, entry: Entry) -> Stored {
-        match self.shard(orig).entries.entry(*orig) {
-            Slot::Occupied(_) => Stored::Yes,
-            Slot::Vacant(_) if !self.reserve() => Stored::Full,
-            Slot::Vacant(slot) => {
-                slot.insert(entry);
+        match self.shard(orig).entries.place(orig) {
+            Place::Taken(_) => Stored::Yes,
+            Place::Free(_) if !self.reserve() => Stored::Full,
+            Place::Free(place) => {
+                place.fill(Mirrored::boxed(*orig, entry));
                 Stored::Yes
             }
         }
@@ -194,10 +213,10 @@ impl Table {
     /// Removes the entry if `condemned` says so.
     pub fn remove_if(&self, orig: &Tuple, condemned: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
         let mut shard = self.shard(orig);
-        if !condemned(shard.entries.get(orig)?) {
+        if !condemned(&shard.entries.get(orig)?.entry) {
             return None;
         }
-        let entry = shard.entries.remove(orig)?;
+        let entry = shard.entries.remove(orig)?.entry;
         drop(shard);
         self.release(1);
         self.remove_aliases(orig, &entry.reply);
@@ -209,11 +228,12 @@ impl Table {
     pub fn retain(&self, mut keep: impl FnMut(&Tuple, &Entry) -> bool, mut gone: impl FnMut(&Tuple, Entry)) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let removed: Vec<_> = shard.entries.extract_if(|orig, entry| !keep(orig, entry)).collect();
+            let removed = shard.entries.take_out(|held| !keep(&held.orig, &held.entry));
             shard.shrink();
             drop(shard);
             self.release(removed.len());
-            for (orig, entry) in removed {
+            for removed in removed {
+                let Mirrored { orig, entry } = *removed;
                 self.remove_aliases(&orig, &entry.reply);
                 gone(&orig, entry);
             }
@@ -243,7 +263,7 @@ impl Table {
         for shard in &self.shards {
             let all: Vec<_> = lock(shard).aliases.iter().map(|(key, orig)| (*key, *orig)).collect();
             for (key, orig) in all {
-                if !self.shard(&orig).entries.contains_key(&orig) {
+                if self.shard(&orig).entries.get(&orig).is_none() {
                     lock(shard).aliases.remove(&key);
                 }
             }
@@ -281,7 +301,7 @@ impl Shard {
     }
 
     fn locate_face(&self, face: Face, tuple: &Tuple) -> Option<Tuple> {
-        let direct = self.entries.get(tuple).is_some_and(|entry| face.of(tuple, &entry.reply) == Some(*tuple));
+        let direct = self.entries.get(tuple).is_some_and(|held| face.of(tuple, &held.entry.reply) == Some(*tuple));
         if direct {
             return Some(*tuple);
         }
@@ -292,12 +312,9 @@ impl Shard {
     }
 
     fn shrink(&mut self) {
-        let crowd = |capacity: usize, len: usize| capacity > SHRINK_SLOT_COUNT_MIN.max(len.saturating_mul(4));
-        if crowd(self.entries.capacity(), self.entries.len()) {
-            self.entries.shrink_to(self.entries.len().saturating_mul(2));
-        }
-        if crowd(self.aliases.capacity(), self.aliases.len()) {
-            self.aliases.shrink_to(self.aliases.len().saturating_mul(2));
+        let (room, len) = (self.aliases.capacity(), self.aliases.len());
+        if room > SHRINK_SLOT_COUNT_MIN.max(len.saturating_mul(4)) {
+            self.aliases.shrink_to(len.saturating_mul(2));
         }
     }
 }

@@ -388,7 +388,7 @@ fn an_entry_costs_what_is_documented_and_a_known_packet_nothing() {
         }
     });
     let each = filled.bytes_current / i64::from(COUNT);
-    assert!((100..=300).contains(&each), "{each} bytes for an entry");
+    assert!((100..=180).contains(&each), "{each} bytes for an entry");
     let looked_up = allocation_counter::measure(|| {
         for number in 0..1000 {
             let known = known(number);
