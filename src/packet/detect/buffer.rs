@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::encoded::{decode_base64, is_odd_ber};
+use super::growth::FailedAt;
 use crate::packet::event::Variable;
 use crate::rules::plan::{
     Amount, Asn1, Base64, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content,
@@ -34,6 +35,10 @@ pub(super) struct Evaluation {
     pub(super) dce_is_little_endian: bool,
     /// What the last `base64_decode` has made.
     decoded: Vec<u8>,
+    /// The chain that is judged is one that ascends, and a content that may stand anywhere behind stands nowhere: no
+    /// other place for what comes before it is worth a try.
+    hopeless: bool,
+    ascends: bool,
     /// Which chain of the last plan that failed it was.
     pub(super) failed_chain: usize,
     /// What the expressions of the present choice of places have captured.
@@ -46,6 +51,7 @@ impl Evaluation {
             return false;
         }
         let kept = self.captured.len();
+        (self.ascends, self.hopeless) = (chain.ascends, false);
         let matched = self.run(&chain.steps, buffer, 0);
         if !matched {
             self.captured.truncate(kept);
@@ -57,6 +63,7 @@ impl Evaluation {
     /// behind it.
     pub(super) fn matches_from(&mut self, chain: &Chain, buffer: &[u8], from: usize) -> bool {
         let Some((first, rest)) = chain.steps.split_first() else { return true };
+        (self.ascends, self.hopeless) = (chain.ascends, false);
         match &first.test {
             BufferTest::Content(content) => {
                 let window = self.window(content, buffer.len(), 0);
@@ -70,6 +77,11 @@ impl Evaluation {
             BufferTest::Pcre(pcre) if rest.is_empty() => self.search(pcre, buffer, 0, from).is_some(),
             _ => self.run(&chain.steps, buffer, 0),
         }
+    }
+
+    /// Where the rule failed: in `plan`.
+    pub(super) fn failed_at(&self, plan: usize) -> FailedAt {
+        FailedAt { plan, chain: self.failed_chain, given_up: self.limit_reached() }
     }
 
     pub(super) fn limit_reached(&self) -> bool {
@@ -109,6 +121,9 @@ impl Evaluation {
                 return true;
             }
             self.captured.truncate(kept);
+            if self.hopeless {
+                return false;
+            }
             window.0 = start + 1;
         }
         false
@@ -185,7 +200,11 @@ impl Evaluation {
                 match (found, content.negated) {
                     (Some(start), false) => Some(start + content.pattern.len()),
                     (None, true) => Some(position),
-                    _ => None,
+                    (None, false) => {
+                        self.hopeless |= self.ascends && content.is_anywhere_behind();
+                        None
+                    }
+                    (Some(_), true) => None,
                 }
             }
             BufferTest::IsDataAt(test) => self.is_data_at(*test, buffer, position).then_some(position),

@@ -21,13 +21,16 @@ pub struct Failure {
 
 impl Failure {
     /// `chain` of `plan` failed on all of `buffer`. `None` where nothing can be told.
-    pub(super) fn new(rule: &Rule, plan: usize, chain: usize, buffer: &[u8]) -> Option<Failure> {
-        let tests = rule.buffers.get(plan).filter(|plan| is_followed(plan))?;
-        let failed = tests.chains.get(chain)?;
-        let (missing, from) = missing(failed, buffer, 0).or_else(|| Some((0, resume(failed, buffer, 0)?)))?;
+    pub(super) fn new(rule: &Rule, at: FailedAt, buffer: &[u8]) -> Option<Failure> {
+        let tests = rule.buffers.get(at.plan).filter(|plan| is_followed(plan))?;
+        let failed = tests.chains.get(at.chain)?;
+        let (missing, from) = match at.given_up {
+            true => (0, give_up(failed, buffer)?),
+            false => missing(failed, buffer, 0).or_else(|| Some((0, resume(failed, buffer, 0)?)))?,
+        };
         Some(Failure {
-            plan: plan.try_into().ok()?,
-            chain: chain.try_into().ok()?,
+            plan: at.plan.try_into().ok()?,
+            chain: at.chain.try_into().ok()?,
             missing: missing.try_into().ok()?,
             from: from.try_into().ok()?,
         })
@@ -42,8 +45,8 @@ impl Failure {
         rule.buffers.get(usize::from(self.plan))
     }
 
-    /// The failure as it is when the chain fails on the grown buffer, too.
-    pub(super) fn again(self, rule: &Rule, buffer: &[u8]) -> Option<Failure> {
+    /// The failure as it is when the chain fails on the grown buffer, too. What is given up is counted.
+    pub(super) fn again(self, rule: &Rule, buffer: &[u8], limit_reached: &mut u64) -> Option<Failure> {
         let chain = self.plan(rule)?.chains.get(usize::from(self.chain))?;
         let from = usize::try_from(self.from).ok()?;
         if self.missing > 0 {
@@ -52,8 +55,12 @@ impl Failure {
             return is_missing.then(|| self.known_from(end_of_search(content, buffer).max(from))).flatten();
         }
         let mut evaluation = Evaluation::default();
-        if evaluation.matches_from(chain, buffer, from) || evaluation.limit_reached() {
+        if evaluation.matches_from(chain, buffer, from) {
             return None;
+        }
+        if evaluation.limit_reached() {
+            *limit_reached += 1;
+            return self.known_from(give_up(chain, buffer)?.max(from));
         }
         match missing(chain, buffer, from) {
             Some((missing, from)) => Failure { missing: missing.try_into().ok()?, ..self }.known_from(from),
@@ -64,6 +71,14 @@ impl Failure {
     fn known_from(self, from: usize) -> Option<Failure> {
         Some(Failure { from: from.try_into().ok()?, ..self })
     }
+}
+
+/// Which chain of which plan was the first to fail, and whether because it had too many places to try.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FailedAt {
+    pub plan: usize,
+    pub chain: usize,
+    pub given_up: bool,
 }
 
 /// Whether its bytes alone decide, as they are.
@@ -100,6 +115,15 @@ fn end_of_search(content: &Content, buffer: &[u8]) -> usize {
     buffer.len().saturating_sub(content.pattern.len().saturating_sub(1))
 }
 
+/// The same for a chain that had too many places to try: what stands in `buffer` will not be tried with every byte that is
+/// added, only what comes.
+fn give_up(chain: &Chain, buffer: &[u8]) -> Option<usize> {
+    match &chain.steps.first()?.test {
+        BufferTest::Content(content) if is_anywhere(content) => Some(end_of_search(content, buffer)),
+        _ => None,
+    }
+}
+
 /// Where a chain that has failed on `buffer` from `from` on may begin to match when bytes are added.
 fn resume(chain: &Chain, buffer: &[u8], from: usize) -> Option<usize> {
     let place = match (&chain.steps.first()?.test, chain.steps.len()) {
@@ -127,10 +151,7 @@ fn resume(chain: &Chain, buffer: &[u8], from: usize) -> Option<usize> {
 }
 
 fn comes_somewhere_behind(content: &Content) -> bool {
-    !content.negated
-        && content.within.is_none()
-        && !content.endswith
-        && matches!(content.distance, Some(Amount::Number(_)))
+    content.is_anywhere_behind() && !content.endswith && matches!(content.distance, Some(Amount::Number(_)))
 }
 
 fn is_anywhere(content: &Content) -> bool {

@@ -5,10 +5,11 @@ use super::super::tests::Bench;
 use super::*;
 
 /// The first plan and chain that fail; every buffer of these rules is the payload.
-fn failed(rule: &Rule, buffer: &[u8]) -> Option<(usize, usize)> {
+fn failed(rule: &Rule, buffer: &[u8]) -> Option<FailedAt> {
     let mut evaluation = Evaluation::default();
     rule.buffers.iter().enumerate().find_map(|(plan, tests)| {
-        tests.chains.iter().position(|chain| !evaluation.matches(chain, buffer)).map(|chain| (plan, chain))
+        let chain = tests.chains.iter().position(|chain| !evaluation.matches(chain, buffer))?;
+        Some(FailedAt { plan, chain, given_up: false })
     })
 }
 
@@ -30,10 +31,10 @@ proptest! {
                 window.drain(..lost);
                 window.extend(piece);
                 let failed = failed(rule, &window);
-                failure = failure.and_then(|failure| failure.slid(lost as u64).again(rule, &window));
+                failure = failure.and_then(|failure| failure.slid(lost as u64).again(rule, &window, &mut 0));
                 prop_assert!(failure.is_none() || failed.is_some(), "{failure:?} on {:?}", window.escape_ascii().to_string());
                 if failure.is_none() {
-                    failure = failed.and_then(|(plan, chain)| Failure::new(rule, plan, chain, &window));
+                    failure = failed.and_then(|at| Failure::new(rule, at, &window));
                 }
             }
         }
@@ -49,10 +50,34 @@ fn a_chain_without_end_goes_on_with_what_is_missing_and_a_bounded_one_at_its_len
          alert tcp any any -> any any (content:\"zz\"; content:\"ab\"; sid:4;)",
     );
     let buffer = b"..ab....................ab..............";
+    let at = FailedAt { plan: 0, chain: 0, given_up: false };
     let mut from: Vec<(u32, u32)> = (bench.set.rules().iter())
-        .map(|rule| (rule.meta.sid, Failure::new(rule, 0, 0, buffer).map_or(0, |failure| failure.from)))
+        .map(|rule| (rule.meta.sid, Failure::new(rule, at, buffer).map_or(0, |failure| failure.from)))
         .collect();
     from.sort_unstable();
     let length = u32::try_from(buffer.len()).unwrap();
     assert_eq!(from, [(1, length - 1), (2, length - 7), (3, length), (4, length - 1)]);
+}
+
+#[test]
+fn what_had_too_many_places_is_not_tried_with_every_byte_that_comes() {
+    let bench = Bench::of(
+        "alert tcp any any -> any any (content:\"ab\"; content:\"q\"; distance:0; within:5; content:\"zz\"; distance:0; \
+         within:5; sid:1;)",
+    );
+    let rule = &bench.set.rules()[0];
+    let mut buffer = b"abq".repeat(4_000);
+    let mut evaluation = Evaluation::default();
+    assert!(!evaluation.matches(&rule.buffers[0].chains[0], &buffer));
+    let given_up = evaluation.failed_at(0);
+    assert!(given_up.given_up);
+    let mut failure = Failure::new(rule, given_up, &buffer).unwrap();
+    let mut limit_reached = 0;
+    for _ in 0..100 {
+        buffer.push(b'.');
+        failure = failure.again(rule, &buffer, &mut limit_reached).unwrap();
+    }
+    assert_eq!(limit_reached, 0, "only what comes is tried");
+    buffer.extend(b"abqzz");
+    assert_eq!(failure.again(rule, &buffer, &mut limit_reached), None, "and that may match");
 }

@@ -48,6 +48,7 @@ use crate::rules::plan::{FlowMeasure, FlowTest, HeaderProtocol, Rule, Toward, Va
 use crate::rules::reputation::Reputation;
 use crate::rules::ruleset::RuleSet;
 
+use growth::FailedAt;
 pub use growth::Failure;
 pub use outcome::{Decision, Match, Outcome, Ruling};
 pub use stream::PayloadPlace;
@@ -84,8 +85,8 @@ pub struct DetectThread {
     unfinished: Option<usize>,
     /// The rule that is judged matched a stream.
     matched_in_stream: bool,
-    /// The plan and the chain for which the rule that is judged did not match.
-    failed: Option<(usize, usize)>,
+    /// For what the rule that is judged did not match.
+    failed: Option<FailedAt>,
     /// Why it did not match the window, where that is good for the next time.
     failure: Option<Failure>,
     /// What rules that matched have captured in this packet.
@@ -331,7 +332,7 @@ impl DetectThread {
             !buffers.bytes(plan.buffer).is_some_and(|bytes| self.plan_matches(&mut evaluation, plan, bytes))
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
-        self.failed = failed.filter(|_| !evaluation.limit_reached()).map(|plan| (plan, evaluation.failed_chain));
+        self.failed = failed.map(|plan| evaluation.failed_at(plan));
         self.captured = evaluation.captured;
         failed.is_none()
     }

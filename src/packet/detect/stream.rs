@@ -64,10 +64,10 @@ impl Waiting {
     }
 
     /// Whether it fails for what it failed for before.
-    fn fails_again(&mut self, rules: &RuleSet, stream: StreamView<'_>) -> bool {
+    fn fails_again(&mut self, rules: &RuleSet, stream: StreamView<'_>, limit_reached: &mut u64) -> bool {
         let (Some((failure, begins)), Some(rule)) = (self.failure, rules.rule(self.rule)) else { return false };
         self.failure = stream.begins.checked_sub(begins).and_then(|slid| {
-            let again = failure.slid(slid).again(rule, stream.window)?;
+            let again = failure.slid(slid).again(rule, stream.window, limit_reached)?;
             Some((again, stream.begins))
         });
         self.failure.is_some()
@@ -140,7 +140,7 @@ impl DetectThread {
         self.settled.clear();
         for waiting in waiting.iter_mut().flat_map(|way| &mut way.rules).filter(|waiting| waiting.concerns(stream)) {
             let found_again = self.in_stream.binary_search(&waiting.rule).is_ok();
-            match waiting.fails_again(rules, stream) {
+            match waiting.fails_again(rules, stream, &mut self.counters.limit_reached) {
                 true if found_again => {
                     waiting.end = stream.end();
                     self.settled.push(waiting.rule);
@@ -189,8 +189,8 @@ impl DetectThread {
             // Rules that ask for one thing are searched for near the fresh bytes only as it is.
             let failed = self.failed.filter(|_| waits && reach.within.is_none() && !asks);
             self.failure = failed
-                .filter(|(plan, _)| rule.buffers.get(*plan).is_some_and(|plan| plan.buffer == Buffer::PAYLOAD))
-                .and_then(|(plan, chain)| Failure::new(rule, plan, chain, stream.window));
+                .filter(|at| rule.buffers.get(at.plan).is_some_and(|plan| plan.buffer == Buffer::PAYLOAD))
+                .and_then(|at| Failure::new(rule, at, stream.window));
         }
         let packet_too = match flow.payload {
             PayloadPlace::Alone | PayloadPlace::Hidden => true,

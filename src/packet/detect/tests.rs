@@ -269,6 +269,14 @@ fn an_expression_that_explodes_is_given_up() {
 }
 
 #[test]
+fn what_comes_nowhere_behind_is_not_looked_for_from_every_place() {
+    let rule = r#"alert tcp any any -> any any (content:"ab"; content:"q"; distance:0; within:5; content:"zz"; distance:0; sid:1;)"#;
+    let mut bench = Bench::whole(rule);
+    assert_eq!(bench.sids(&tcp(&b"abq".repeat(10_000))), [] as [u32; 0]);
+    assert_eq!(bench.thread.counters().limit_reached, 0);
+}
+
+#[test]
 fn header_fields_are_compared() {
     let mut packet = tcp(b"x");
     packet.ip.options = &[7, 3, 4, 0];

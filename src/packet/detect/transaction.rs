@@ -5,7 +5,7 @@
 //! rule matches, because the rest of what the rule asks for may come with a later packet.
 
 use super::buffer::Evaluation;
-use super::growth::Failure;
+use super::growth::{FailedAt, Failure};
 use super::{Buffers, Candidate, DetectThread, FlowView};
 use crate::packet::app::{Inspection, Remembered, Transaction, TxView};
 use crate::rules::app::{AppProto, AppTest, FileTest, ProtocolOf};
@@ -210,7 +210,7 @@ impl DetectThread {
         if !asked {
             return None;
         }
-        if fails_again(rule, number, tx.data, tx.inspection, toward) {
+        if fails_again(rule, number, tx.data, tx.inspection, toward, &mut self.counters.limit_reached) {
             return None;
         }
         let mut evaluation = Evaluation::default();
@@ -222,9 +222,7 @@ impl DetectThread {
         });
         self.counters.limit_reached += u64::from(evaluation.limit_reached());
         if let Some(plan) = failed {
-            if !evaluation.limit_reached() {
-                note_failure(rule, number, (plan, evaluation.failed_chain), tx.data, tx.inspection, toward);
-            }
+            note_failure(rule, number, evaluation.failed_at(plan), tx.data, tx.inspection, toward);
             return None;
         }
         self.captured = evaluation.captured;
@@ -299,21 +297,28 @@ fn growing<'t>(tx: &'t dyn Transaction, plan: &BufferPlan, toward: Toward) -> Op
 }
 
 /// Whether the rule fails for what it failed for before.
-fn fails_again(rule: &Rule, number: u32, tx: &dyn Transaction, inspection: &mut Inspection, toward: Toward) -> bool {
+fn fails_again(
+    rule: &Rule,
+    number: u32,
+    tx: &dyn Transaction,
+    inspection: &mut Inspection,
+    toward: Toward,
+    limit_reached: &mut u64,
+) -> bool {
     let candidates = &mut inspection.candidates;
     let known = candidates.binary_search_by_key(&number, |known| known.rule).ok().and_then(|at| candidates.get_mut(at));
     let Some(known) = known else { return false };
     let Some(failure) = known.failure else { return false };
     let bytes = failure.plan(rule).and_then(|plan| growing(tx, plan, toward));
-    known.failure = bytes.and_then(|bytes| failure.again(rule, bytes));
+    known.failure = bytes.and_then(|bytes| failure.again(rule, bytes, limit_reached));
     known.failure.is_some()
 }
 
-/// What a rule failed for, (plan, chain), is remembered; what cannot change any more ends it.
+/// What a rule failed for is remembered; what cannot change any more ends it.
 fn note_failure(
     rule: &Rule,
     number: u32,
-    (plan, chain): (usize, usize),
+    at: FailedAt,
     tx: &dyn Transaction,
     inspection: &mut Inspection,
     toward: Toward,
@@ -322,7 +327,7 @@ fn note_failure(
     if rule.spans_sides {
         return;
     }
-    let Some(tests) = rule.buffers.get(plan) else { return };
+    let Some(tests) = rule.buffers.get(at.plan) else { return };
     let info = tests.buffer.info();
     let of_this_side = tests.buffer.is_app() && info.toward.is_none_or(|own| own == toward);
     if tests.settled_by_bytes && of_this_side && tx.has_all_of(tests.buffer, toward) {
@@ -334,7 +339,7 @@ fn note_failure(
     if let Some(known) =
         candidates.binary_search_by_key(&number, |known| known.rule).ok().and_then(|at| candidates.get_mut(at))
     {
-        known.failure = Failure::new(rule, plan, chain, bytes);
+        known.failure = Failure::new(rule, at, bytes);
     }
 }
 

@@ -38,10 +38,21 @@ fn chain(tests: Vec<BufferTest>) -> Chain {
         BufferTest::Content(content) => content.endswith && !content.negated,
         _ => false,
     });
+    let ascends = tests.iter().all(ascends);
     Chain {
         steps: tests.into_iter().zip(anchors).map(|(test, anchors)| Step { test, anchors }).collect(),
         extent,
+        ascends,
         ending: ending.and_then(|at| u8::try_from(at).ok()),
+    }
+}
+
+/// Whether a later match before the test never makes its own match come earlier.
+fn ascends(test: &BufferTest) -> bool {
+    let is_number = |amount: &Option<Amount>| !matches!(amount, Some(Amount::Variable(_)));
+    match test {
+        BufferTest::Content(content) => is_number(&content.distance) && is_number(&content.within),
+        test => !test.moves() && !test.uses_variables(),
     }
 }
 

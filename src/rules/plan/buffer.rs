@@ -122,6 +122,9 @@ pub struct Chain {
     pub steps: Box<[Step]>,
     /// All that the chain asks for lies in so many bytes from where its first content begins; `None`: it may lie anywhere.
     pub extent: Option<u32>,
+    /// The later a content is placed, the later all behind it: what comes nowhere behind one place comes nowhere behind a
+    /// later one.
+    pub ascends: bool,
     /// Which step is a content that stands at the end of the buffer.
     pub ending: Option<u8>,
 }
@@ -261,6 +264,12 @@ impl Content {
     #[must_use]
     pub fn is_at_end_of(&self, buffer: &[u8]) -> bool {
         buffer.len().checked_sub(self.pattern.len()).is_some_and(|start| self.pattern.is_at(buffer, start))
+    }
+
+    /// Whether it may stand anywhere behind the match before it.
+    #[must_use]
+    pub fn is_anywhere_behind(&self) -> bool {
+        !self.negated && self.distance.is_some() && self.within.is_none() && self.depth.is_none()
     }
 }
 
