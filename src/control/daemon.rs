@@ -19,6 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::answer::AnswerMaker;
+use super::asking::{self, Asking};
 use super::blocker::Blocker;
 use super::commands::{self, Connections, Requests};
 use super::config::{Config, Sysctl as SysctlChoice};
@@ -82,9 +83,11 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     tracing::info!("fates stand in {store}");
     let table = options.install.then(|| in_force(gate::table_of(&config, store), &fresh));
     let way = table.as_ref().map(takeover::clear_the_way).transpose()?;
+    let asking = Asking::begin(&config, options.install)?;
     match Daemon::start(config, &options, store, table.clone(), reloader, fresh) {
-        Ok(daemon) => daemon.guard(signals),
+        Ok(daemon) => Daemon { asking, ..daemon }.guard(signals),
         Err(error) => {
+            asking.undo();
             if let Some(way) = way {
                 way.put_back();
             }
@@ -105,6 +108,7 @@ struct Daemon {
     config: Config,
     table: Option<GateTable>,
     remove_on_exit: bool,
+    asking: Asking,
     shared: Shared,
     statistics: Arc<Statistics>,
     reloader: Reloader,
@@ -156,6 +160,7 @@ impl Daemon {
             orders: Arc::new(Orders::default()),
         };
         if mirror.is_some() {
+            asking::refuse_zones()?;
             tracing::warn!(
                 "this kernel gives no conntrack entry with a packet (NETFILTER_NETLINK_GLUE_CT): running degraded, \
                  entries come by ctnetlink"
@@ -254,6 +259,7 @@ impl Daemon {
 
         let mut daemon = Daemon {
             remove_on_exit: options.remove_on_exit,
+            asking: Asking::default(),
             config,
             table,
             shared,
@@ -313,6 +319,7 @@ impl Daemon {
             }
             if Instant::now() >= next_ledger {
                 self.tell_of_ledger();
+                self.asking.keep();
                 next_ledger = Instant::now() + LEDGER_INTERVAL;
             }
             if self.config.stats.enabled && Instant::now() >= next_stats {
@@ -391,6 +398,7 @@ impl Daemon {
 
     /// The fates and blocks stay in force without us, and `bypass` lets everything else pass: unless told to clean up.
     fn leave_table(&self) {
+        self.asking.end(self.remove_on_exit);
         let Some(table) = &self.table else { return };
         let left = if self.remove_on_exit { nft::remove().map(drop) } else { nft::install(table).map(drop) };
         if let Err(error) = left {

@@ -22,6 +22,8 @@ mod worker;
 
 mod answer;
 
+mod asking;
+
 mod blocker;
 
 mod tracking;

@@ -66,9 +66,11 @@ impl ByNetlink {
         }
     }
 
-    /// The packet will not go on: if it was the first of its connection, nothing of that is left in the kernel.
+    /// The packet will not go on: if it was the first of its connection, nothing of that is left in the kernel. If others
+    /// went on before it, the flow is still there, and so the direction stays known, which a packet of the other side could
+    /// otherwise turn round.
     pub fn note_dropped(&self, entry: &Conntrack) {
-        if !entry.status.is_confirmed() {
+        if !entry.status.is_confirmed() && self.flows.lock(&entry.key()).get(&entry.key()).is_none() {
             self.mirror.forget_unconfirmed(&entry.key());
         }
     }

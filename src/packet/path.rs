@@ -6,9 +6,11 @@
 mod connection;
 mod disowned;
 mod inside;
+mod related;
 
 use std::sync::Arc;
 
+use self::related::Inherited;
 use super::app::{APP_MEMCAP_BYTES_DEFAULT, AppConfig, AppCounters};
 use super::conntrack::{CtStatus, Fate};
 use super::counters::PathCounters;
@@ -58,6 +60,8 @@ struct Place<'t> {
     table: &'t mut FlowTable,
     /// The tunnel's number, 0 outside of tunnels.
     tunnel: u64,
+    /// What has become of the connection that announced this one, if that is settled.
+    inherited: Option<Inherited>,
 }
 
 impl Path {
@@ -165,8 +169,9 @@ impl Path {
         match moment.packet.conntrack {
             None => self.judge_flowless(world, moment, events),
             Some(tracked) => {
+                let inherited = self.inherited_fate(world, tracked);
                 let mut table = world.flows.lock(&tracked.entry.key());
-                let mut place = Place { table: &mut table, tunnel: 0 };
+                let mut place = Place { table: &mut table, tunnel: 0, inherited };
                 self.judge_tracked(world, moment, tracked, &mut place, events)
             }
         }
@@ -197,7 +202,7 @@ impl Path {
         events: &mut Events,
     ) -> Verdict {
         let key = tracked.entry.key();
-        let Place { table, tunnel } = place;
+        let Place { table, tunnel, inherited } = place;
         let Attach::Flow { flow, is_new, replaced } = table.attach(tracked.entry, moment.packet.in_ifindex, moment.now)
         else {
             return self.judge_beyond_cap(world, moment, events);
@@ -212,6 +217,9 @@ impl Path {
             flow.carried_by(moment.packet.carrier, *tunnel);
         }
         self.counters.fates_reconsidered += u64::from(flow.reconsider(world.rules.generation()));
+        if let Some(inherited) = inherited {
+            inherited.pass_on(flow);
+        }
         flow.count(tracked.info.direction(), moment.headers);
 
         let verdict = match flow.fate {
@@ -298,28 +306,6 @@ impl Path {
         self.counters.fates_repeated += u64::from(verdict.fate.is_some());
         events.extend(tell::policy_drop(verdict, moment, Some((flow, tracked))));
         verdict
-    }
-
-    /// An ICMP error about a connection: it inherits the connection's fate, and is otherwise judged alone.
-    fn judge_related(
-        &mut self,
-        world: World<'_>,
-        moment: Moment<'_, '_>,
-        tracked: Tracked<'_>,
-        place: &Place<'_>,
-        events: &mut Events,
-    ) -> Verdict {
-        self.counters.related += 1;
-        let known = place.table.get(&tracked.entry.key()).map(|flow| flow.fate).unwrap_or_default();
-        let marked = self.fates.decode_for(tracked.entry, world.rules.generation());
-        match if known == Fate::Inspect { marked } else { known } {
-            Fate::Inspect => self.apply_rules(world, moment, None, None, events),
-            fate => {
-                let verdict = self.policy.related(fate);
-                events.extend(tell::policy_drop(verdict, moment, None));
-                verdict
-            }
-        }
     }
 
     /// No connection: packet rules judge it, then the policy for what conntrack refused or never tracks.

@@ -282,6 +282,26 @@ fn an_icmp_error_inherits_the_fate_of_its_connection() {
 }
 
 #[test]
+fn what_a_connection_announced_inherits_its_fate_also_when_it_has_begun() {
+    let mut bench = Bench::ips();
+    let mut data = entry(CtStatus::CONFIRMED | CtStatus::EXPECTED);
+    data.orig.dst_port = 2000;
+    (data.reply, data.id, data.master) = (data.orig.inverted(), ConntrackId(8), Some(entry(0).orig));
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4(CLIENT, SERVER, 64).tcp(4000, 2000, 1, 100).ack(1).write(&mut packet, b"data").unwrap();
+
+    let _ = bench.judge_first(&tcp(b"hello"));
+    assert_eq!(bench.judge(&packet, Some((&data, CtInfo::Established))), Verdict::ACCEPT);
+    let _ = bench.judge_later(&tcp(b"attack"));
+    let condemned = bench.judge(&packet, Some((&data, CtInfo::Established)));
+    assert_eq!(condemned, dropped(Reason::FlowDrop, Some(Fate::Drop)));
+
+    let stranger = Conntrack { master: None, id: ConntrackId(9), ..data };
+    bench.flows.lock(&data.key()).remove(&data.key());
+    assert_eq!(bench.judge(&packet, Some((&stranger, CtInfo::Established))), Verdict::ACCEPT);
+}
+
+#[test]
 fn packets_without_a_connection_meet_packet_rules_and_then_their_policy() {
     let mut bench = Bench::ips();
     assert_eq!(bench.judge(&tcp(b"attack"), None), dropped(Reason::Rules, None));

@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate::kernel::nft::{
-    self, Balance, Block, Conflict, ConflictKind, GateTable, Hook, NftError, QueueMode, Queues,
+    self, Asked, Balance, Block, Conflict, ConflictKind, GateTable, Hook, NftError, QueueMode, Queues,
 };
-use tidegate::kernel::probe::{self, KernelFeatures, State};
+use tidegate::kernel::probe::{self, Asker, KernelFeatures, State};
 use tidegate::packet::fate::{FateLabels, FateStore};
 
 pub type Outcome = Result<(), Failed>;
@@ -43,6 +43,7 @@ pub const CASES: &[Case] = &[
     ("probing_leaves_no_trace_and_agrees_with_install", false, probing_leaves_no_trace),
     ("foreign_rules_on_our_queues_and_bits_are_found", false, foreign_rules_are_found),
     ("the_doctor_names_what_is_wrong", false, doctor_names_what_is_wrong),
+    ("who_asks_about_connections_is_found_and_we_can", false, who_asks),
 ];
 
 fn nft(arguments: &str) -> Result<String, Failed> {
@@ -293,10 +294,10 @@ fn not_ours_is_refused() -> Outcome {
     {
         nft_load(&format!("{foreign}\n"))?;
         let before = nft("-a list ruleset")?;
-        assert!(matches!(nft::install(&GateTable::default()), Err(NftError::NotOurs)));
-        assert!(matches!(nft::replace(&GateTable::default()), Err(NftError::NotOurs)));
-        assert!(matches!(nft::remove(), Err(NftError::NotOurs)));
-        assert!(matches!(nft::present(), Err(NftError::NotOurs)));
+        assert!(matches!(nft::install(&GateTable::default()), Err(NftError::NotOurs { .. })));
+        assert!(matches!(nft::replace(&GateTable::default()), Err(NftError::NotOurs { .. })));
+        assert!(matches!(nft::remove(), Err(NftError::NotOurs { .. })));
+        assert!(matches!(nft::present(), Err(NftError::NotOurs { .. })));
         assert_eq!(nft("-a list ruleset")?, before);
         nft("delete table inet tidegate")?;
     }
@@ -516,7 +517,7 @@ fn foreign_rules_are_found() -> Outcome {
     )?;
     let mut kinds: Vec<(String, ConflictKind)> = nft::conflicts(&table)?
         .into_iter()
-        .map(|Conflict { rule, kind }| (rule.split(" handle").next().unwrap().to_owned(), kind))
+        .map(|Conflict { rule, kind, .. }| (rule.split(" handle").next().unwrap().to_owned(), kind))
         .collect();
     kinds.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
@@ -537,7 +538,7 @@ fn doctor_names_what_is_wrong() -> Outcome {
     let features = KernelFeatures::probe()?;
     assert_eq!((features.queue, features.conntrack_netlink, features.nf_tables), (Some(true), Some(true), Some(true)));
     let state = |table: &GateTable, name: &str| -> State {
-        let findings = probe::findings(&features, table);
+        let findings = probe::findings(&features, table, Asker::Others);
         for finding in &findings {
             assert!(finding.state == State::Ok || finding.way_out.is_some(), "{finding} has no way out");
         }
@@ -549,6 +550,7 @@ fn doctor_names_what_is_wrong() -> Outcome {
         ("net-admin", State::Ok),
         ("ip-forward", State::Degraded),
         ("queue-owner", State::Ok),
+        ("conntrack-asked", State::Degraded),
         ("table", State::Ok),
         ("foreign-rules", State::Ok),
     ] {
@@ -568,6 +570,29 @@ fn doctor_names_what_is_wrong() -> Outcome {
     ] {
         assert_eq!(state(&table, name), expected, "{name}");
     }
+    Ok(())
+}
+
+fn who_asks() -> Outcome {
+    let asks = || nft::who_asks().map(|asks| (asks.ipv4, asks.ipv6));
+    assert_eq!(asks()?, (false, false));
+    nft_load("table ip nat {\n chain c {\n type nat hook postrouting priority srcnat\n oifname lo masquerade\n}\n}\n")?;
+    assert_eq!(asks()?, (true, false));
+    run("ip6tables -A INPUT -m conntrack --ctstate INVALID -j DROP")?;
+    assert_eq!(asks()?, (true, true));
+    nft("flush ruleset")?;
+
+    assert!(!nft::is_asking(Asked::Ip)? && !nft::stop_asking(Asked::Ip)?);
+    nft::ask(Asked::Ip)?;
+    nft::ask(Asked::Ip)?;
+    assert_eq!(asks()?, (true, true));
+    assert!(nft("list table inet tidegate_conntrack")?.contains("ct state related comment \"never jumped to"));
+    assert!(nft::is_asking(Asked::Ip)? && nft::stop_asking(Asked::Ip)?);
+    assert_eq!((asks()?, nft("list ruleset")?), ((false, false), String::new()));
+
+    nft_load("table inet tidegate_conntrack {\n}\n")?;
+    let refusal = nft::ask(Asked::Ip).unwrap_err();
+    assert!(refusal.to_string().contains("`inet tidegate_conntrack` exists that tidegate did not make"), "{refusal}");
     Ok(())
 }
 

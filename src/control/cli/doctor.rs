@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::common::{ConfigArgs, print};
 use crate::control::gate;
-use crate::kernel::probe::{self, Finding, KernelFeatures, State};
+use crate::kernel::probe::{self, Asker, Finding, KernelFeatures, State};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -22,7 +22,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     // Without privileges the probe fails as a whole; the findings then say unknown, and what can be read is still told.
     let features = KernelFeatures::probe().unwrap_or_default();
-    let findings = probe::findings(&features, &gate::table_of(&config, config.fate.place()));
+    let asker = if config.gate.install || config.conntrack.ask { Asker::Gate } else { Asker::Others };
+    let findings = probe::findings(&features, &gate::table_of(&config, config.fate.place()), asker);
     if args.json {
         print(&json!({ "findings": findings.iter().map(as_json).collect::<Vec<_>>() }).to_string());
     } else {

@@ -8,7 +8,7 @@ use super::common::{ConfigArgs, parse_queues, print};
 use super::run::HookArg;
 use crate::control::config::QueueNumbers;
 use crate::control::{fates, gate};
-use crate::kernel::nft;
+use crate::kernel::nft::{self, Asked};
 
 #[derive(clap::Args, Debug)]
 pub struct InstallArgs {
@@ -57,5 +57,10 @@ pub fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
 pub fn remove(_args: RemoveArgs) -> anyhow::Result<ExitCode> {
     let removed = nft::remove().context("cannot remove the nftables table `inet tidegate`")?;
     print(if removed { "table inet tidegate removed" } else { "there is no table inet tidegate" });
+    for asked in Asked::ALL {
+        if nft::stop_asking(asked).with_context(|| format!("cannot remove the table `{}`", asked.table()))? {
+            print(&format!("table {} removed", asked.table()));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,13 +8,15 @@ use super::section::{Choice, Section};
 pub struct Conntrack {
     /// What to do about `nf_conntrack_events`, `_acct` and `_timestamp`.
     pub sysctl: Sysctl,
+    /// Behind rules of others: have the kernel track connections, by a table of our own that no packet meets.
+    pub ask: bool,
     /// Receive buffer of the event listener.
     pub event_buffer_bytes: usize,
 }
 
 impl Default for Conntrack {
     fn default() -> Self {
-        Conntrack { sysctl: Sysctl::Set, event_buffer_bytes: 32 << 20 }
+        Conntrack { sysctl: Sysctl::Set, ask: true, event_buffer_bytes: 32 << 20 }
     }
 }
 
@@ -33,6 +35,7 @@ impl Conntrack {
     pub(super) fn read(mut section: Section<'_>, report: &mut Report) -> Conntrack {
         let mut conntrack = Conntrack::default();
         section.read_choice("sysctl", &mut conntrack.sysctl, report);
+        section.read_bool("ask", &mut conntrack.ask, report);
         section.read_size("event-buffer", 64 << 10..=1 << 30, &mut conntrack.event_buffer_bytes, report);
         section.finish(report);
         conntrack

@@ -247,6 +247,11 @@ const KEYS: &[Key] = &[
         "set",
         "`set` turns on `nf_conntrack_acct`, `_timestamp` and `_events`, which flow records need; `keep` only says what is missing",
     ),
+    key(
+        "conntrack.ask",
+        "yes",
+        "Behind rules of others (`--no-install`): keep the table `inet tidegate_conntrack`, which no packet meets, so that the kernel tracks connections; `no` only warns where nobody asks",
+    ),
     key("conntrack.event-buffer", "32mb", "Receive buffer for the kernel's events"),
     key("app-layer.error-policy", "pass", "A connection whose parser has given up: it is not what it began as"),
     key(

@@ -5,6 +5,7 @@
 //! [`condemn`] writes the fate `drop` or `reject` into what was chosen.
 
 pub mod condemn;
+pub mod expected;
 pub mod filter;
 pub mod known;
 pub mod row;

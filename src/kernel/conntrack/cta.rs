@@ -8,6 +8,16 @@ pub const MSG_NEW: u16 = SUBSYSTEM << 8;
 pub const MSG_GET: u16 = SUBSYSTEM << 8 | 1;
 pub const MSG_DELETE: u16 = SUBSYSTEM << 8 | 2;
 
+/// `NFNL_SUBSYS_CTNETLINK_EXP` and `IPCTNL_MSG_EXP_GET`.
+pub const MSG_EXPECT_GET: u16 = 2 << 8 | 1;
+
+/// `enum ctattr_expect`.
+pub const EXPECT_MASTER: u16 = 1;
+pub const EXPECT_TUPLE: u16 = 2;
+pub const EXPECT_TIMEOUT: u16 = 4;
+pub const EXPECT_HELP_NAME: u16 = 6;
+pub const EXPECT_ZONE: u16 = 7;
+
 /// `NFNLGRP_CONNTRACK_*`.
 pub const GROUP_NEW: u32 = 1;
 pub const GROUP_UPDATE: u32 = 2;

@@ -53,7 +53,7 @@ pub struct DumpSummary {
 #[derive(Debug)]
 pub struct ConntrackSocket {
     socket: Socket,
-    request: Builder,
+    pub(super) request: Builder,
     answer: Vec<u8>,
     seq: u32,
 }
@@ -234,20 +234,20 @@ impl ConntrackSocket {
     }
 
     /// Empties the request buffer and takes `count` sequence numbers, of which it returns the first.
-    fn begin(&mut self, count: usize) -> u32 {
+    pub(super) fn begin(&mut self, count: usize) -> u32 {
         self.request.clear();
         let first = self.seq.wrapping_add(1);
         self.seq = self.seq.wrapping_add(u32::try_from(count).unwrap_or(u32::MAX));
         first
     }
 
-    fn send(&mut self, request: &'static str) -> Result<(), ConntrackError> {
+    pub(super) fn send(&mut self, request: &'static str) -> Result<(), ConntrackError> {
         self.socket.send(self.request.as_bytes()).map_err(|source| ConntrackError::Send { request, source })
     }
 
     /// Shows `last` every message that arrives until it says that this was the last one. Answers to earlier requests
     /// that were given up are told apart by their sequence number, which is for `last` to check.
-    fn answers<T>(
+    pub(super) fn answers<T>(
         &mut self,
         request: &'static str,
         mut last: impl FnMut(&Message<'_>) -> Option<T>,

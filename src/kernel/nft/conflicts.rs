@@ -4,7 +4,7 @@
 use super::error::NftError;
 use super::expressions::{self, Queueing, RuleFacts};
 use super::model::TABLE;
-use super::transaction::Control;
+use super::transaction::{Control, NFPROTO_BRIDGE};
 use super::{GateTable, Queues};
 use crate::packet::conntrack::{Fate, Labels};
 use std::fmt::{self, Display, Formatter};
@@ -17,6 +17,8 @@ const NFPROTO_UNSPEC: u8 = 0;
 pub struct Conflict {
     /// `family table chain handle N`, as `nft -a list` names it.
     pub rule: String,
+    /// It stands in a table of the bridge family.
+    pub on_bridge: bool,
     pub kind: ConflictKind,
 }
 
@@ -83,8 +85,19 @@ pub fn conflicts(table: &GateTable) -> Result<Vec<Conflict>, NftError> {
         .collect())
 }
 
+/// Rules of all tables that put connections into conntrack zones, as `nft -a list` names them.
+pub fn zone_rules() -> Result<Vec<String>, NftError> {
+    let replies = Control::open()?.query("read all rules", NFT_MSG_GETRULE, NFPROTO_UNSPEC, true, |_| {})?;
+    let rules = replies.iter().map(|reply| (reply.family, expressions::of_rule(reply.attributes())));
+    Ok(rules.filter(|(_, rule)| rule.sets_zone).map(|(family, rule)| name_of(family, &rule)).collect())
+}
+
+fn name_of(family: u8, rule: &RuleFacts) -> String {
+    format!("{} {} {} handle {}", family_name(family), rule.table, rule.chain, rule.handle)
+}
+
 fn shared(table: &GateTable, family: u8, rule: &RuleFacts) -> Vec<Conflict> {
-    let name = format!("{} {} {} handle {}", family_name(family), rule.table, rule.chain, rule.handle);
+    let name = name_of(family, rule);
     let ours = table.fate.write(Fate::Inspect, 0);
     let mask = ours.mark.map_or(0, |(_, mask)| mask);
     let labels = ours.labels.map_or(Labels::default(), |(_, mask)| mask);
@@ -100,14 +113,19 @@ fn shared(table: &GateTable, family: u8, rule: &RuleFacts) -> Vec<Conflict> {
         some(rule.labels_written & labels).map(ConflictKind::LabelsWritten),
         some(rule.labels_read & labels).map(ConflictKind::LabelsRead),
     ];
-    kinds.into_iter().flatten().map(|kind| Conflict { rule: name.clone(), kind }).collect()
+    kinds
+        .into_iter()
+        .flatten()
+        .map(|kind| Conflict { rule: name.clone(), on_bridge: family == NFPROTO_BRIDGE, kind })
+        .collect()
 }
 
 fn overlap(one: Queues, other: Queues) -> bool {
     one.first <= other.last() && other.first <= one.last()
 }
 
-fn family_name(family: u8) -> &'static str {
+/// nft's word for an `NFPROTO_*`.
+pub fn family_name(family: u8) -> &'static str {
     match family {
         1 => "inet",
         2 => "ip",

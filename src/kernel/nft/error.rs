@@ -23,13 +23,13 @@ pub enum NftError {
     },
 
     #[error(
-        "a table `inet tidegate` exists that tidegate did not make (no comment \"managed by tidegate\"): \
-         look at `nft list table inet tidegate` and rename or delete it"
+        "a table `{table}` exists that tidegate did not make (no comment \"managed by tidegate\"): \
+         look at `nft list table {table}` and rename or delete it"
     )]
-    NotOurs,
+    NotOurs { table: String },
 
-    #[error("the table `inet tidegate` belongs to another process (netlink port {port_id}): stop that one first")]
-    Owned { port_id: u32 },
+    #[error("the table `{table}` belongs to another process (netlink port {port_id}): stop that one first")]
+    Owned { table: String, port_id: u32 },
 
     #[error(
         "the table stands at {installed}, but {wanted} was asked for. Moving it drops what waits in any queue of this \

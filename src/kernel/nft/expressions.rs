@@ -26,10 +26,32 @@ const NFTA_META_SREG: u16 = 3;
 const NFTA_IMMEDIATE_DATA: u16 = 2;
 const NFT_CT_MARK: u32 = 3;
 const NFT_CT_LABELS: u32 = 13;
+const NFT_CT_ZONE: u32 = 17;
 const NFTA_BITWISE_MASK: u16 = 4;
 const NFTA_BITWISE_XOR: u16 = 5;
 const NFTA_DATA_VALUE: u16 = 1;
 
+/// Those that call `nf_ct_netns_get` when a rule with them is loaded.
+const ASKING_EXPRESSIONS: [&str; 7] = ["ct", "nat", "masq", "redir", "connlimit", "flow_offload", "synproxy"];
+/// Matches and targets of iptables that do.
+const ASKING_XTABLES: [&str; 16] = [
+    "conntrack",
+    "state",
+    "connmark",
+    "connlabel",
+    "connbytes",
+    "connlimit",
+    "helper",
+    "cluster",
+    "CONNMARK",
+    "CONNSECMARK",
+    "SNAT",
+    "DNAT",
+    "MASQUERADE",
+    "REDIRECT",
+    "NETMAP",
+    "SYNPROXY",
+];
 const ALL_LABELS: Labels = Labels([u8::MAX; 16]);
 
 /// One rule, reduced.
@@ -49,6 +71,10 @@ pub struct RuleFacts {
     pub labels_written: Labels,
     /// Labels that it looks at.
     pub labels_read: Labels,
+    /// While it is loaded the kernel tracks connections of its family.
+    pub asks_about_connections: bool,
+    /// Puts connections into conntrack zones.
+    pub sets_zone: bool,
 }
 
 /// Where a rule queues to.
@@ -117,6 +143,7 @@ fn read_expression(facts: &mut RuleFacts, walk: &mut Walk, attributes: Attrs<'_>
             _ => {}
         }
     }
+    facts.asks_about_connections |= ASKING_EXPRESSIONS.contains(&name.as_str());
     match name.as_str() {
         "queue" => facts.queues.push(read_queue(walk, data)),
         "hash" => walk.spread = read_spread(data, NFTA_HASH_MODULUS, NFTA_HASH_OFFSET),
@@ -165,21 +192,14 @@ fn read_spread(data: Attrs<'_>, modulus: u16, offset: u16) -> Option<Queues> {
 }
 
 fn read_ct(facts: &mut RuleFacts, walk: &mut Walk, data: Attrs<'_>) {
-    let mut key = None;
-    let mut sets = false;
-    for attr in data {
-        match attr.kind {
-            NFTA_CT_KEY => {
-                key = match attr.be32() {
-                    Some(NFT_CT_MARK) => Some(Key::Mark),
-                    Some(NFT_CT_LABELS) => Some(Key::Labels),
-                    _ => None,
-                }
-            }
-            NFTA_CT_SREG => sets = true,
-            _ => {}
-        }
-    }
+    let number = data.clone().find(|attr| attr.kind == NFTA_CT_KEY).and_then(|attr| attr.be32());
+    let sets = data.clone().any(|attr| attr.kind == NFTA_CT_SREG);
+    facts.sets_zone |= sets && number == Some(NFT_CT_ZONE);
+    let key = match number {
+        Some(NFT_CT_MARK) => Some(Key::Mark),
+        Some(NFT_CT_LABELS) => Some(Key::Labels),
+        _ => None,
+    };
     match (key, sets) {
         // `ct mark set ct mark & KEEP | BITS` is a load, a bitwise and a store.
         (Some(Key::Mark), true) => {
@@ -251,12 +271,14 @@ fn read_xtables(facts: &mut RuleFacts, data: Attrs<'_>) {
             _ => {}
         }
     }
+    facts.asks_about_connections |= ASKING_XTABLES.contains(&name.as_str());
     match name.as_str() {
         "NFQUEUE" => facts.queues.extend(read_xt_nfqueue(info)),
         "CONNMARK" => read_xt_connmark(facts, info),
         // `struct xt_connmark_mtinfo1`: mark, mask.
         "connmark" => facts.mark_read |= word(info, 1).unwrap_or(u32::MAX),
         "connlabel" => read_xt_connlabel(facts, info),
+        "CT" => facts.sets_zone |= sets_zone(info),
         _ => {}
     }
 }
@@ -287,6 +309,12 @@ fn read_xt_connlabel(facts: &mut RuleFacts, info: &[u8]) {
     if u16::from_ne_bytes([o0, o1]) & 2 != 0 {
         facts.labels_written = facts.labels_written | label;
     }
+}
+
+/// `struct xt_ct_target_info`: flags (16: the zone is the packet's mark), zone.
+fn sets_zone(info: &[u8]) -> bool {
+    let Some(&[f0, f1, z0, z1]) = info.first_chunk() else { return false };
+    u16::from_ne_bytes([z0, z1]) != 0 || u16::from_ne_bytes([f0, f1]) & 16 != 0
 }
 
 fn word(bytes: &[u8], index: usize) -> Option<u32> {
@@ -409,6 +437,26 @@ mod tests {
             let facts = facts(list);
             let found = (facts.mark_written, facts.mark_read, facts.labels_written, facts.labels_read);
             assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_asks_and_what_sets_zones_is_known_by_name() {
+        let key = |number: &'static [u8]| (NFTA_CT_KEY, number);
+        let zone: &[(u16, &[u8])] = &[key(&[0, 0, 0, 17]), (NFTA_CT_SREG, &[0, 0, 0, 1])];
+        let cases: [(&str, &[Expression<'_>], (bool, bool)); 8] = [
+            ("queue alone", &[("queue", &[(1, &[0, 5])])], (false, false)),
+            ("ct state", &[("ct", &[key(&[0, 0, 0, 0])])], (true, false)),
+            ("ct zone", &[("ct", &[key(&[0, 0, 0, 17])])], (true, false)),
+            ("ct zone set", &[("ct", zone)], (true, true)),
+            ("masquerade", &[("masq", &[])], (true, false)),
+            ("-m conntrack", &[("match", &[(1, b"conntrack\0")])], (true, false)),
+            ("-j CT --zone 3", &[("target", &[(1, b"CT\0"), (3, &[0, 0, 3, 0])])], (false, true)),
+            ("-j CT --notrack", &[("target", &[(1, b"CT\0"), (3, &[1, 0, 0, 0])])], (false, false)),
+        ];
+        for (name, expressions, expected) in cases {
+            let facts = rule(expressions);
+            assert_eq!((facts.asks_about_connections, facts.sets_zone), expected, "{name}");
         }
     }
 

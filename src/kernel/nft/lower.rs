@@ -66,20 +66,20 @@ pub struct Scope {
 
 impl Default for Scope {
     fn default() -> Scope {
-        Scope::named(TABLE)
+        Scope::named(TABLE, ProtoFamily::Inet)
     }
 }
 
 impl Scope {
-    /// For a probe.
-    pub fn named(table: &str) -> Scope {
-        Scope { table: nftnl::Table::new(c_string(table), ProtoFamily::Inet) }
+    /// For another table than that of the gate.
+    pub fn named(table: &str, family: ProtoFamily) -> Scope {
+        Scope { table: nftnl::Table::new(c_string(table), family) }
     }
 
     /// The table with the comment that marks it as ours. No error if it exists.
     pub fn add_table(&self, transaction: &mut Transaction) {
         let name = self.table.get_name();
-        transaction.add("the table inet tidegate", NFT_MSG_NEWTABLE, NLM_F_CREATE, |message| {
+        transaction.add(&self.describe(), NFT_MSG_NEWTABLE, NLM_F_CREATE, |message| {
             message.attr(NFTA_TABLE_NAME, name.to_bytes_with_nul());
             // Wakes a table that somebody put to sleep (`flags dormant`).
             message.attr_be32(NFTA_TABLE_FLAGS, 0);
@@ -89,9 +89,14 @@ impl Scope {
 
     pub fn delete_table(&self, transaction: &mut Transaction) {
         let name = self.table.get_name();
-        transaction.add("the removal of the table inet tidegate", NFT_MSG_DELTABLE, 0, |message| {
+        transaction.add(&format!("the removal of {}", self.describe()), NFT_MSG_DELTABLE, 0, |message| {
             message.attr(NFTA_TABLE_NAME, name.to_bytes_with_nul());
         });
+    }
+
+    fn describe(&self) -> String {
+        let family = if self.table.get_family() == ProtoFamily::Bridge { "bridge" } else { "inet" };
+        format!("the table {family} {}", self.table.get_name().to_string_lossy())
     }
 
     /// Named counters and block sets. Those that exist keep their values and elements.

@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod asking;
 mod blocks;
 mod conflicts;
 mod error;
@@ -40,8 +41,9 @@ mod read;
 mod text;
 mod transaction;
 
+pub use asking::{Asked, WhoAsks, ask, is_asking, stop_asking, who_asks};
 pub use blocks::{Block, block, blocked, unblock};
-pub use conflicts::{Conflict, ConflictKind, conflicts, legacy_tables};
+pub use conflicts::{Conflict, ConflictKind, conflicts, legacy_tables, zone_rules};
 pub use error::NftError;
 pub use probe::{NftFeatures, probe};
 pub use read::{CounterValue, Counters, Present, present, read_counters, table_handle};

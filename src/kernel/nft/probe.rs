@@ -5,6 +5,7 @@ use super::lower::{NFT_MSG_DELTABLE, NFTA_TABLE_NAME, Scope, c_string};
 use super::model::{Chain, Family, Rule, Term};
 use super::transaction::{Control, Outcome, Refusal, Transaction};
 use super::{QueueMode, Queues, read};
+use nftnl::ProtoFamily;
 
 /// Expressions that our table can use. `None` where the kernel's answer was not about the expression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub fn probe() -> Result<NftFeatures, NftError> {
         vec![Term::SetLabels],
         vec![Term::Reject],
     ];
-    let scope = Scope::named(TABLE);
+    let scope = Scope::named(TABLE, ProtoFamily::Inet);
     let mut transaction = Transaction::default();
     scope.add_table(&mut transaction);
     let chain = Chain {

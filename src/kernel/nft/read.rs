@@ -181,15 +181,21 @@ pub fn ours(control: &mut Control) -> Result<bool, NftError> {
 }
 
 fn our_table(control: &mut Control) -> Result<Option<u64>, NftError> {
-    let replies = control.query("read our table", NFT_MSG_GETTABLE, NFPROTO_INET, false, |message| {
-        message.attr(NFTA_TABLE_NAME, c_string(TABLE).to_bytes_with_nul());
+    handle_of(control, NFPROTO_INET, TABLE)
+}
+
+/// The kernel's number of a table that carries our mark, `None` without such a table.
+pub fn handle_of(control: &mut Control, family: u8, name: &str) -> Result<Option<u64>, NftError> {
+    let replies = control.query("read our table", NFT_MSG_GETTABLE, family, false, |message| {
+        message.attr(NFTA_TABLE_NAME, c_string(name).to_bytes_with_nul());
     })?;
     let Some(table) = replies.first() else { return Ok(None) };
+    let named = || format!("{} {name}", super::conflicts::family_name(family));
     let mut marked = false;
     let mut handle = 0;
     for attr in table.attributes() {
         match attr.kind {
-            NFTA_TABLE_OWNER => return Err(NftError::Owned { port_id: attr.be32().unwrap_or(0) }),
+            NFTA_TABLE_OWNER => return Err(NftError::Owned { table: named(), port_id: attr.be32().unwrap_or(0) }),
             NFTA_TABLE_HANDLE => handle = attr.be64().unwrap_or(0),
             NFTA_TABLE_USERDATA => {
                 marked = expressions::comment_of(attr.payload).is_some_and(|text| text.starts_with(MARKER))
@@ -197,7 +203,7 @@ fn our_table(control: &mut Control) -> Result<Option<u64>, NftError> {
             _ => {}
         }
     }
-    if marked { Ok(Some(handle)) } else { Err(NftError::NotOurs) }
+    if marked { Ok(Some(handle)) } else { Err(NftError::NotOurs { table: named() }) }
 }
 
 /// The base chains of our table; `None` without it.

@@ -28,6 +28,7 @@ const NLMSGERR_ATTR_OFFS: u16 = 2;
 /// `struct nlmsgerr` as `NETLINK_CAP_ACK` leaves it: the error and the header that it is about.
 const CAPPED_ERROR_BYTES: usize = 4 + HEADER_BYTES;
 pub const NFPROTO_INET: u8 = 1;
+pub const NFPROTO_BRIDGE: u8 = 7;
 
 const ANSWER_SECONDS_MAX: u64 = 10;
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -253,11 +254,17 @@ impl From<Refusal> for NftError {
     }
 }
 
-/// Messages that are to happen together.
-#[derive(Default)]
+/// Messages that are to happen together, about tables of one family.
 pub struct Transaction {
+    family: u8,
     steps: Vec<Step>,
     set_ids: u32,
+}
+
+impl Default for Transaction {
+    fn default() -> Transaction {
+        Transaction::of_family(NFPROTO_INET)
+    }
 }
 
 struct Step {
@@ -267,6 +274,12 @@ struct Step {
 }
 
 impl Transaction {
+    /// `NFPROTO_*`.
+    #[must_use]
+    pub fn of_family(family: u8) -> Transaction {
+        Transaction { family, steps: Vec::new(), set_ids: 0 }
+    }
+
     /// Messages so far: the index of the next.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -276,7 +289,7 @@ impl Transaction {
     /// Adds a message that is built here. `message` is `NFT_MSG_*`; the attributes are written by `build`.
     pub fn add(&mut self, what: &str, message: u16, flags: u16, build: impl FnOnce(&mut Builder)) {
         let mut builder = Builder::default();
-        let nfgen = NfGen { family: NFPROTO_INET, version: 0, res_id: 0 };
+        let nfgen = NfGen { family: self.family, version: 0, res_id: 0 };
         let open = builder.begin(message_kind(message), NLM_F_REQUEST | NLM_F_ACK | flags, 0, nfgen);
         build(&mut builder);
         builder.end(open);

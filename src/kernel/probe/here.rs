@@ -11,9 +11,19 @@ const CONFLICTS_NAMED_MAX: usize = 10;
 /// Fill of the connection table from which on it is worth a word, in percent.
 const TABLE_FILL_PERCENT_MAX: u64 = 80;
 
-pub fn findings(table: &GateTable) -> Vec<Finding> {
+/// Who will have the kernel track connections once the gate runs, as far as it is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Its table of the gate, or that which it makes behind rules of others.
+    Gate,
+    /// Nobody but rules of others (`gate.install: no` and `conntrack.ask: no`).
+    Others,
+}
+
+pub fn findings(table: &GateTable, asker: Asker) -> Vec<Finding> {
     let mut findings = vec![capability()];
     findings.extend(conntrack());
+    findings.push(tracking(asker));
     findings.push(receive_buffer());
     findings.push(forwarding(table.hook));
     findings.extend(bridge());
@@ -153,6 +163,37 @@ fn forwarding(hook: Hook) -> Finding {
     }
 }
 
+/// Whether the kernel tracks anything here at all.
+fn tracking(asker: Asker) -> Finding {
+    let name = "conntrack-asked";
+    let asks = match nft::who_asks() {
+        Ok(asks) => asks,
+        Err(error) => return Finding::new(name, State::Unknown, error.to_string(), "run as root"),
+    };
+    let missing = match (asks.ipv4, asks.ipv6) {
+        (true, true) => return Finding::ok(name, "rules ask about connections, so the kernel tracks them"),
+        (false, true) => "no rule asks about IPv4 connections",
+        (true, false) => "no rule asks about IPv6 connections",
+        (false, false) => "no rule asks about connections",
+    };
+    if asker == Asker::Gate {
+        return Finding::ok(name, format!("{missing} yet; `run` has the kernel track them"));
+    }
+    if !nft::legacy_tables().is_empty() {
+        let meaning = format!("{missing}, but what iptables-legacy has loaded cannot be read");
+        return Finding::new(name, State::Unknown, meaning, "iptables-legacy-save | grep -e conntrack -e state -e nat");
+    }
+    Finding::new(
+        name,
+        State::Degraded,
+        format!(
+            "{missing}, so the kernel tracks none: each packet is judged as if it were alone, and what was dropped may \
+             come again"
+        ),
+        "`conntrack.ask: yes`, or a rule with `ct state` (`-m conntrack`) in each family",
+    )
+}
+
 /// Only where br_netfilter is loaded.
 fn bridge() -> Option<Finding> {
     let name = "bridge-nf-call";
@@ -208,7 +249,7 @@ fn own_table() -> Finding {
     match nft::present() {
         Ok(None) => Finding::ok(name, "our table is not installed"),
         Ok(Some(present)) => Finding::ok(name, present.to_string()),
-        Err(error @ (NftError::NotOurs | NftError::Owned { .. })) => {
+        Err(error @ (NftError::NotOurs { .. } | NftError::Owned { .. })) => {
             Finding::new(name, State::Missing, error.to_string(), "`install` refuses while it is there")
         }
         Err(error) => Finding::new(name, State::Unknown, error.to_string(), "run as root"),

@@ -10,14 +10,15 @@ mod here;
 
 pub use features::KernelFeatures;
 pub use finding::{Finding, State};
+pub use here::Asker;
 
 use super::nft::GateTable;
 
 /// Everything worth knowing before `run` with `table`: the kernel first, then the namespace of the calling thread.
 /// `features` are from [`KernelFeatures::probe`], or the default where that failed: then they are told as unknown.
 #[must_use]
-pub fn findings(features: &KernelFeatures, table: &GateTable) -> Vec<Finding> {
+pub fn findings(features: &KernelFeatures, table: &GateTable, asker: Asker) -> Vec<Finding> {
     let mut findings = features.findings(table);
-    findings.extend(here::findings(table));
+    findings.extend(here::findings(table, asker));
     findings
 }

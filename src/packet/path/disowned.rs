@@ -40,7 +40,7 @@ impl Path {
             }
             flow.disowned = true;
             let entry = flow.last_entry();
-            let mut place = Place { table: &mut table, tunnel: 0 };
+            let mut place = Place { table: &mut table, tunnel: 0, inherited: None };
             let verdict = self.judge_in_flow(world, moment, Tracked { entry: &entry, info }, &mut place, events);
             // There is no entry to write a fate to.
             let verdict = verdict.of_carrier();

@@ -40,7 +40,7 @@ impl Path {
             Some(tracked) => {
                 let packet = Ingress { conntrack: Some(tracked), ..packet };
                 let inside_moment = Moment { packet: &packet, headers: &headers, now: moment.now };
-                let mut place = super::Place { table: &mut inside.flows, tunnel: tunnel.number() };
+                let mut place = super::Place { table: &mut inside.flows, tunnel: tunnel.number(), inherited: None };
                 self.judge_tracked(world, inside_moment, tracked, &mut place, events)
             }
             None => {

@@ -9,7 +9,7 @@ use crate::toolbox::gate::{Gate, tidegate_ok};
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{ask, tcp_connect};
+use crate::toolbox::traffic::{ask, ask_in_vain, tcp_connect};
 use crate::toolbox::{SLOW, wait_until};
 
 const ECHO: u16 = 7;
@@ -35,23 +35,23 @@ fn by_command() {
 
     block(&net.gateway, "add 10.77.1.3");
     block(&net.gateway, "add fd77:0:1::3 --for 1h");
-    ask(&mut here4, b"anything").expect_err("blocked");
-    ask(&mut here6, b"anything").expect_err("blocked");
+    ask_in_vain(&mut here4, b"anything").expect_err("blocked");
+    ask_in_vain(&mut here6, b"anything").expect_err("blocked");
     ask(&mut other, b"fine").expect("nobody else is");
     try_connect(&net, 3, SERVER4).expect_err("no new ones either");
     let listed = block(&net.gateway, "list");
     assert!(listed.contains("10.77.1.3  for good") && listed.contains("fd77:0:1::3  for another 3"), "{listed}");
 
     gate.kill();
-    ask(&mut here6, b"anything").expect_err("blocked, by the kernel alone");
+    ask_in_vain(&mut here6, b"anything").expect_err("blocked, by the kernel alone");
     block(&net.gateway, "del 10.77.1.3");
     wait_until("what was sent in vain to be sent again", SLOW, || ask(&mut here4, b"").is_ok() && arrived(&mut here4));
     gate.start();
-    ask(&mut here6, b"anything").expect_err("a start keeps blocks");
+    ask_in_vain(&mut here6, b"anything").expect_err("a start keeps blocks");
 
     // A server: neither side reaches the other.
     block(&net.gateway, "add 10.77.2.2 --for 2s");
-    ask(&mut other, b"anything").expect_err("blocked");
+    ask_in_vain(&mut other, b"anything").expect_err("blocked");
     wait_until("the block's time to be over", SLOW, || !block(&net.gateway, "list").contains("10.77.2.2"));
     connect(&net, 4, SERVER4);
 }
@@ -79,10 +79,10 @@ fn by_rule() {
         let mut attacker = connect(&net, 3, server);
         let mut same_host = connect(&net, 3, server);
         let mut other = connect(&net, 4, server);
-        ask(&mut attacker, b"attack").expect_err("dropped");
+        ask_in_vain(&mut attacker, b"attack").expect_err("dropped");
         let host = attacker.local_addr().expect("it is bound").ip().to_string();
         wait_until("the block", SLOW, || block(&net.gateway, "list").contains(&host));
-        ask(&mut same_host, b"fine").expect_err("all of that host is blocked");
+        ask_in_vain(&mut same_host, b"fine").expect_err("all of that host is blocked");
         ask(&mut other, b"fine").expect("others are not");
     }
 
@@ -91,12 +91,12 @@ fn by_rule() {
         ask(&mut guesser, b"guess").expect("an alert blocks nobody");
     }
     assert!(!block(&net.gateway, "list").contains("10.77.1.6"));
-    wait_until("too many guesses", SLOW, || ask(&mut guesser, b"guess").is_err());
+    wait_until("too many guesses", SLOW, || ask_in_vain(&mut guesser, b"guess").is_err());
     wait_until("the block", SLOW, || block(&net.gateway, "list").contains("10.77.1.6  for another 5"));
 
     let mut spared = connect(&net, 5, SERVER4);
     let mut goes_on = connect(&net, 5, SERVER4);
-    ask(&mut spared, b"attack").expect_err("dropped");
+    ask_in_vain(&mut spared, b"attack").expect_err("dropped");
     ask(&mut goes_on, b"fine").expect("its host may not be blocked");
     assert!(!block(&net.gateway, "list").contains("10.77.1.5"));
 }

@@ -11,7 +11,7 @@ use crate::toolbox::gate::Gate;
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVERS, Topology};
-use crate::toolbox::traffic::{ask, http_get, serve_http, tcp_connect};
+use crate::toolbox::traffic::{ask, ask_in_vain, http_get, serve_http, tcp_connect};
 use crate::toolbox::{SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
@@ -146,7 +146,7 @@ fn repeat() {
     let repeated = marked(&net.gateway, "repeated");
     assert!(repeated >= 4, "{repeated} packets with the mark, and with the bits of others");
     let mut attack = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
-    ask(&mut attack, b"attack").expect_err("dropped");
+    ask_in_vain(&mut attack, b"attack").expect_err("dropped");
     gate.wait_for_alerts(1_000_002, 1);
 }
 
@@ -185,7 +185,7 @@ fn route() {
     let seen = || queues(&net.gateway).iter().find(|row| row.number == 9).map_or(0, |row| row.id_sequence);
     assert!(seen() >= 2, "{:?}", queues(&net.gateway));
     let before = seen();
-    ask(&mut stream, b"attack").expect_err("dropped by us");
+    ask_in_vain(&mut stream, b"attack").expect_err("dropped by us");
     thread::sleep(Duration::from_millis(200));
     assert!(seen() <= before + 2, "the attack does not reach the other program");
     gate.wait_for_alerts(1_000_002, 1);

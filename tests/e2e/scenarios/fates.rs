@@ -12,7 +12,7 @@ use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::{Gate, counter, tidegate_ok};
 use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{ask, http_get, serve_http, serve_udp_echo, tcp_connect, udp_ask};
+use crate::toolbox::traffic::{ask, ask_in_vain, http_get, serve_http, serve_udp_echo, tcp_connect, udp_ask};
 use crate::toolbox::{SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
@@ -42,16 +42,16 @@ fn labels() {
     assert_eq!(gate.status()["stats"]["fates"]["store"], "label");
     let [mut condemned, mut rejected, mut trusted, mut killed] = std::array::from_fn(|_| connection(&net));
 
-    ask(&mut condemned, b"attack").expect_err("the attack is dropped");
+    ask_in_vain(&mut condemned, b"attack").expect_err("the attack is dropped");
     wait_until("nftables to drop the rest", SLOW, || counter(&net.gateway, "fate_dropped") > 0);
-    let error = ask(&mut rejected, b"reject me").expect_err("a reset");
+    let error = ask_in_vain(&mut rejected, b"reject me").expect_err("a reset");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
     ask(&mut trusted, b"trust me").expect("it passes");
     ask(&mut trusted, b"attack").expect("nobody looks any more");
     assert!(counter(&net.gateway, "fate_passed") > 0);
     let port = killed.local_addr().expect("it is bound").port().to_string();
     tidegate_ok(&net.gateway, &["flows", "kill", "--socket", &gate.path("command.socket"), "--port", &port]);
-    ask(&mut killed, b"fine").expect_err("killed");
+    ask_in_vain(&mut killed, b"fine").expect_err("killed");
 
     let fates = |gate: &Gate<'_>| -> Vec<(String, bool)> {
         let socket = gate.path("command.socket");
@@ -68,17 +68,17 @@ fn labels() {
     let told = fates(&gate);
     assert!(in_kernel(&told, "drop") && in_kernel(&told, "pass"), "{told:?}");
 
-    ask(&mut old, b"attack").expect_err("the attack is dropped");
+    ask_in_vain(&mut old, b"attack").expect_err("the attack is dropped");
     let failed = || gate.status()["stats"]["conntrack"]["fates_failed"].as_u64() > Some(0);
     wait_until("the fate to be written again, in vain", SLOW, failed);
     assert!(fates(&gate).contains(&("drop".to_owned(), false)), "the entry is older than the rule that makes room");
 
     gate.kill();
     let before = counter(&net.gateway, "fate_dropped");
-    ask(&mut condemned, b"fine").expect_err("condemned");
+    ask_in_vain(&mut condemned, b"fine").expect_err("condemned");
     wait_until("nftables to drop it with no gate", SLOW, || counter(&net.gateway, "fate_dropped") > before);
     gate.start();
-    ask(&mut condemned, b"fine").expect_err("condemned for ever");
+    ask_in_vain(&mut condemned, b"fine").expect_err("condemned for ever");
     ask(&mut trusted, b"attack").expect("the rules are the same, and so is their generation");
     assert!(in_kernel(&fates(&gate), "pass"));
 }
@@ -151,7 +151,7 @@ fn leave_the_queue() {
     wait_until("more drops in the kernel", SLOW, || counter(&net.gateway, "fate_dropped") > dropped + 1);
     assert_eq!(offered() - queued, 0, "packets of a condemned connection were queued");
 
-    let error = ask(&mut rejected, b"reject me").expect_err("a reset");
+    let error = ask_in_vain(&mut rejected, b"reject me").expect_err("a reset");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
     // The server hears of it with its next packet: its keepalive, or the retransmission of an answer.
     assert!(counter(&net.gateway, "fate_rejected") > 0);

@@ -13,7 +13,7 @@ use crate::toolbox::gate::{Gate, binary, counter, tidegate, tidegate_ok};
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{ask, serve_udp_echo, tcp_connect, udp_ask};
+use crate::toolbox::traffic::{ask, ask_in_vain, serve_udp_echo, tcp_connect, udp_ask};
 use crate::toolbox::{SLOW, wait_until};
 
 const ECHO: u16 = 7;
@@ -34,7 +34,7 @@ fn listed() {
     let mut attacker = tcp_connect(&net.client, SERVER6, ECHO).expect("a connection");
     udp_ask(&net.client, SERVER4, 5353, b"echo").expect("an echo");
     ask(&mut curious, b"curious").expect("an alert lets pass");
-    ask(&mut attacker, b"attack").expect_err("the attack is dropped");
+    ask_in_vain(&mut attacker, b"attack").expect_err("the attack is dropped");
     gate.wait_for_alerts(1_000_002, 1);
 
     let all = flows(&gate, &net.gateway, &[]);
@@ -83,7 +83,7 @@ fn killed() {
         ask(stream, b"fine").expect("an echo");
     }
     let mut attacker = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
-    ask(&mut attacker, b"attack").expect_err("the attack is dropped");
+    ask_in_vain(&mut attacker, b"attack").expect_err("the attack is dropped");
     follower.wait_for("[FATE]", &format!("sport={} ", port(&attacker)));
 
     let all = kill(&[]);
@@ -93,12 +93,12 @@ fn killed() {
 
     expect_condemned(&kill(&["--port", &port(&silent), "-p", "tcp"]), 1);
     let before = counter(&net.gateway, "fate_dropped");
-    ask(&mut silent, b"fine").expect_err("condemned");
+    ask_in_vain(&mut silent, b"fine").expect_err("condemned");
     wait_until("nftables to drop it", SLOW, || counter(&net.gateway, "fate_dropped") > before);
     expect_condemned(&kill(&["--port", &port(&silent)]), 0);
 
     expect_condemned(&kill(&["--reject", "--src", &address(&reset), "--port", &port(&reset)]), 1);
-    let error = ask(&mut reset, b"fine").expect_err("a reset");
+    let error = ask_in_vain(&mut reset, b"fine").expect_err("a reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     ask(&mut others, b"fine").expect("others go on");
 
@@ -111,7 +111,7 @@ fn killed() {
 
     gate.kill();
     expect_condemned(&kill(&["--port", &port(&others)]), 1);
-    ask(&mut others, b"fine").expect_err("the kernel drops it with no gate running");
+    ask_in_vain(&mut others, b"fine").expect_err("the kernel drops it with no gate running");
 }
 
 #[track_caller]

@@ -10,7 +10,7 @@ use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::{Gate, counter, queueing_is_installed};
 use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{ask, tcp_connect};
+use crate::toolbox::traffic::{ask, ask_in_vain, tcp_connect};
 use crate::toolbox::{SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
@@ -61,7 +61,7 @@ fn kill_under_load() {
     streams.wait_for_progress(STREAM_BYTES, SLOW);
     heartbeats.wait_for_rounds(2, SLOW);
 
-    let attack = ask(&mut victim, b"attack").expect_err("a connection from before the crash is inspected");
+    let attack = ask_in_vain(&mut victim, b"attack").expect_err("a connection from before the crash is inspected");
     assert_eq!(attack.kind(), ErrorKind::WouldBlock, "{attack}");
     let alert = &gate.wait_for_alerts(1_000_001, 1)[0];
     let status = alert["conntrack"]["status"].to_string();
@@ -139,7 +139,7 @@ fn fate_survives() {
     let mut benign = tcp_connect(&net.client, SERVER4, ECHO).expect("a connection");
     ask(&mut condemned, b"fine").expect("an echo");
     ask(&mut benign, b"fine").expect("an echo");
-    ask(&mut condemned, b"attack").expect_err("the attack is dropped");
+    ask_in_vain(&mut condemned, b"attack").expect_err("the attack is dropped");
     gate.wait_for_alerts(1_000_001, 1);
 
     gate.kill();
@@ -157,7 +157,7 @@ fn fate_survives() {
 #[track_caller]
 fn stays_condemned(net: &Topology, stream: &mut TcpStream, when: &str) {
     let before = counter(&net.gateway, "fate_dropped");
-    ask(stream, b"anything").expect_err("condemned");
+    ask_in_vain(stream, b"anything").expect_err("condemned");
     // What was sent is sent again and again, less and less often.
     wait_until(&format!("nftables drops {when}"), SLOW, || counter(&net.gateway, "fate_dropped") > before);
 }

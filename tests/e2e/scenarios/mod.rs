@@ -11,8 +11,11 @@ mod ledger;
 mod life;
 mod million;
 mod nft;
+mod policy;
+mod related;
 mod ruleset;
 mod state;
+mod tracking;
 mod verdicts;
 
 use crate::scenario::Scenario;
@@ -39,10 +42,12 @@ pub const ALL: &[Scenario] = &[
     dropin::FIREWALLS,
     dropin::REPEAT,
     dropin::ROUTE,
+    tracking::NOBODY_ELSE_ASKS,
     verdicts::ATTACK_AND_BENIGN,
     verdicts::REJECT_AND_CONDEMN,
     verdicts::NAT,
     verdicts::RELATED_ICMP,
+    related::ICMP_ERROR,
     life::IDLE_MEMORY,
     life::KILL_UNDER_LOAD,
     life::STOPPED_FAILS_OPEN,
@@ -51,6 +56,8 @@ pub const ALL: &[Scenario] = &[
     ledger::EXACT,
     block::BY_COMMAND,
     block::BY_RULE,
+    policy::INVALID,
+    policy::UNTRACKED,
     state::NOTHING_IS_LEFT,
     fates::LABELS,
     fates::AUTO,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use super::SLOW;
 use super::netns::Netns;
 
 /// How long a client waits before it calls a packet lost. Long enough for a first retransmission under emulation.
@@ -56,9 +57,18 @@ pub fn tcp_connect(ns: &Netns, server: IpAddr, port: u16) -> io::Result<TcpStrea
     Ok(stream)
 }
 
-/// Asks an echo server and takes an answer of the same length, or gives up after [`SILENCE`].
+/// Asks an echo server and takes an answer of the same length, however slow the machine is.
 pub fn ask(stream: &mut TcpStream, question: &[u8]) -> io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE))?;
+    ask_for(stream, question, SLOW)
+}
+
+/// Asks an echo server where no answer is to come, and gives up after [`SILENCE`].
+pub fn ask_in_vain(stream: &mut TcpStream, question: &[u8]) -> io::Result<()> {
+    ask_for(stream, question, SILENCE)
+}
+
+fn ask_for(stream: &mut TcpStream, question: &[u8], patience: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(question)?;
     let mut answer = vec![0; question.len()];
     stream.read_exact(&mut answer)?;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::common::ConfigArgs;
 use crate::control::config::Config;
 use crate::control::flows::condemn::{self, Condemned, KillOrder};
+use crate::control::flows::expected::Expected;
 use crate::control::flows::filter::{Filter, FilterText};
 use crate::control::flows::known::GateView;
 use crate::control::flows::row::Row;
@@ -21,6 +22,7 @@ use crate::control::socket::{self, SocketError};
 use crate::kernel::conntrack::ConntrackSocket;
 use crate::kernel::{nft, privileges};
 use crate::output::eve::Context;
+use crate::packet::conntrack::Fate;
 use crate::packet::fate::FateStore;
 
 #[derive(clap::Args, Debug)]
@@ -47,6 +49,9 @@ struct ShowArgs {
     /// Follow what happens until interrupted: connections that begin and end, fates that change.
     #[arg(short = 'E', long = "event")]
     event: bool,
+    /// Connections that helpers expect (FTP's data), in place of those that are there.
+    #[arg(long, conflicts_with = "event")]
+    expected: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -102,7 +107,9 @@ fn show(args: ShowArgs) -> anyhow::Result<()> {
         None => left_behind(&config)?,
     };
     let mut printer = Printer::new(args.json);
-    let shown = if args.event {
+    let shown = if args.expected {
+        list_expected(&filter, store, view.as_ref(), &mut printer)
+    } else if args.event {
         follow::Follower::start(filter, store, view.is_some().then_some(socket))?.run(&mut printer)
     } else {
         list(&filter, store, view.as_ref(), &mut printer)
@@ -124,6 +131,25 @@ fn list(filter: &Filter, store: FateStore, gate: Option<&GateView>, printer: &mu
         })
         .context("cannot read the kernel's table of connections")?;
     written?;
+    Ok(printer.flush()?)
+}
+
+/// Each with the fate that it would inherit.
+fn list_expected(
+    filter: &Filter,
+    store: FateStore,
+    gate: Option<&GateView>,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let mut socket = ConntrackSocket::open()?;
+    for of in socket.expectations().context("cannot read what helpers expect")? {
+        let master = socket.get(&of.master)?;
+        let fate = master.map_or(Fate::Inspect, |entry| Row::new(&entry, gate, store).fate);
+        let expected = Expected { of, fate };
+        if filter.wants(&expected.entry(), fate) {
+            printer.print_expected(&expected)?;
+        }
+    }
     Ok(printer.flush()?)
 }
 
@@ -208,6 +234,14 @@ impl Printer {
         let written = match &mut self.json {
             Some(context) => writeln!(self.out, "{}", row.json(context)),
             None => writeln!(self.out, "{row}"),
+        };
+        self.noting(written)
+    }
+
+    fn print_expected(&mut self, expected: &Expected) -> io::Result<()> {
+        let written = match &self.json {
+            Some(_) => writeln!(self.out, "{}", expected.json()),
+            None => writeln!(self.out, "{expected}"),
         };
         self.noting(written)
     }

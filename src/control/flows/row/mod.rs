@@ -1,7 +1,8 @@
 //! One connection as a line like those of `conntrack -L`, or as JSON.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 
+use super::expected::write_master;
 use super::filter::{has_ports, protocol_name};
 use super::known::{GateView, Known};
 use crate::output::eve::Context;
@@ -108,6 +109,10 @@ impl Display for Row<'_> {
         write!(out, "mark={}", entry.mark)?;
         if entry.zone != 0 {
             write!(out, " zone={}", entry.zone)?;
+        }
+        if let Some(master) = &entry.master {
+            out.write_char(' ')?;
+            write_master(out, master)?;
         }
         self.write_ours(out)
     }
