@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::config;
+use crate::rules::config::{Classifications, References};
 use crate::rules::dataset::DataSets;
 use crate::rules::{self, Compiled, Context, Diagnostic, Source, Vars};
 
@@ -82,11 +83,13 @@ pub fn read_all(files: &RuleFiles, vars: &Vars, datasets: &DataSets) -> Result<R
     let sources = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut context = Context { vars: vars.clone(), datasets: datasets.clone(), ..Context::default() };
     let mut config_diagnostics = Vec::new();
-    if let Some(path) = beside(files.classification.as_deref(), &paths, CLASSIFICATION_NAME) {
-        context.classifications.read(&read(&path)?, &mut config_diagnostics);
+    match beside(files.classification.as_deref(), &paths, CLASSIFICATION_NAME) {
+        Some(path) => context.classifications.read(&read(&path)?, &mut config_diagnostics),
+        None => context.classifications = Classifications::shipped(),
     }
-    if let Some(path) = beside(files.reference.as_deref(), &paths, REFERENCE_NAME) {
-        context.references.read(&read(&path)?, &mut config_diagnostics);
+    match beside(files.reference.as_deref(), &paths, REFERENCE_NAME) {
+        Some(path) => context.references.read(&read(&path)?, &mut config_diagnostics),
+        None => context.references = References::shipped(),
     }
     if let Some(path) = &files.threshold {
         context.thresholds.read(&read(path)?, vars, &mut config_diagnostics);
@@ -122,7 +125,7 @@ pub fn load(
     Ok(read_all(files, vars, datasets)?.compile(options))
 }
 
-/// The file that the configuration names, else the one of that name beside the first rule file, else none.
+/// The file that the configuration names, else the one of that name beside the first rule file. Else the shipped list holds.
 fn beside(named: Option<&Path>, rules: &[PathBuf], name: &str) -> Option<PathBuf> {
     if let Some(path) = named {
         return Some(path.to_owned());

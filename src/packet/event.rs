@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::app::{AppRecord, FileEnd};
+use super::app::{AppRecord, FileEnd, FileRecord};
 use super::conntrack::{Conntrack, Direction, Fate, TcpState};
 use super::decode::igmp::Igmp;
 use super::ingress::{Timestamp, VlanTags};
@@ -131,6 +131,8 @@ pub struct AlertEvent {
     pub app_proto: Option<AppProto>,
     /// The transaction that the rule matched, as far as it was known.
     pub transaction: Option<(u64, AppRecord)>,
+    /// The files that this transaction has carried so far.
+    pub files: Vec<FileRecord>,
 }
 
 /// What expressions have captured: of the connection so far, and of this packet.

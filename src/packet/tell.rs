@@ -58,6 +58,14 @@ pub fn matches(
     let mut alerts = 0;
     for hit in outcome.matches().filter(|hit| hit.alert) {
         alerts += 1;
+        let transaction = flow.as_mut().and_then(|(flow, _)| {
+            let app = flow.app.as_mut()?;
+            // A datagram that says one thing leaves no doubt which transaction a rule about packets means.
+            let alone = hit.names_protocol && matches!(moment.headers.transport, Transport::Udp(_));
+            let id = hit.transaction.or_else(|| app.only_transaction().filter(|_| alone))?;
+            Some((id, app.record(id)?, app.files(id)))
+        });
+        let (transaction, files) = transaction.map(|(id, record, files)| ((id, record), files)).unzip();
         let stream = followed.filter(|_| hit.in_stream).and_then(|followed| {
             let (flow, _) = flow.as_ref()?;
             followed.view(flow.stream.as_deref()?)
@@ -77,13 +85,8 @@ pub fn matches(
             generation: outcome.generation(),
             rules_hash: outcome.rules_hash(),
             app_proto: flow.as_ref().and_then(|(flow, _)| flow.app.as_ref()?.protocol()),
-            transaction: flow.as_mut().and_then(|(flow, _)| {
-                let app = flow.app.as_mut()?;
-                // A datagram that says one thing leaves no doubt which transaction a rule about packets means.
-                let alone = hit.names_protocol && matches!(moment.headers.transport, Transport::Udp(_));
-                let id = hit.transaction.or_else(|| app.only_transaction().filter(|_| alone))?;
-                Some((id, app.record(id)?))
-            }),
+            transaction,
+            files: files.unwrap_or_default(),
         })));
     }
     if verdict.action != Action::Accept {

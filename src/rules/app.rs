@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::industrial::{CipTest, ModbusTest};
+pub use super::ldap::{LDAP_OPERATIONS, LDAP_RESULTS, LdapResponses, LdapTest, WhichOf};
 use super::plan::{NumberTest, Toward};
 
 /// The table of protocols: each with the word that EVE `app_proto` has for it, as Suricata writes it, which is also its
@@ -76,6 +77,7 @@ protocols! {
     Telnet => "telnet" over Tcp,
     Irc => "irc" over Tcp,
     Websocket => "websocket" over Tcp,
+    Mdns => "mdns" over Udp,
 }
 
 /// What a protocol rests on.
@@ -171,6 +173,11 @@ pub enum Field {
     TlsNotBefore,
     TlsNotAfter,
     TlsChainLength,
+    WebsocketOpcode,
+    WebsocketFlags,
+    WebsocketMask,
+    LdapRequestOperation,
+    LdapResponseCount,
 }
 
 /// A question about a transaction that is no match in a buffer.
@@ -234,6 +241,12 @@ pub enum AppTest {
     },
     Tls(TlsTest),
     Http2(Http2Test),
+    /// `websocket.flags`: a frame has all of `set` and none of `clear`.
+    WebsocketFlags {
+        set: u8,
+        clear: u8,
+    },
+    Ldap(LdapTest),
 }
 
 /// Which of the protocols that a flow has spoken `app-layer-protocol` asks for.
@@ -315,6 +328,10 @@ impl AppTest {
         })
     }
 }
+
+/// Opcodes of WebSocket's frames, as rules and EVE name them.
+pub const WEBSOCKET_OPCODES: &[(&str, u16)] =
+    &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)];
 
 /// Bits of MQTT messages as the wire has them: of the first byte, and of CONNECT's flags.
 #[derive(Clone, Copy, Debug)]

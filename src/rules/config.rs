@@ -36,15 +36,24 @@ pub struct Classification {
 
 /// Classtypes by lower-case name.
 #[derive(Clone, Debug, Default)]
-pub struct Classifications(HashMap<String, Classification>);
+pub struct Classifications {
+    by_name: HashMap<String, Classification>,
+    /// The list is the user's: what is not in it is a mistake.
+    is_complete: bool,
+}
+
+/// The lists that we ship.
+const SHIPPED_CLASSIFICATIONS: &str = include_str!("../../rules/classification.config");
+const SHIPPED_REFERENCES: &str = include_str!("../../rules/reference.config");
 
 impl Classifications {
     /// Reads `config classification: name,description,priority` lines; the first of a name stands.
     pub fn read(&mut self, source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+        self.is_complete = true;
         for line in rule_texts(&source.text) {
             match classification(&line.text) {
                 Some((name, meaning)) => {
-                    self.0.entry(name).or_insert(meaning);
+                    self.by_name.entry(name).or_insert(meaning);
                 }
                 None => diagnostics.push(line.locate(
                     not_understood(&line.text, "config classification: name,description,priority"),
@@ -58,16 +67,25 @@ impl Classifications {
 
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Classification> {
-        self.0.get(&name.to_ascii_lowercase())
+        self.by_name.get(&name.to_ascii_lowercase())
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.by_name.keys().map(String::as_str)
     }
 
+    /// What we ship: for rules that come without a list of their own.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn shipped() -> Classifications {
+        let mut shipped = Classifications::default();
+        shipped.read(&Source::new("classification.config", SHIPPED_CLASSIFICATIONS), &mut Vec::new());
+        Classifications { is_complete: false, ..shipped }
+    }
+
+    /// What the list does not have is a mistake.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 }
 
@@ -83,15 +101,20 @@ fn classification(line: &str) -> Option<(String, Classification)> {
 
 /// Prefixes of reference types, by lower-case type.
 #[derive(Clone, Debug, Default)]
-pub struct References(HashMap<String, String>);
+pub struct References {
+    by_kind: HashMap<String, String>,
+    /// The list is the user's: what is not in it is a mistake.
+    is_complete: bool,
+}
 
 impl References {
     /// Reads `config reference: type prefix` lines; the first of a type stands.
     pub fn read(&mut self, source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+        self.is_complete = true;
         for line in rule_texts(&source.text) {
             match reference(&line.text) {
                 Some((kind, prefix)) => {
-                    self.0.entry(kind).or_insert(prefix);
+                    self.by_kind.entry(kind).or_insert(prefix);
                 }
                 None => diagnostics.push(line.locate(
                     not_understood(&line.text, "config reference: type prefix"),
@@ -105,12 +128,21 @@ impl References {
 
     #[must_use]
     pub fn prefix(&self, kind: &str) -> Option<&str> {
-        self.0.get(&kind.to_ascii_lowercase()).map(String::as_str)
+        self.by_kind.get(&kind.to_ascii_lowercase()).map(String::as_str)
     }
 
+    /// What we ship: for rules that come without a list of their own.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn shipped() -> References {
+        let mut shipped = References::default();
+        shipped.read(&Source::new("reference.config", SHIPPED_REFERENCES), &mut Vec::new());
+        References { is_complete: false, ..shipped }
+    }
+
+    /// What the list does not have is a mistake.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 }
 

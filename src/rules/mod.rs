@@ -34,6 +34,7 @@ pub mod events;
 
 pub mod industrial;
 pub mod keyword;
+pub mod ldap;
 
 pub mod plan;
 

@@ -58,7 +58,7 @@ pub fn spoken(data: &[u8], transport: Transport) -> Vec<AppProto> {
 
 /// Ports beyond 255 that protocols are known by, in place of the highest numbers.
 fn server_port(chosen: u8) -> u16 {
-    const HIGH: [u16; 10] = [502, 20_000, 44_818, 2049, 5432, 389, 3389, 500, 6881, 5355];
+    const HIGH: [u16; 11] = [502, 20_000, 44_818, 2049, 5432, 389, 3389, 500, 6881, 5355, 5353];
     let high = chosen.checked_sub(240).and_then(|at| HIGH.get(usize::from(at)));
     high.copied().unwrap_or(u16::from(chosen))
 }

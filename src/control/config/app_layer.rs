@@ -1,10 +1,14 @@
 //! `app-layer:` which protocols are read, and how far.
 
+use std::ops::RangeInclusive;
+
 use super::policy::OnTrouble;
-use super::report::{Report, is_switched_off};
-use super::section::{Choice, Section, boolean};
+use super::report::{ProblemKind, Report, is_switched_off};
+use super::section::{Choice, Section, boolean, number};
+use super::tree::{Node, Place, Value};
+use crate::packet::app::ports::RANGE_COUNT_MAX;
 use crate::packet::app::protocols::http1::HttpLimits;
-use crate::packet::app::{AppConfig, EncryptionHandling, TlsSettings};
+use crate::packet::app::{AppConfig, EncryptionHandling, PortRanges, ProtocolSetting, TlsSettings};
 use crate::rules::app::{AppProto, AppProtoSet};
 
 /// Suricata's 0, no limit at all, becomes this.
@@ -38,18 +42,69 @@ pub(super) fn read(mut section: Section<'_>, error: &mut OnTrouble, report: &mut
     http.not_honoured(&["memcap", "byterange", "request-body-limit", "response-body-limit"], report);
     http.finish(report);
     read_tls(protocols.section("tls", report), &mut config.limits.tls, report);
-    // The other protocols have no settings of ours yet but this one.
     for entry in protocols.entries() {
-        let protocol = AppProto::ALL.into_iter().find(|protocol| protocol.name() == entry.key);
-        if let Some(protocol) = protocol.filter(|_| entry.key != "http" && is_switched_off(&entry.value)) {
+        let Some(protocol) = AppProto::ALL.into_iter().find(|protocol| protocol.name() == entry.key) else { continue };
+        if entry.key != "http" && is_switched_off(&entry.value) {
             off.push(protocol);
         }
+        let path = protocols.path_of(&entry.key);
+        config.limits.protocols.set(protocol, |setting| read_setting(&entry.value, &path, setting, report));
     }
     let kept = config.enabled.iter().filter(|protocol| !off.contains(protocol)).collect::<Vec<_>>();
     config.enabled = AppProtoSet::of(&kept);
     section.read_choice("error-policy", error, report);
     section.finish(report);
     config
+}
+
+/// What every protocol has: `detection-ports`, of its own or one level down for TCP and UDP, and `max-tx`.
+fn read_setting(node: &Node, path: &str, setting: &mut ProtocolSetting, report: &mut Report) {
+    let mut ranges = Vec::new();
+    gather_ports(node, &mut ranges);
+    if !ranges.is_empty() {
+        let read = ranges.iter().map(|(_, text)| port_range(text)).collect::<Option<Vec<_>>>();
+        setting.ports = read.and_then(PortRanges::of);
+        if setting.ports.is_none()
+            && let Some((place, text)) = ranges.first()
+        {
+            let expected = format!("at most {RANGE_COUNT_MAX} ports or ranges, such as 53, 5350:5353");
+            let path = format!("{path}.detection-ports");
+            report.problem(place, ProblemKind::Value { path, value: (*text).to_owned(), expected });
+        }
+    }
+    if let Some((_, text)) = scalar_at(node, "max-tx") {
+        setting.transaction_count_max =
+            number(text).and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+    }
+}
+
+/// The ports under `detection-ports`, as they are written, each once. Ours are looked for on either side.
+fn gather_ports<'n>(node: &'n Node, ranges: &mut Vec<(&'n Place, &'n str)>) {
+    let holders = [Some(node), entry_at(node, "tcp"), entry_at(node, "udp")];
+    let lists = holders.into_iter().flatten().filter_map(|holder| entry_at(holder, "detection-ports"));
+    for (place, text) in lists.flat_map(|list| ["dp", "sp"].map(|side| scalar_at(list, side))).flatten() {
+        for range in text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|range| !range.is_empty()) {
+            if !ranges.iter().any(|(_, known)| *known == range) {
+                ranges.push((place, range));
+            }
+        }
+    }
+}
+
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once(':').unwrap_or((text, text));
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}
+
+fn entry_at<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+}
+
+fn scalar_at<'n>(node: &'n Node, key: &str) -> Option<(&'n Place, &'n str)> {
+    let found = entry_at(node, key)?;
+    let Value::Scalar(text) = &found.value else { return None };
+    Some((&found.place, text))
 }
 
 fn read_http(mut section: Section<'_>, http: &mut HttpLimits, report: &mut Report) {

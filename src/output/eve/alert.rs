@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::app::{self, AppObject};
 use super::conntrack::ConntrackObject;
 use super::envelope::{Envelope, packet_ends};
+use super::fileinfo::FileObject;
 use super::flow::FlowObject;
 use super::smtp::EmailObject;
 use super::tunnel::TunnelObject;
@@ -38,6 +39,8 @@ pub struct AlertRecord<'e> {
     app: Option<AppObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<EmailObject>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_proto: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,11 @@ pub fn record<'e>(
             .map(|(id, _)| *id),
         app: event.transaction.as_ref().map(|(id, record)| AppObject::of(record, *id, context)),
         email: event.transaction.as_ref().and_then(|(_, record)| app::email(record)),
+        files: event
+            .files
+            .iter()
+            .map(|file| FileObject::of(file, event.transaction.as_ref().map_or(0, |(id, _)| *id)))
+            .collect(),
         app_proto: event.app_proto.map(AppProto::name),
         alert: AlertObject::of(&event.rule, event.blocked, packet).with_options(&event.rule, options),
         igmp: packet

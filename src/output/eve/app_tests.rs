@@ -56,6 +56,9 @@ pub fn records() -> Vec<(&'static str, AppRecord)> {
 /// Records whose structs are the schema, from conversations of the fuzzer's corpus: name, kind, port, file, which.
 fn plain() -> Vec<(&'static str, AppRecord)> {
     let cases = [
+        ("bittorrent-request", "datagrams", 6881, "bittorrent", 0),
+        ("bittorrent-response", "datagrams", 6881, "bittorrent", 1),
+        ("bittorrent-error", "datagrams", 6881, "bittorrent", 2),
         ("dhcp", "datagrams", 67, "dhcp", 0),
         ("dnp3-request", "streams", 20_000, "dnp3", 0),
         ("dnp3-response", "streams", 20_000, "dnp3", 1),
@@ -63,12 +66,30 @@ fn plain() -> Vec<(&'static str, AppRecord)> {
         ("ike-choice", "datagrams", 500, "ike", 1),
         ("ike-keys", "datagrams", 500, "ike", 3),
         ("ike-2", "datagrams", 500, "ike2", 0),
+        ("ldap-bind", "streams", 389, "ldap", 0),
+        ("ldap-search", "streams", 389, "ldap", 1),
+        ("ldap-delete", "streams", 389, "ldap", 2),
+        ("ldap-modify", "streams", 389, "ldap", 3),
+        ("ldap-add", "streams", 389, "ldap", 4),
+        ("ldap-move", "streams", 389, "ldap", 5),
+        ("ldap-compare", "streams", 389, "ldap", 6),
+        ("ldap-sasl", "streams", 389, "ldap", 7),
+        ("ldap-tls", "streams", 389, "ldap", 8),
         ("modbus-write", "streams", 502, "modbus", 0),
         ("modbus-read", "streams", 502, "modbus", 1),
         ("modbus-diagnosis", "streams", 502, "modbus", 2),
         ("modbus-coil", "streams", 502, "modbus", 3),
         ("nfs", "streams", 2049, "nfs", 0),
         ("ntp", "datagrams", 123, "ntp", 0),
+        ("pgsql-no-tls", "streams", 5432, "pgsql", 0),
+        ("pgsql-startup", "streams", 5432, "pgsql", 1),
+        ("pgsql-sasl", "streams", 5432, "pgsql", 2),
+        ("pgsql-sasl-end", "streams", 5432, "pgsql", 3),
+        ("pgsql-query", "streams", 5432, "pgsql", 4),
+        ("pgsql-error", "streams", 5432, "pgsql", 5),
+        ("pop3-login", "streams", 110, "pop3", 1),
+        ("pop3-refused", "streams", 110, "pop3", 2),
+        ("pop3-list", "streams", 110, "pop3", 3),
         ("rdp-request", "streams", 3389, "rdp", 0),
         ("rdp-response", "streams", 3389, "rdp", 1),
         ("rdp-connect", "streams", 3389, "rdp", 2),
@@ -85,6 +106,7 @@ fn plain() -> Vec<(&'static str, AppRecord)> {
         ("rfb", "streams", 5900, "rfb", 0),
         ("rfb-refused", "streams", 5900, "rfb-refused", 0),
         ("tftp", "datagrams", 69, "tftp", 0),
+        ("websocket", "streams", 80, "websocket", 1),
     ];
     cases
         .into_iter()

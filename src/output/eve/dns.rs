@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::output::text::{Address, Bytes};
 use crate::packet::app::protocols::dns::message::{Data, Header, Message, Query, Record, Soa, rrtype};
-use crate::packet::app::protocols::dns::record::{DnsRecord, Form, LlmnrRecord};
+use crate::packet::app::protocols::dns::record::{DnsRecord, Form, LlmnrRecord, MdnsRecord};
 
 #[derive(Serialize)]
 pub struct DnsObject {
@@ -124,6 +124,14 @@ impl EveObject for LlmnrRecord {
     type Object = DnsObject;
 
     fn object(record: &LlmnrRecord) -> DnsObject {
+        DnsRecord::object(&record.0)
+    }
+}
+
+impl EveObject for MdnsRecord {
+    type Object = DnsObject;
+
+    fn object(record: &MdnsRecord) -> DnsObject {
         DnsRecord::object(&record.0)
     }
 }

@@ -62,6 +62,7 @@ pub fn alert() -> AlertEvent {
         generation: 7,
         rules_hash: 0xabc,
         app_proto: None,
+        files: Vec::new(),
         transaction: None,
     }
 }

@@ -9,6 +9,7 @@ pub mod view;
 use std::sync::Arc;
 
 use super::expected::{Announcement, Transfer};
+use super::file::FileRecord;
 use super::frame::{Frames, Marks};
 use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo, Recognised};
@@ -31,6 +32,8 @@ const PENDING_BYTES_MAX: usize = 64 << 10;
 /// whatever a parser leaves.
 const AGAIN_BYTES_PER_PACKET: usize = 4 << 10;
 const AGAIN_BYTES_MAX: usize = 4 << 20;
+/// Files that an alert names.
+const TOLD_FILE_COUNT_MAX: usize = 16;
 /// Changes of protocol on one flow (STARTTLS, CONNECT, upgrade).
 const CHANGE_COUNT_MAX: u8 = 4;
 
@@ -160,6 +163,27 @@ impl AppLayer {
         let at =
             (0..view.count()).find(|at| view.transaction(*at, Toward::Server).is_some_and(|(_, tx)| tx.id == id))?;
         view.transaction(at, Toward::Server)?.1.data.record()
+    }
+
+    /// The files that one transaction has carried so far; the first of them, if they are many.
+    #[must_use]
+    pub fn files(&mut self, id: u64) -> Vec<FileRecord> {
+        let mut files = Vec::new();
+        let Some(mut view) = self.view() else { return files };
+        for at in 0..view.count() {
+            match view.transaction(at, Toward::Server) {
+                Some((_, tx)) if tx.id == id => {
+                    tx.data.each_file(&mut |_, file| {
+                        if files.len() < TOLD_FILE_COUNT_MAX {
+                            files.push(file.record());
+                        }
+                    });
+                    break;
+                }
+                _ => {}
+            }
+        }
+        files
     }
 
     /// The number of the transaction, if there is just one.

@@ -2,10 +2,28 @@
 
 use std::fmt::Debug;
 
+use serde::{Serialize, Serializer};
+
 use super::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
 use crate::rules::app::{AppTest, Field};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::{NumberTest, Toward};
+
+/// Bytes that are mostly text, as EVE writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(pub Vec<u8>);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl From<&[u8]> for Text {
+    fn from(bytes: &[u8]) -> Text {
+        Text(bytes.to_vec())
+    }
+}
 
 /// What one message says.
 pub trait Message: Debug + Send {
@@ -133,10 +151,4 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// The protocol of a flow that may be known by its port alone.
-#[must_use]
-pub fn on_port(context: &ParseContext<'_>, ports: &[u16]) -> bool {
-    ports.contains(&context.server_port) || ports.contains(&context.client_port)
 }

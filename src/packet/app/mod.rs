@@ -18,6 +18,7 @@ pub mod frame;
 mod layer;
 pub mod message;
 pub mod mime;
+pub mod ports;
 pub mod protocols;
 pub mod reader;
 pub mod record;
@@ -42,6 +43,7 @@ pub use counters::AppCounters;
 pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
 pub use layer::AppLayer;
 pub use layer::view::AppView;
+pub use ports::{PortRanges, ProtocolSetting, ProtocolSettings};
 pub use record::AppRecord;
 pub use share::APP_MEMCAP_BYTES_DEFAULT;
 pub use transactions::{Inspection, Remembered, Slot, Told, Transactions, TxList, TxView};
@@ -78,6 +80,8 @@ pub struct AppLimits {
     pub transaction_count_max: usize,
     pub http: HttpLimits,
     pub tls: TlsSettings,
+    /// What is set for single protocols.
+    pub protocols: ProtocolSettings,
 }
 
 /// What becomes of a connection once both sides have begun to encrypt: Suricata's `encryption-handling`.
@@ -154,7 +158,16 @@ impl Default for AppLimits {
             transaction_count_max: 256,
             http: HttpLimits::default(),
             tls: TlsSettings::default(),
+            protocols: ProtocolSettings::default(),
         }
+    }
+}
+
+impl AppLimits {
+    /// Unfinished transactions that one flow of `protocol` may have.
+    #[must_use]
+    pub fn transaction_count_max(&self, protocol: AppProto) -> usize {
+        self.protocols.of(protocol).transaction_count_max.unwrap_or(self.transaction_count_max)
     }
 }
 

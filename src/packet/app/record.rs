@@ -24,6 +24,7 @@ macro_rules! with_records {
                 Http "http" http1::HttpRecord, "HTTP requests with their responses";
                 Krb5 "krb5" krb5::KrbRecord, "Kerberos answers and errors";
                 Llmnr "llmnr" dns::LlmnrRecord, "LLMNR queries and answers";
+                Mdns "mdns" dns::MdnsRecord, "mDNS queries and answers";
                 Quic "quic" quic::QuicRecord, "QUIC handshakes, with fingerprints";
                 Sip "sip" sip::SipRecord, "SIP messages";
                 Smb "smb" smb::SmbRecord, "SMB requests with their answers, files, and calls in named pipes";
@@ -33,16 +34,21 @@ macro_rules! with_records {
                 Tls "tls" tls::TlsRecord, "TLS handshakes, with certificates and fingerprints";
             }
             plain {
+                BittorrentDht "bittorrent_dht" bittorrent::BittorrentDhtRecord, "Messages of BitTorrent's distributed hash table";
                 Dhcp "dhcp" dhcp::DhcpRecord, "DHCP messages";
                 Dnp3 "dnp3" dnp3::Dnp3Record, "DNP3 requests and responses";
                 Ike "ike" ike::IkeRecord, "IKE messages";
+                Ldap "ldap" ldap::LdapRecord, "LDAP requests with their responses";
                 Modbus "modbus" modbus::ModbusRecord, "Modbus requests with their responses";
                 Mqtt "mqtt" mqtt::MqttRecord, "MQTT messages with their answers";
                 Nfs "nfs" nfs::NfsRecord, "NFS calls with their replies";
                 Ntp "ntp" ntp::NtpRecord, "NTP messages";
+                Pgsql "pgsql" pgsql::PgsqlRecord, "PostgreSQL requests with their responses";
+                Pop3 "pop3" pop3::Pop3Record, "POP3 commands with their responses";
                 Rdp "rdp" rdp::RdpRecord, "Beginnings of remote desktops (RDP)";
                 Rfb "rfb" rfb::RfbRecord, "Handshakes of remote desktops (VNC)";
                 Tftp "tftp" tftp::TftpRecord, "TFTP requests";
+                Websocket "websocket" websocket::WebsocketRecord, "WebSocket frames";
             }
         }
     };

@@ -305,7 +305,7 @@ impl Compiler<'_> {
         let classes = &self.context.classifications;
         let class = draft.classtype.and_then(|(name, span)| {
             let found = classes.find(name);
-            if found.is_none() && !classes.is_empty() {
+            if found.is_none() && classes.is_complete() {
                 let mistake = Mistake::new(Code::Classtype, span, format!("`{name}` is not in classification.config"));
                 mistakes.push(match nearest(name, classes.names()) {
                     Some(near) => mistake.help(format!("did you mean `{near}`?")),
@@ -336,7 +336,7 @@ impl Compiler<'_> {
         let resolve = |(kind, value, span): &(String, String, Span)| match known.prefix(kind) {
             Some(prefix) => format!("{prefix}{value}"),
             None => {
-                if !known.is_empty() {
+                if known.is_complete() {
                     let label = format!("`{kind}` is not in reference.config");
                     mistakes.push(Mistake::new(Code::ReferenceType, *span, label));
                 }

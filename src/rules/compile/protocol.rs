@@ -82,16 +82,7 @@ const OTHER_WORDS: &[AppWord] = &[
 ];
 
 /// Protocols without a parser.
-const UNREAD: &[(AppProto, Need)] = &[
-    (AppProto::BittorrentDht, Need::Parser("BitTorrent")),
-    (AppProto::Pgsql, Need::Parser("PostgreSQL")),
-    (AppProto::Ldap, Need::Never("LDAP is not parsed; use `tcp` with the port")),
-    (AppProto::Imap, Need::Never("IMAP is not parsed; use `tcp` with the port")),
-    (AppProto::Pop3, Need::Never("POP3 is not parsed; use `tcp` with the port")),
-    (AppProto::Telnet, Need::Never("Telnet is not parsed; use `tcp` with the port")),
-    (AppProto::Irc, Need::Never("IRC is not parsed; use `tcp` with the port")),
-    (AppProto::Websocket, Need::Never("WebSocket is not parsed; use `tcp` with the port")),
-];
+const UNREAD: &[(AppProto, Need)] = &[(AppProto::Irc, Need::Never("IRC is not recognised; use `tcp` with the port"))];
 
 pub(super) fn protocol(
     text: &str,

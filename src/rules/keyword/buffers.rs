@@ -103,6 +103,10 @@ const ASKED_ANEW: &[&str] = &[
     "ike.vendor",
     "krb5_cname",
     "krb5_sname",
+    "ldap.request.attribute_type",
+    "ldap.responses.attribute_type",
+    "ldap.responses.dn",
+    "ldap.responses.message",
     "mqtt.subscribe.topic",
     "mqtt.unsubscribe.topic",
     "quic.cyu.hash",
@@ -125,6 +129,7 @@ const FILES: AppProtoSet = AppProtoSet::of(&[
 ]);
 const DNS: AppProtoSet = AppProtoSet::of(&[AppProto::Dns, AppProto::Doh2]);
 const LLMNR: AppProtoSet = AppProtoSet::of(&[AppProto::Llmnr]);
+const MDNS: AppProtoSet = AppProtoSet::of(&[AppProto::Mdns]);
 const TLS: AppProtoSet = AppProtoSet::of(&[AppProto::Tls]);
 /// Whose hellos have fingerprints.
 const HELLO: AppProtoSet = AppProtoSet::of(&[AppProto::Tls, AppProto::Quic]);
@@ -139,6 +144,9 @@ const KRB5: AppProtoSet = AppProtoSet::of(&[AppProto::Krb5]);
 const SIP: AppProtoSet = AppProtoSet::of(&[AppProto::Sip]);
 const RFB: AppProtoSet = AppProtoSet::of(&[AppProto::Rfb]);
 const SNMP: AppProtoSet = AppProtoSet::of(&[AppProto::Snmp]);
+const LDAP: AppProtoSet = AppProtoSet::of(&[AppProto::Ldap]);
+const PGSQL: AppProtoSet = AppProtoSet::of(&[AppProto::Pgsql]);
+const WEBSOCKET: AppProtoSet = AppProtoSet::of(&[AppProto::Websocket]);
 const MQTT: AppProtoSet = AppProtoSet::of(&[AppProto::Mqtt]);
 const DNP3: AppProtoSet = AppProtoSet::of(&[AppProto::Dnp3]);
 const NTP: AppProtoSet = AppProtoSet::of(&[AppProto::Ntp]);
@@ -219,6 +227,11 @@ buffers! {
     LLMNR_AUTHORITY_NAME => app("llmnr.authorities.rrname", LLMNR, "The name of each authority record."),
     LLMNR_ADDITIONAL_NAME => app("llmnr.additionals.rrname", LLMNR, "The name of each additional record."),
     LLMNR_RESPONSE_NAME => app("llmnr.response.rrname", LLMNR, "Each name of a response: of its queries and of all its records."),
+    MDNS_QUERY_NAME => app("mdns.queries.rrname", MDNS, "The name of each query."),
+    MDNS_ANSWER_NAME => app("mdns.answers.rrname", MDNS, "The name of each answer."),
+    MDNS_AUTHORITY_NAME => app("mdns.authorities.rrname", MDNS, "The name of each authority record."),
+    MDNS_ADDITIONAL_NAME => app("mdns.additionals.rrname", MDNS, "The name of each additional record."),
+    MDNS_RESPONSE_NAME => app("mdns.response.rrname", MDNS, "Each name of a response: of its queries and of all its records."),
     TLS_SNI => app("tls.sni", TLS, "The server name of a ClientHello.").toward(Toward::Server).aliased(&["tls_sni"]),
     TLS_CERTS => app("tls.certs", TLS, "Each certificate as sent."),
     TLS_CERT_SUBJECT => app("tls.cert_subject", TLS, "The subject of a certificate: `CN=...`.").aliased(&["tls_cert_subject"]),
@@ -295,6 +308,13 @@ buffers! {
     MQTT_PUBLISH_MESSAGE => app("mqtt.publish.message", MQTT, "What is published."),
     MQTT_SUBSCRIBE_TOPIC => app("mqtt.subscribe.topic", MQTT, "Each topic subscribed to."),
     MQTT_UNSUBSCRIBE_TOPIC => app("mqtt.unsubscribe.topic", MQTT, "Each topic unsubscribed from."),
+    LDAP_REQUEST_DN => app("ldap.request.dn", LDAP, "The distinguished name of a request.").toward(Toward::Server),
+    LDAP_REQUEST_ATTRIBUTE_TYPE => app("ldap.request.attribute_type", LDAP, "Each type of an attribute that a request names.").toward(Toward::Server),
+    LDAP_RESPONSES_DN => app("ldap.responses.dn", LDAP, "The distinguished name of each response.").toward(Toward::Client),
+    LDAP_RESPONSES_MESSAGE => app("ldap.responses.message", LDAP, "The text of each result.").toward(Toward::Client),
+    LDAP_RESPONSES_ATTRIBUTE_TYPE => app("ldap.responses.attribute_type", LDAP, "Each type of an attribute in responses.").toward(Toward::Client),
+    PGSQL_QUERY => app("pgsql.query", PGSQL, "The text of a simple query.").toward(Toward::Server),
+    WEBSOCKET_PAYLOAD => app("websocket.payload", WEBSOCKET, "The payload of a frame without its mask, or of a whole message with its last frame."),
     IKE_INIT_SPI => app("ike.init_spi", IKE, "The initiator's SPI."),
     IKE_RESP_SPI => app("ike.resp_spi", IKE, "The responder's SPI."),
     IKE_VENDOR => app("ike.vendor", IKE, "Each vendor identifier."),
@@ -321,5 +341,8 @@ buffers! {
     FRAME_TLS_HDR => app("frame:tls.hdr", TLS, "The head of a record."),
     FRAME_TLS_DATA => app("frame:tls.data", TLS, "A record without its head.").growing(),
     FRAME_DNS_PDU => app("frame:dns.pdu", DNS, "A whole message."),
+    FRAME_WEBSOCKET_HEADER => app("frame:websocket.header", WEBSOCKET, "The head of a frame."),
+    FRAME_WEBSOCKET_PDU => app("frame:websocket.pdu", WEBSOCKET, "A whole frame."),
+    FRAME_WEBSOCKET_DATA => app("frame:websocket.data", WEBSOCKET, "A frame without its head."),
     BASE64_DATA => packet("base64_data", "What base64_decode has decoded."),
 }

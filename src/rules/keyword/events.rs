@@ -13,7 +13,7 @@ pub(super) static KEYWORDS: &[Keyword] = &[option(
 )];
 
 /// Every event that a parser raises, by its full name. One table a protocol.
-pub static EVENTS: &[&[&str]] = &[DHCP, DNP3, DNS, FTP, HTTP, HTTP2, IKE, KRB5, LLMNR, MODBUS, MQTT, NFS, NTP, QUIC, RFB, SMB, SMTP, SNMP, SSH, TLS];
+pub static EVENTS: &[&[&str]] = &[BITTORRENT_DHT, DHCP, DNP3, DNS, FTP, HTTP, HTTP2, IKE, KRB5, LDAP, LLMNR, MDNS, MODBUS, MQTT, NFS, NTP, PGSQL, POP3, QUIC, RFB, SMB, SMTP, SNMP, SSH, TLS, WEBSOCKET];
 
 /// Other names, from other versions of Suricata, with ours.
 const ALIASES: &[(&str, &str)] =
@@ -31,6 +31,30 @@ const LLMNR: &[&str] = &[
     "llmnr.invalid_authorities",
     "llmnr.invalid_additionals",
 ];
+
+const MDNS: &[&str] = &[
+    "mdns.malformed_data",
+    "mdns.not_request",
+    "mdns.not_response",
+    "mdns.z_flag_set",
+    "mdns.invalid_opcode",
+    "mdns.name_too_long",
+    "mdns.infinite_loop",
+    "mdns.too_many_labels",
+    "mdns.invalid_authorities",
+    "mdns.invalid_additionals",
+];
+
+const BITTORRENT_DHT: &[&str] = &["bittorrent_dht.malformed_packet"];
+
+const LDAP: &[&str] = &["ldap.too_many_transactions", "ldap.invalid_data", "ldap.request_not_found"];
+
+const PGSQL: &[&str] = &["pgsql.too_many_transactions"];
+
+const POP3: &[&str] =
+    &["pop3.too_many_transactions", "pop3.command_too_long", "pop3.response_too_long", "pop3.unknown_response"];
+
+const WEBSOCKET: &[&str] = &["websocket.skip_end_of_payload", "websocket.reassembly_limit_reached"];
 
 const DNS: &[&str] = &[
     "dns.malformed_data",

@@ -54,6 +54,7 @@ families! {
     ike
     industrial
     krb5
+    ldap
     lists
     meta
     mqtt
@@ -68,6 +69,7 @@ families! {
     threshold
     tls
     transform
+    websocket
 }
 
 /// What has to be built before a keyword or protocol can be honoured.

@@ -131,12 +131,14 @@ impl Rule {
 
     /// Whether Suricata would let `drop` and `pass` decide about the whole flow: rules of addresses alone, and those that
     /// look at the stream, at a transaction, or at what the flow speaks. The others decide about the packet that they
-    /// matched.
+    /// matched, but for a `pass` that asks nothing else than the header of a TCP packet: it is about the answers, too.
     #[must_use]
     pub fn decides_flow(&self) -> bool {
         let about_packet = !self.packet.is_empty() || self.flow.stream == Some(false);
         let stream = self.looks_at_stream() && !self.buffers.is_empty();
-        self.ip_only || self.on_transactions || stream || !self.header.app.is_empty() && !about_packet
+        let passes_tcp = self.action() == RuleAction::Pass && self.header.protocol == HeaderProtocol::Tcp;
+        let header_alone = passes_tcp && self.buffers.is_empty();
+        self.ip_only || self.on_transactions || stream || (header_alone || !self.header.app.is_empty()) && !about_packet
     }
 }
 

@@ -57,6 +57,7 @@ macro_rules! protocols {
 
 protocols! {
     folders {
+        bittorrent
         dcerpc
         dhcp
         dnp3
@@ -67,10 +68,13 @@ protocols! {
         http2
         ike
         krb5
+        ldap
         modbus
         mqtt
         nfs
         ntp
+        pgsql
+        pop3
         quic
         rdp
         rfb
@@ -81,6 +85,8 @@ protocols! {
         ssh
         tftp
         tls
+        unread
+        websocket
     }
     surest_first {
         tls::TLS,
@@ -90,6 +96,7 @@ protocols! {
         dcerpc::CONNECTION,
         dns::UDP,
         dns::TCP,
+        dns::MDNS_UDP,
         dns::LLMNR_UDP,
         dns::LLMNR_TCP,
         krb5::UDP,
@@ -106,8 +113,14 @@ protocols! {
         modbus::TCP,
         enip::TCP,
         enip::UDP,
+        bittorrent::UDP,
+        ldap::TCP,
+        ldap::UDP,
         smtp::INFO,
         ftp::INFO,
+        pgsql::TCP,
+        pop3::TCP,
+        unread::IMAP,
         nfs::TCP,
         nfs::UDP,
         dhcp::UDP,
@@ -115,6 +128,8 @@ protocols! {
         ike::UDP,
         tftp::UDP,
         dcerpc::DATAGRAMS,
+        unread::TELNET,
+        websocket::TCP,
     }
 }
 

@@ -112,7 +112,7 @@ impl Connection {
             None => {
                 let transport = DcerpcTransport::Connection { minor: header.minor };
                 let tx = DceTransaction { call: Call::new(header.call_id), transport, told: false };
-                self.transactions.open(tx, context.limits.transaction_count_max)
+                self.transactions.open(tx, context.limits.transaction_count_max(AppProto::Dcerpc))
             }
         };
         slot.data.call.take(header, fragment, &mut self.interfaces, context);
@@ -187,7 +187,7 @@ impl Parser for Datagrams {
             Some(slot) => slot,
             None => {
                 let tx = DceTransaction { call: Call::new(0), transport, told: false };
-                self.transactions.open(tx, context.limits.transaction_count_max)
+                self.transactions.open(tx, context.limits.transaction_count_max(AppProto::Dcerpc))
             }
         };
         let call = &mut slot.data.call;

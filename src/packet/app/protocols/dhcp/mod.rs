@@ -7,7 +7,8 @@ mod tests;
 use std::net::Ipv4Addr;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Datagram, Datagrams, Message, on_port};
+use crate::packet::app::message::{Datagram, Datagrams, Message};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{AppRecord, ParseContext};
 use crate::rules::app::{AppProto, Field};
@@ -35,7 +36,7 @@ const MALFORMED: &str = "dhcp.malformed_options";
 
 fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
     let cookie = bytes.get(COOKIE_AT..).and_then(|rest| rest.first_chunk());
-    if on_port(context, &PORTS) && cookie == Some(&COOKIE) { Guess::Yes } else { Guess::No }
+    if on_port(context, AppProto::Dhcp, &PORTS) && cookie == Some(&COOKIE) { Guess::Yes } else { Guess::No }
 }
 
 fn colons(bytes: &[u8]) -> String {

@@ -7,7 +7,8 @@ pub mod record;
 mod tests;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Message, Messages, on_port};
+use crate::packet::app::message::{Message, Messages};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, TxList};
 use crate::rules::app::{AppProto, AppTest, Field};
 use crate::rules::industrial::INDICATIONS;
@@ -40,7 +41,7 @@ fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
     }
     match Link::read(bytes) {
         Ok(None) => Guess::More,
-        Ok(Some(link)) if link.sound || on_port(context, &PORTS) => Guess::Yes,
+        Ok(Some(link)) if link.sound || on_port(context, AppProto::Dnp3, &PORTS) => Guess::Yes,
         Ok(Some(_)) | Err(_) => Guess::No,
     }
 }

@@ -1,13 +1,15 @@
 //! What differs between the protocols that speak DNS's messages: port, names of events, record.
 
 use super::message::{HEADER_BYTES, Header, Message};
-use super::record::{DnsRecord, LlmnrRecord};
+use super::record::{DnsRecord, LlmnrRecord, MdnsRecord};
 use super::{Guess, PREFIX_BYTES};
-use crate::packet::app::message::on_port;
+use crate::packet::app::ports::on_port;
 use crate::packet::app::{AppRecord, ParseContext};
+use crate::rules::app::AppProto;
 
 #[derive(Debug)]
 pub(super) struct Dialect {
+    pub protocol: AppProto,
     /// Where it is looked for, on either side: Suricata's `detection-ports`.
     port: u16,
     /// Opcodes from here on are not assigned.
@@ -49,6 +51,7 @@ macro_rules! events_of {
 }
 
 pub(super) static DNS: Dialect = Dialect {
+    protocol: AppProto::Dns,
     port: 53,
     first_unassigned_opcode: 7,
     events: events_of!("dns"),
@@ -57,20 +60,30 @@ pub(super) static DNS: Dialect = Dialect {
 
 /// RFC 4795 knows no opcode but the standard query.
 pub(super) static LLMNR: Dialect = Dialect {
+    protocol: AppProto::Llmnr,
     port: 5355,
     first_unassigned_opcode: 1,
     events: events_of!("llmnr"),
     record: |record| AppRecord::Llmnr(Box::new(LlmnrRecord(record))),
 };
 
+/// Everybody asks and answers in one group: who opened the flow says nothing of who is asked.
+pub(super) static MDNS: Dialect = Dialect {
+    protocol: AppProto::Mdns,
+    port: 5353,
+    first_unassigned_opcode: 1,
+    events: events_of!("mdns"),
+    record: |record| AppRecord::Mdns(Box::new(MdnsRecord(record))),
+};
+
 impl Dialect {
     pub fn recognise_datagram(&self, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-        let fits = on_port(context, &[self.port]) && Message::read(bytes).is_some_and(|read| !read.oddities.cut_off);
+        let fits = on_port(context, self.protocol, &[self.port]) && Message::read(bytes).is_some_and(|read| !read.oddities.cut_off);
         if fits { Guess::Yes } else { Guess::No }
     }
 
     pub fn recognise_stream(&self, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-        if !on_port(context, &[self.port]) {
+        if !on_port(context, self.protocol, &[self.port]) {
             return Guess::No;
         }
         let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Guess::More };

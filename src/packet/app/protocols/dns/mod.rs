@@ -1,4 +1,5 @@
-//! DNS over UDP and TCP, on port 53, and LLMNR (RFC 4795), which speaks the same on port 5355.
+//! DNS over UDP and TCP, on port 53, and LLMNR (RFC 4795) and mDNS (RFC 6762), which speak the same on
+//! ports 5355 and 5353.
 //!
 //! Each message is a transaction of its own, as in Suricata: a rule about DNS looks at the query when the query passes,
 //! and at the answer when the answer passes. Nothing waits for the other side.
@@ -15,7 +16,7 @@ use crate::rules::app::{AppProto, AppTest, Field};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 use message::{Message, Record};
-use dialect::{DNS, Dialect, LLMNR};
+use dialect::{DNS, Dialect, LLMNR, MDNS};
 use record::{DnsRecord, Form};
 
 pub static UDP: ProtocolInfo = ProtocolInfo {
@@ -46,6 +47,13 @@ pub static LLMNR_TCP: ProtocolInfo = ProtocolInfo {
     parser: || Box::new(Dns::new(&LLMNR, Transport::Tcp)),
 };
 
+pub static MDNS_UDP: ProtocolInfo = ProtocolInfo {
+    protocol: AppProto::Mdns,
+    transports: &[Transport::Udp],
+    recognise: |_, bytes, context| MDNS.recognise_datagram(bytes, context),
+    parser: || Box::new(Dns::new(&MDNS, Transport::Udp)),
+};
+
 /// The length before each message in a stream.
 const PREFIX_BYTES: usize = 2;
 
@@ -71,7 +79,8 @@ impl Dns {
         context.mark(Buffer::FRAME_DNS_PDU, toward, bytes);
         let is_response = message.header.is_response();
         let reversed = *self.reversed.get_or_insert((toward == Toward::Server) == is_response);
-        let from_server = (toward == Toward::Client) != reversed;
+        let has_sides = self.dialect.protocol != AppProto::Mdns;
+        let from_server = if has_sides { (toward == Toward::Client) != reversed } else { is_response };
         let whole = !message.oddities.cut_off;
         let tx = DnsTransaction {
             tx_id: self.transactions.opened(),
@@ -82,7 +91,7 @@ impl Dns {
             told: if whole && (from_server || !is_response) { 0 } else { usize::MAX },
             message: Arc::new(message),
         };
-        self.transactions.open(tx, context.limits.transaction_count_max).touch(toward);
+        self.transactions.open(tx, context.limits.transaction_count_max(self.dialect.protocol)).touch(toward);
         whole
     }
 
@@ -189,11 +198,11 @@ impl Transaction for DnsTransaction {
 pub fn buffer_of(message: &Message, buffer: Buffer, nth: usize) -> Option<&[u8]> {
     match buffer {
         Buffer::DNS_QUERY if message.header.is_response() => None,
-        Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME | Buffer::LLMNR_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
-        Buffer::DNS_ANSWER_NAME | Buffer::LLMNR_ANSWER_NAME => name_at(&message.answers, nth),
-        Buffer::DNS_AUTHORITY_NAME | Buffer::LLMNR_AUTHORITY_NAME => name_at(&message.authorities, nth),
-        Buffer::DNS_ADDITIONAL_NAME | Buffer::LLMNR_ADDITIONAL_NAME => name_at(&message.additionals, nth),
-        Buffer::DNS_RESPONSE_NAME | Buffer::LLMNR_RESPONSE_NAME if message.header.is_response() => {
+        Buffer::DNS_QUERY | Buffer::DNS_QUERY_NAME | Buffer::LLMNR_QUERY_NAME | Buffer::MDNS_QUERY_NAME => message.queries.get(nth).map(|query| &*query.name),
+        Buffer::DNS_ANSWER_NAME | Buffer::LLMNR_ANSWER_NAME | Buffer::MDNS_ANSWER_NAME => name_at(&message.answers, nth),
+        Buffer::DNS_AUTHORITY_NAME | Buffer::LLMNR_AUTHORITY_NAME | Buffer::MDNS_AUTHORITY_NAME => name_at(&message.authorities, nth),
+        Buffer::DNS_ADDITIONAL_NAME | Buffer::LLMNR_ADDITIONAL_NAME | Buffer::MDNS_ADDITIONAL_NAME => name_at(&message.additionals, nth),
+        Buffer::DNS_RESPONSE_NAME | Buffer::LLMNR_RESPONSE_NAME | Buffer::MDNS_RESPONSE_NAME if message.header.is_response() => {
             let records = [&message.answers, &message.authorities, &message.additionals].into_iter().flatten();
             let queries = message.queries.iter().map(|query| &*query.name);
             queries.chain(records.map(|record| &*record.name)).nth(nth)

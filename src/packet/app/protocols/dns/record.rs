@@ -16,6 +16,10 @@ pub struct DnsRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LlmnrRecord(pub DnsRecord);
 
+/// And of mDNS (RFC 6762).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MdnsRecord(pub DnsRecord);
+
 /// Which of Suricata's forms the record takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {

@@ -6,7 +6,8 @@ mod cip;
 mod tests;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Datagram, Datagrams, Message, Messages, on_port};
+use crate::packet::app::message::{Datagram, Datagrams, Message, Messages};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, TxList};
 use crate::rules::app::{AppProto, AppTest, Field};
@@ -47,7 +48,7 @@ fn header(bytes: &[u8]) -> Option<(u16, usize)> {
 fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
     let known = |command: u16| matches!(command, 0 | 1 | 4 | 0x63..=0x66 | 0x6f | 0x70 | 0x72 | 0x73);
     let first = Reader::little_endian(bytes).u16();
-    match (on_port(context, &PORTS), first, header(bytes)) {
+    match (on_port(context, AppProto::Enip, &PORTS), first, header(bytes)) {
         (true, Some(command), _) if !known(command) => Guess::No,
         (true, _, None) => Guess::More,
         (true, _, Some((_, length))) if length <= BODY_BYTES_MAX => Guess::Yes,

@@ -160,11 +160,12 @@ impl Ftp {
         if cut {
             tx.events.push("ftp.request_command_too_long");
         }
-        let count_max = context.limits.transaction_count_max;
-        if self.transactions.len() >= count_max {
+        let count_max = context.limits.transaction_count_max(AppProto::Ftp);
+        if self.transactions.len() > count_max {
             tx.events.push("ftp.too_many_transactions");
         }
-        self.transactions.open(tx, count_max).touch(Toward::Server);
+        // The greeting is no command, and may still be there.
+        self.transactions.open(tx, count_max.saturating_add(1)).touch(Toward::Server);
     }
 
     /// PORT or EPRT: the server will open a connection to the client, or to somebody else.
@@ -192,7 +193,7 @@ impl Ftp {
     fn reply(&mut self, line: &[u8], cut: bool, context: &ParseContext<'_>) -> bool {
         // The oldest command without a whole reply; the greeting answers none.
         if !self.transactions.iter().any(|slot| !slot.data.answered) {
-            self.transactions.open(FtpTx::default(), context.limits.transaction_count_max);
+            self.transactions.open(FtpTx::default(), context.limits.transaction_count_max(AppProto::Ftp));
         }
         let Some(slot) = self.transactions.iter_mut().find(|slot| !slot.data.answered) else { return false };
         let tx = &mut slot.data;

@@ -73,6 +73,8 @@ struct Http1 {
     list: Transactions<HttpTx>,
     request: RequestSide,
     response: ResponseSide,
+    /// What both sides speak behind the answer that changes it, if it says so.
+    upgrade: Option<AppProto>,
 }
 
 /// How a side got on with its bytes.
@@ -93,7 +95,7 @@ impl Parser for Http1 {
         };
         match turn {
             Turn::Taken(consumed) => Step::Taken { consumed, wanted: 0 },
-            Turn::Changed(consumed) => Step::Changed { consumed, to: None },
+            Turn::Changed(consumed) => Step::Changed { consumed, to: self.upgrade },
             Turn::Failed => Step::Failed,
         }
     }

@@ -12,6 +12,7 @@ use super::tx::{HttpTx, Request};
 use super::uri::{is_valid_host, normal_host, port_number, split_host};
 use super::{Http1, Turn};
 use crate::packet::app::ParseContext;
+use crate::rules::app::AppProto;
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
@@ -219,7 +220,7 @@ impl Http1 {
         tx.request = Request::of(head, line, context.limits.http.uri_form);
         tx.request.whole_head = false;
         note_line(&mut tx);
-        let slot = self.list.open(tx, context.limits.transaction_count_max);
+        let slot = self.list.open(tx, context.limits.transaction_count_max(AppProto::Http1));
         slot.touch(Toward::Server);
         self.request.current = Some(slot.id);
     }
@@ -228,7 +229,7 @@ impl Http1 {
     fn open_request(&mut self, context: &ParseContext<'_>) -> u64 {
         match self.request.current.filter(|id| self.list.by_id(*id).is_some()) {
             Some(id) => id,
-            None => self.list.open(HttpTx::default(), context.limits.transaction_count_max).id,
+            None => self.list.open(HttpTx::default(), context.limits.transaction_count_max(AppProto::Http1)).id,
         }
     }
 

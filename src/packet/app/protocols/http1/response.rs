@@ -11,6 +11,7 @@ use super::transfer::{Piece, Transfer};
 use super::tx::HttpTx;
 use super::{Http1, Turn};
 use crate::packet::app::ParseContext;
+use crate::rules::app::AppProto;
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
@@ -178,7 +179,7 @@ impl Http1 {
         let id = found.unwrap_or_else(|| {
             let mut tx = HttpTx::unasked();
             tx.note(events::UNABLE_TO_MATCH_RESPONSE_TO_REQUEST);
-            self.list.open(tx, context.limits.transaction_count_max).id
+            self.list.open(tx, context.limits.transaction_count_max(AppProto::Http1)).id
         });
         self.response.current = Some(id);
         self.response.next = id + 1;
@@ -295,6 +296,8 @@ impl Http1 {
         let is_head = tx.method() == Some(b"HEAD");
         let tunnel = is_connect && (200..300).contains(&status);
         let upgrade = status == 101 && !has_coding && head.value(b"content-length").is_none();
+        let websocket = upgrade && head.value(b"upgrade").is_some_and(|to| to.eq_ignore_ascii_case(b"websocket"));
+        self.upgrade = websocket.then_some(AppProto::Websocket);
         let (transfer, odd) = delimit(&head, line, is_head || tunnel || upgrade);
         odd.into_iter().for_each(|event| tx.note(event));
         tx.response.seen = true;

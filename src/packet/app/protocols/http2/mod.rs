@@ -400,7 +400,7 @@ impl Http2 {
         let is_reused = !is_known && number <= *highest;
         *highest = number.max(*highest);
         let is_it = |slot: &Slot<Stream>| slot.data.is_open(number);
-        let count_max = context.limits.transaction_count_max;
+        let count_max = context.limits.transaction_count_max(AppProto::Http2);
         let gave_way = !is_known && self.streams.len() >= count_max;
         let slot = self.streams.find_or_open(is_it, || Stream::new(number, context), count_max);
         if is_reused {
@@ -420,7 +420,7 @@ impl Http2 {
         self.singles = self.singles.saturating_add(1);
         let is_it = |slot: &Slot<Stream>| full && slot.id == last;
         let begin = || Stream::alone(number, context);
-        let slot = self.streams.find_or_open(is_it, begin, context.limits.transaction_count_max);
+        let slot = self.streams.find_or_open(is_it, begin, context.limits.transaction_count_max(AppProto::Http2));
         self.last_single = slot.id;
         slot
     }

@@ -9,7 +9,8 @@ mod v1;
 mod v2;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Message, Messages, on_port};
+use crate::packet::app::message::{Message, Messages};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, TxList};
 use crate::rules::app::{AppProto, AppTest, Field};
@@ -64,7 +65,7 @@ impl Head {
 }
 
 fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-    let ours = on_port(context, &PORTS).then(|| Head::read(&mut Reader::big_endian(bytes))).flatten();
+    let ours = on_port(context, AppProto::Ike, &PORTS).then(|| Head::read(&mut Reader::big_endian(bytes))).flatten();
     let plausible = ours.is_some_and(|head| match head.major {
         1 => true,
         2 => {

@@ -242,7 +242,7 @@ impl Krb5 {
         if matches!(message.kind, kind::AS_REQ | kind::TGS_REQ | kind::AP_REQ) {
             self.last_request = Some(message.kind);
         }
-        self.transactions.open(message, context.limits.transaction_count_max).touch(toward);
+        self.transactions.open(message, context.limits.transaction_count_max(AppProto::Krb5)).touch(toward);
     }
 }
 

@@ -6,7 +6,7 @@ pub mod record;
 mod tests;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::on_port;
+use crate::packet::app::ports::on_port;
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
 use crate::rules::app::{AppProto, AppTest};
@@ -34,7 +34,7 @@ fn header(reader: &mut Reader<'_>) -> Option<(u16, u16, usize)> {
 }
 
 fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-    if !on_port(context, &PORTS) {
+    if !on_port(context, AppProto::Modbus, &PORTS) {
         return Guess::No;
     }
     match header(&mut Reader::big_endian(bytes)) {
@@ -95,7 +95,7 @@ struct Modbus {
 
 impl Modbus {
     fn request(&mut self, pdu: Pdu, mut events: Vec<&'static str>, context: &ParseContext<'_>) {
-        let count_max = context.limits.transaction_count_max;
+        let count_max = context.limits.transaction_count_max(AppProto::Modbus);
         if self.exchanges.len() >= count_max {
             events.push("modbus.flooded");
         }
@@ -111,7 +111,7 @@ impl Modbus {
         let Some(slot) = waiting else {
             events.push("modbus.unsolicited_response");
             let exchange = Exchange { response: Some(pdu), events, done: true, ..Exchange::default() };
-            self.exchanges.open(exchange, context.limits.transaction_count_max).touch(Toward::Client);
+            self.exchanges.open(exchange, context.limits.transaction_count_max(AppProto::Modbus)).touch(Toward::Client);
             return;
         };
         if slot.data.request.as_ref().is_some_and(|request| pdu.contradicts(request)) {
@@ -139,7 +139,7 @@ impl Parser for Modbus {
             if !LENGTHS.contains(&length) {
                 events.push("modbus.invalid_length");
                 let exchange = Exchange { events, done: true, told: true, ..Exchange::default() };
-                self.exchanges.open(exchange, context.limits.transaction_count_max).touch(toward);
+                self.exchanges.open(exchange, context.limits.transaction_count_max(AppProto::Modbus)).touch(toward);
                 return Step::Failed;
             }
             let Some(body) = reader.take(length) else {

@@ -6,7 +6,7 @@ mod tests;
 mod wire;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::on_port;
+use crate::packet::app::ports::on_port;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
 use crate::rules::app::{AppProto, AppTest, Field, MqttFlag};
 use crate::rules::keyword::buffers::Buffer;
@@ -43,7 +43,7 @@ fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
         }
         return Guess::No;
     }
-    if on_port(context, &PORTS) && (2..=15).contains(&head.kind) { Guess::Yes } else { Guess::No }
+    if on_port(context, AppProto::Mqtt, &PORTS) && (2..=15).contains(&head.kind) { Guess::Yes } else { Guess::No }
 }
 
 /// What an answer has to name to belong to an exchange.
@@ -174,7 +174,7 @@ impl Mqtt {
         context: &ParseContext<'_>,
     ) {
         let exchange = Exchange { messages: vec![message], waits, events, told: false };
-        self.exchanges.open(exchange, context.limits.transaction_count_max).touch(toward);
+        self.exchanges.open(exchange, context.limits.transaction_count_max(AppProto::Mqtt)).touch(toward);
     }
 
     fn begin(&mut self, toward: Toward, message: MqttMessage, context: &ParseContext<'_>) {

@@ -39,15 +39,7 @@ fn kind_name(kind: u8) -> &'static str {
     NAMES.get(usize::from(kind)).copied().unwrap_or("unassigned")
 }
 
-/// Bytes that are mostly text.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Text(pub Vec<u8>);
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&String::from_utf8_lossy(&self.0))
-    }
-}
+pub use crate::packet::app::message::Text;
 
 /// One message of any kind; which fields there are depends on that.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

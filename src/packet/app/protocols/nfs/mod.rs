@@ -8,7 +8,7 @@ pub mod record;
 mod tests;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::on_port;
+use crate::packet::app::ports::on_port;
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
 use crate::rules::app::{AppProto, AppTest, Field};
@@ -22,7 +22,7 @@ pub static TCP: ProtocolInfo = ProtocolInfo {
     transports: &[Transport::Tcp],
     recognise: |toward, bytes, context| match bytes.get(MARKER_BYTES..) {
         Some(record) => recognise(toward, record, context),
-        None if on_port(context, &PORTS) => Guess::More,
+        None if on_port(context, AppProto::Nfs, &PORTS) => Guess::More,
         None => Guess::No,
     },
     parser: || Box::new(Nfs::default()),
@@ -45,7 +45,7 @@ const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// A call is known anywhere, a reply on the port of NFS.
 fn recognise(toward: Toward, record: &[u8], context: &ParseContext<'_>) -> Guess {
-    let ours = on_port(context, &PORTS);
+    let ours = on_port(context, AppProto::Nfs, &PORTS);
     match (toward, call::is_call(record)) {
         (Toward::Server, Some(true)) => Guess::Yes,
         (Toward::Server, None) if ours => Guess::More,
@@ -136,7 +136,7 @@ impl Nfs {
     fn record(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) {
         if let Some(call) = Call::read(bytes) {
             let exchange = Exchange { call, reply: None, events: Vec::new(), told: false };
-            self.exchanges.open(exchange, context.limits.transaction_count_max).touch(toward);
+            self.exchanges.open(exchange, context.limits.transaction_count_max(AppProto::Nfs)).touch(toward);
             return;
         }
         let Some(reply) = Reply::read(bytes) else { return };

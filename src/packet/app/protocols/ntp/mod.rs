@@ -3,7 +3,8 @@
 pub mod record;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Datagram, Datagrams, Message, on_port};
+use crate::packet::app::message::{Datagram, Datagrams, Message};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::{AppRecord, ParseContext};
 use crate::rules::app::{AppProto, Field};
 use crate::rules::keyword::buffers::Buffer;
@@ -42,7 +43,7 @@ impl Ntp {
 }
 
 fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
-    if on_port(context, &PORTS) && Ntp::of(bytes).is_some() { Guess::Yes } else { Guess::No }
+    if on_port(context, AppProto::Ntp, &PORTS) && Ntp::of(bytes).is_some() { Guess::Yes } else { Guess::No }
 }
 
 impl Datagram for Ntp {

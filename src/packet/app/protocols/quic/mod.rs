@@ -164,7 +164,7 @@ impl Quic {
             Toward::Client => self.take_from_server(packet, context),
         };
         if let Some(tx) = tx {
-            self.transactions.open(tx, context.limits.transaction_count_max).touch(toward);
+            self.transactions.open(tx, context.limits.transaction_count_max(AppProto::Quic)).touch(toward);
         }
     }
 

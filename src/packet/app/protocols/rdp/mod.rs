@@ -7,7 +7,8 @@ pub mod record;
 mod tests;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Message, Messages, on_port};
+use crate::packet::app::message::{Message, Messages};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::reader::Reader;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, TxList};
 use crate::rules::app::AppProto;
@@ -44,7 +45,7 @@ fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
     match tpkt(bytes) {
         None => Guess::No,
         Some(None) => Guess::More,
-        Some(Some(_)) if on_port(context, &PORTS) => Guess::Yes,
+        Some(Some(_)) if on_port(context, AppProto::Rdp, &PORTS) => Guess::Yes,
         Some(Some(length)) => match bytes.get(TPKT_BYTES..length) {
             None => Guess::More,
             Some(body) if messages::asks_for_a_desktop(body) => Guess::Yes,

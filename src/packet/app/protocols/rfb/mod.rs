@@ -180,7 +180,7 @@ impl Rfb {
         };
         let version = RfbVersion { major: major.to_owned(), minor: minor.to_owned() };
         if self.server == Next::Version {
-            self.transactions.open(Handshake::default(), context.limits.transaction_count_max);
+            self.transactions.open(Handshake::default(), context.limits.transaction_count_max(AppProto::Rfb));
             self.handshake(|handshake| handshake.record.server_protocol_version = Some(version));
             self.server = Next::Unknown;
             return Some(Ok(()));

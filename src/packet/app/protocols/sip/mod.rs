@@ -241,7 +241,7 @@ impl Sip {
         let message = Message::read(toward, head)?;
         mark(toward, head, &message.start, context);
         let body = message.body_bytes().unwrap_or(0);
-        self.transactions.open(message, context.limits.transaction_count_max).touch(toward);
+        self.transactions.open(message, context.limits.transaction_count_max(AppProto::Sip)).touch(toward);
         Some(body)
     }
 

@@ -11,6 +11,7 @@ use crate::packet::app::protocols::dcerpc::call::Call;
 use crate::packet::app::protocols::dcerpc::interfaces::Interfaces;
 use crate::packet::app::protocols::dcerpc::pdu::{self, HEADER_BYTES, Header, kind};
 use crate::packet::app::{ParseContext, Slot, Transactions};
+use crate::rules::app::AppProto;
 use crate::rules::plan::Toward;
 
 /// Trees, open files and so on of one connection, each; more make it forget the others.
@@ -86,7 +87,7 @@ impl SmbFlow {
     pub fn open(&mut self, label: Label, detail: Detail, context: &ParseContext<'_>) -> &mut Slot<SmbTransaction> {
         let id = self.transactions.opened() + 1;
         let tx = SmbTransaction::new(id, label, detail, &self.negotiated);
-        self.transactions.open(tx, context.limits.transaction_count_max)
+        self.transactions.open(tx, context.limits.transaction_count_max(AppProto::Smb))
     }
 
     /// A transaction whose request is whole.

@@ -213,7 +213,7 @@ impl Smtp {
         let (word, argument) = command_of(line);
         if self.current().is_none() && !matches!(word, Word::Quit | Word::Reset) {
             let helo = self.helo.clone();
-            self.transactions.open(SmtpTx { helo, ..SmtpTx::default() }, context.limits.transaction_count_max);
+            self.transactions.open(SmtpTx { helo, ..SmtpTx::default() }, context.limits.transaction_count_max(AppProto::Smtp));
         }
         self.check_command(line, word, piece.end.is_empty());
         match word {

@@ -166,7 +166,7 @@ struct Snmp {
 
 impl Parser for Snmp {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
-        self.transactions.open(Message::read(bytes), context.limits.transaction_count_max).touch(toward);
+        self.transactions.open(Message::read(bytes), context.limits.transaction_count_max(AppProto::Snmp)).touch(toward);
         Step::all(bytes)
     }
 

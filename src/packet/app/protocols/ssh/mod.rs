@@ -99,7 +99,7 @@ impl SshTransaction {
 impl Parser for Ssh {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         if self.transactions.opened() == 0 {
-            self.transactions.open(SshTransaction::default(), context.limits.transaction_count_max);
+            self.transactions.open(SshTransaction::default(), context.limits.transaction_count_max(AppProto::Ssh));
         }
         let mut consumed = 0;
         loop {

@@ -3,7 +3,8 @@
 pub mod record;
 
 use super::{Guess, ProtocolInfo, Transport};
-use crate::packet::app::message::{Datagram, Datagrams, Message, on_port};
+use crate::packet::app::message::{Datagram, Datagrams, Message};
+use crate::packet::app::ports::on_port;
 use crate::packet::app::{AppRecord, ParseContext};
 use crate::rules::app::AppProto;
 use crate::rules::plan::Toward;
@@ -23,7 +24,7 @@ const MODES: [&str; 3] = ["netascii", "mail", "octet"];
 
 fn recognise(_: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
     let plausible = bytes.len() >= MESSAGE_BYTES_MIN && bytes.first() == Some(&0);
-    if on_port(context, &PORTS) && plausible { Guess::Yes } else { Guess::No }
+    if on_port(context, AppProto::Tftp, &PORTS) && plausible { Guess::Yes } else { Guess::No }
 }
 
 /// The text before the next zero byte, and what follows.

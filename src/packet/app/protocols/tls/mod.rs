@@ -155,7 +155,7 @@ struct Reading<'p> {
 impl Parser for Tls {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         if self.transactions.opened() == 0 {
-            self.transactions.open(TlsTransaction::new(context.limits.tls), context.limits.transaction_count_max);
+            self.transactions.open(TlsTransaction::new(context.limits.tls), context.limits.transaction_count_max(AppProto::Tls));
         }
         self.looks_on = context.limits.tls.encryption == EncryptionHandling::Full;
         let mut rest = bytes;
@@ -281,11 +281,13 @@ impl Tls {
     }
 }
 
-/// How long the header of the record that begins with these bytes is.
+/// How long the header of the record that begins with these bytes is. That of a hello of SSL 2 goes as far as its
+/// version.
 fn header_bytes(bytes: &[u8]) -> usize {
-    match bytes.first() {
-        Some(first) if first & 0x80 != 0 => 3,
-        Some(first) if first & 0x40 != 0 => 4,
+    match *bytes {
+        [first, low, ssl2::CLIENT_HELLO, ..] if first & 0x80 != 0 && (first & 0x7f, low) >= (0, 3) => 5,
+        [first, ..] if first & 0x80 != 0 => 3,
+        [first, ..] if first & 0x40 != 0 => 4,
         _ => RECORD_HEADER_BYTES,
     }
 }
@@ -293,6 +295,11 @@ fn header_bytes(bytes: &[u8]) -> usize {
 /// A record's header has come.
 fn begin(header: &[u8], reading: &mut Reading<'_>, ciphers_changed: bool) -> Result<Record, Broken> {
     let (content, length) = match *header {
+        [high, low, kind, major, minor] if high & 0x80 != 0 => {
+            let record = ssl2_record(u16::from_be_bytes([high & 0x7f, low]), kind, reading)?;
+            reading.tx.side(reading.toward).version = u16::from_be_bytes([major, minor]).max(version::SSL_2);
+            return Ok(Record { rest: record.rest.saturating_sub(2), ..record });
+        }
         [content, major, minor, high, low] => {
             reading.saw_version(u16::from_be_bytes([major, minor]));
             (content, usize::from(u16::from_be_bytes([high, low])))
