@@ -258,6 +258,8 @@ pub enum ProtocolOf {
     /// What it spoke before it changed.
     Original,
     Either,
+    /// What this side was recognised as by itself.
+    Side(Toward),
 }
 
 /// A question about the frames of a stream of HTTP/2 that is no number.

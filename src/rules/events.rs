@@ -273,4 +273,10 @@ pub static EVENTS: &[EventName] = &[
     raised("stream.data_after_fin"),
     raised("stream.data_after_rst"),
     raised("stream.syn_data"),
+    raised("applayer_mismatch_protocol_both_directions"),
+    raised("applayer_wrong_direction_first_data"),
+    raised("applayer_no_tls_after_starttls"),
+    never("applayer_detect_protocol_only_one_direction"),
+    never("applayer_proto_detection_skipped"),
+    never("applayer_unexpected_protocol"),
 ];

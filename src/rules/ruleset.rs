@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::addresses::{AddressIndex, AddressLists, Side};
-use super::app::Hashes;
+use super::app::{AppTest, Hashes, ProtocolOf};
 use super::common_sets::CommonSets;
+use super::events::PacketEvent;
 use super::keyword::buffers::FRAME;
 use super::lens::Lenses;
 use super::literal::Literal;
@@ -73,6 +74,7 @@ pub struct RuleSet {
     hashes: Hashes,
     asks_for_frames: bool,
     literal_count_max: usize,
+    asks_for_sides: bool,
     empty: Group,
 }
 
@@ -117,6 +119,7 @@ impl RuleSet {
         let asks_for_frames = buffers.any(|plan| plan.buffer.info().name.starts_with(FRAME));
         let in_payload = groups.iter().map(|group| group.payload.literal_count()).max().unwrap_or(0);
         let literal_count_max = in_payload.max(lenses.literal_count_max());
+        let asks_for_sides = rules.iter().any(asks_for_sides);
         let (rules, groups) = (rules.into(), groups.into());
         let all_filed = |wanted: Filed| {
             let filed = filed.iter().enumerate().filter(move |(_, filed)| **filed == wanted);
@@ -138,6 +141,7 @@ impl RuleSet {
             hashes,
             asks_for_frames,
             literal_count_max,
+            asks_for_sides,
             empty: Group::default(),
         }
     }
@@ -164,6 +168,12 @@ impl RuleSet {
     #[must_use]
     pub fn asks_for_frames(&self) -> bool {
         self.asks_for_frames
+    }
+
+    /// Some rule asks what each side of a connection speaks by itself.
+    #[must_use]
+    pub fn asks_for_sides(&self) -> bool {
+        self.asks_for_sides
     }
 
     /// A set that matches nothing.
@@ -490,4 +500,10 @@ impl PortIndex {
             self.by_src.get(&packet.src_port).map_or(&[], Vec::as_slice),
         ]
     }
+}
+/// A side by itself, or both because they do not fit.
+fn asks_for_sides(rule: &Rule) -> bool {
+    let mismatch = PacketEvent::named("applayer_mismatch_protocol_both_directions").map(PacketTest::Event);
+    let one_side = |test: &AppTest| matches!(test, AppTest::Protocol { of: ProtocolOf::Side(_), .. });
+    rule.app.iter().any(one_side) || rule.packet.iter().any(|test| Some(test) == mismatch.as_ref())
 }

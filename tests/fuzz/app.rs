@@ -73,6 +73,7 @@ fn converse(port: u8, data: &[u8], piece: usize, transport: Transport, mut app: 
         server_port: server_port(port),
         limits: &limits,
         wants_frames: true,
+        wants_sides: true,
         marks: None,
         hashes: Hashes { md5: true, ..Hashes::default() },
     };

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use super::expected::{Announcement, Transfer};
 use super::file::FileRecord;
 use super::frame::{Frames, Marks};
+use super::oddity::{Oddities, Oddity};
 use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo, Recognised};
 use super::record::AppRecord;
 use super::share::Share;
+use super::sides::Sides;
 use super::transactions::Told;
 use super::{AppCounters, ParseContext, Parser, Step};
 use crate::packet::pool::MemoryPool;
@@ -59,6 +61,9 @@ pub struct AppLayer {
     /// Sides that nobody reads any more: their stream is beyond its depth.
     unread_sides: SideSet,
     frames: Frames,
+    sides: Option<Box<Sides>>,
+    /// Since the last [`AppLayer::take_oddities`].
+    oddities: Oddities,
     share: Share,
 }
 
@@ -125,6 +130,11 @@ impl AppLayer {
     /// A parser has given up since the last call.
     pub fn take_error(&mut self) -> bool {
         std::mem::take(&mut self.gave_up)
+    }
+
+    /// What was odd about the connection's protocol since the last call.
+    pub fn take_oddities(&mut self) -> Oddities {
+        std::mem::take(&mut self.oddities)
     }
 
     /// Every message that was begun is complete and told.
@@ -232,7 +242,8 @@ impl AppLayer {
     /// Heap that hangs on it, roughly.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        let kept = self.to_server.heap_bytes() + self.to_client.heap_bytes() + self.frames.heap_bytes();
+        let sides = self.sides.as_ref().map_or(0, |sides| size_of_val(&**sides) + sides.heap_bytes());
+        let kept = self.to_server.heap_bytes() + self.to_client.heap_bytes() + self.frames.heap_bytes() + sides;
         match &self.state {
             State::Known { parser, .. } | State::Finished { parser, .. } => kept + parser.heap_bytes(),
             State::Unknown | State::Failed => kept,
@@ -271,6 +282,12 @@ impl AppLayer {
         }
         self.share.note(bytes.len());
         self.opener.get_or_insert(toward);
+        if context.wants_sides && self.before.is_none() {
+            let sides = self.sides.get_or_insert_default();
+            if sides.hear(toward, bytes, context, enabled) {
+                self.oddities.add(Oddity::Mismatch);
+            }
+        }
         match self.state {
             State::Unknown => self.recognise_stream(toward, bytes, context, enabled, counters),
             State::Known { .. } => self.feed(toward, bytes, context, enabled, counters),
@@ -429,6 +446,9 @@ impl AppLayer {
             }
             Step::Opaque => self.finish(true),
             Step::Failed => {
+                if from == AppProto::Tls && self.before.is_some_and(|before| before != AppProto::Http1) {
+                    self.oddities.add(Oddity::NoTls);
+                }
                 counters.parser_errors += 1;
                 self.finish(false);
             }

@@ -18,11 +18,13 @@ pub mod frame;
 mod layer;
 pub mod message;
 pub mod mime;
+pub mod oddity;
 pub mod ports;
 pub mod protocols;
 pub mod reader;
 pub mod record;
 mod share;
+pub mod sides;
 #[cfg(test)]
 pub mod testing;
 mod transactions;
@@ -43,6 +45,7 @@ pub use counters::AppCounters;
 pub use file::{File, FileEnd, FilePiece, FileRecord, FileState, Hashes};
 pub use layer::AppLayer;
 pub use layer::view::AppView;
+pub use oddity::{Oddities, Oddity};
 pub use ports::{PortRanges, ProtocolSetting, ProtocolSettings};
 pub use record::AppRecord;
 pub use share::APP_MEMCAP_BYTES_DEFAULT;
@@ -62,6 +65,8 @@ pub struct ParseContext<'c> {
     pub limits: &'c AppLimits,
     /// Some rule asks for frames.
     pub wants_frames: bool,
+    /// Some rule asks what each side speaks by itself.
+    pub wants_sides: bool,
     /// Where they are marked.
     pub marks: Option<&'c Marks>,
     /// Digests that somebody wants of files.
@@ -133,6 +138,7 @@ impl AppConfig {
             server_port: orig.dst_port,
             limits: &self.limits,
             wants_frames: false,
+            wants_sides: false,
             marks: None,
             hashes: self.hashes.or(hashes),
         }

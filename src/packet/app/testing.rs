@@ -17,6 +17,7 @@ pub struct Conversation {
     pub server_port: u16,
     pub limits: AppLimits,
     pub wants_frames: bool,
+    pub wants_sides: bool,
     /// Bytes of the stream so far.
     pub said_to_server: u64,
     pub said_to_client: u64,
@@ -31,6 +32,7 @@ impl Conversation {
             server_port,
             limits: AppLimits::default(),
             wants_frames: false,
+            wants_sides: false,
             said_to_server: 0,
             said_to_client: 0,
         }
@@ -65,8 +67,13 @@ impl Conversation {
         };
         *said += if datagram { 0 } else { bytes.len() as u64 };
         let position = *said;
-        let wants_frames = self.wants_frames;
-        let context = ParseContext { position, wants_frames, ..context(&limits, self.client_port, self.server_port) };
+        let (wants_frames, wants_sides) = (self.wants_frames, self.wants_sides);
+        let context = ParseContext {
+            position,
+            wants_frames,
+            wants_sides,
+            ..context(&limits, self.client_port, self.server_port)
+        };
         let enabled = AppProtoSet::of(&AppProto::ALL);
         match datagram {
             true => self.app.receive_datagram(toward, bytes, &context, enabled, &mut self.counters),
@@ -153,6 +160,7 @@ fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseConte
         server_port,
         limits,
         wants_frames: false,
+        wants_sides: false,
         marks: None,
         hashes,
     }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::packet::app::{Oddities, Oddity};
 use crate::packet::decode::anomaly::{Anomalies, Anomaly};
 use crate::packet::stream::events::{StreamEvent, StreamEvents};
 use crate::rules::events::{PacketEvent, PacketEvents};
@@ -35,6 +36,15 @@ pub fn of_stream(found: StreamEvents) -> PacketEvents {
     events
 }
 
+/// The events of what is odd about a connection's protocol.
+#[must_use]
+pub fn of_app(found: Oddities) -> PacketEvents {
+    let mut events = PacketEvents::NONE;
+    let odd = Oddity::ALL.into_iter().filter(|oddity| found.has(*oddity));
+    odd.filter_map(|oddity| PacketEvent::named(oddity.name())).for_each(|event| events.add(event));
+    events
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +74,18 @@ mod tests {
         }
         let raised = EVENTS.iter().filter(|event| event.raised && event.name.starts_with("stream."));
         assert_eq!(raised.count(), StreamEvent::ALL.len());
+    }
+
+    #[test]
+    fn the_table_says_what_the_application_layer_can_raise() {
+        for oddity in Oddity::ALL {
+            let named = PacketEvent::named(oddity.name());
+            assert!(named.is_some_and(PacketEvent::is_raised), "{}", oddity.name());
+            let mut one = Oddities::default();
+            one.add(oddity);
+            assert!(of_app(one).has(named.unwrap()));
+        }
+        let raised = EVENTS.iter().filter(|event| event.raised && event.name.starts_with("applayer_"));
+        assert_eq!(raised.count(), Oddity::ALL.len());
     }
 }

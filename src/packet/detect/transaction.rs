@@ -66,6 +66,10 @@ pub(super) fn flow_speaks(rule: &Rule, flow: Option<&FlowView<'_>>) -> bool {
     header
         && rule.app.iter().all(|test| match test {
             AppTest::Protocol { when_found: true, .. } if !fresh => false,
+            AppTest::Protocol { protocol: Some(wanted), negated, of: ProtocolOf::Side(toward), .. } => {
+                let spoken = app.and_then(|app| app.spoken.by(*toward));
+                spoken.is_some_and(|spoken| wanted.contains(spoken) != *negated)
+            }
             AppTest::Protocol { protocol: Some(wanted), negated, of, .. } => {
                 let is = |protocol: AppProto| wanted.contains(protocol);
                 match (of, protocol, before) {

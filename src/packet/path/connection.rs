@@ -183,6 +183,7 @@ impl Path {
         let context = ParseContext {
             position,
             wants_frames: world.rules.asks_for_frames(),
+            wants_sides: world.rules.asks_for_sides(),
             ..self.app.context(&flow.key.orig, moment.now, world.rules.hashes())
         };
         match (moment.headers.transport, followed) {
@@ -195,6 +196,11 @@ impl Path {
                     flow.app = Some(Box::new(AppLayer::of_transfer(transfer, &mut self.app_counters)));
                 }
                 followed.feed(streams, &mut flow.app, &context, self.app.enabled, &mut self.app_counters);
+                let odd = flow.app.as_mut().map(|app| app.take_oddities()).unwrap_or_default();
+                // Of a connection that is older than we are, nobody knows how it began.
+                if !odd.is_empty() && !flow.midstream {
+                    self.detect.note(detect::events::of_app(odd));
+                }
                 for announced in flow.app.iter_mut().flat_map(|app| app.take_announced()) {
                     world.flows.expected().announce(&flow.key, &flow.reply, announced, moment.now);
                 }

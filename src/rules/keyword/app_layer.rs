@@ -2,16 +2,17 @@
 
 use super::buffers::{Buffer, FRAME};
 use super::content::within_buffer;
-use super::{Arg, Draft, Keyword, Need, option};
+use super::{Arg, Draft, Keyword, option};
 use crate::rules::app::{AppTest, ProtocolOf};
 use crate::rules::compile::{app_word, app_words};
 use crate::rules::error::{Code, Mistake, nearest};
+use crate::rules::plan::Toward;
 
 pub(super) static KEYWORDS: &[Keyword] = &[
     option(
         "app-layer-protocol",
         "app-layer",
-        "[!]name[,final|original|either]",
+        "[!]name[,final|original|either|to_server|to_client]",
         "The application protocol that was recognised, before or after a change; `failed`: none was, and none will be.",
         app_layer_protocol,
     ),
@@ -53,11 +54,9 @@ fn app_layer_protocol(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistak
         None | Some("final") => ProtocolOf::Final,
         Some("original") => ProtocolOf::Original,
         Some("either") => ProtocolOf::Either,
-        Some("to_server" | "to_client") => {
-            draft.needs.push((Need::Never("both sides of a flow are taken to speak one protocol"), arg.option()));
-            ProtocolOf::Final
-        }
-        Some(_) => return Err(arg.wrong("modes are final, original and either")),
+        Some("to_server") => ProtocolOf::Side(Toward::Server),
+        Some("to_client") => ProtocolOf::Side(Toward::Client),
+        Some(_) => return Err(arg.wrong("modes are final, original, either, to_server and to_client")),
     };
     let (negated, name) = match text.strip_prefix('!') {
         Some(name) => (true, name.trim_start()),

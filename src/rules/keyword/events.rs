@@ -1,8 +1,10 @@
 //! `app-layer-event`: the oddities that parsers name, protocol by protocol.
 
-use super::{Arg, Draft, Keyword, option};
+use super::{Arg, Draft, Keyword, Need, option};
 use crate::rules::app::AppTest;
 use crate::rules::error::{Code, Mistake, nearest};
+use crate::rules::events::PacketEvent;
+use crate::rules::plan::PacketTest;
 
 pub(super) static KEYWORDS: &[Keyword] = &[option(
     "app-layer-event",
@@ -312,6 +314,14 @@ fn app_layer_event(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> 
     let mut name = arg.text().to_ascii_lowercase();
     if let Some(event) = name.strip_prefix(OLD_IKE) {
         name = format!("ike.{event}");
+    }
+    if let Some(event) = PacketEvent::named(&name).filter(|_| name.starts_with("applayer_")) {
+        if !event.is_raised() {
+            let why = "many protocols are recognised by one side alone, and that is no oddity";
+            draft.needs.push((Need::Never(why), arg.option()));
+        }
+        draft.packet.push((PacketTest::Event(event), arg.option()));
+        return Ok(());
     }
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, ours)| ours);
     let known = || EVENTS.iter().copied().flatten().copied();

@@ -1,6 +1,7 @@
 //! From first bytes to a parser: what the sides say is kept until it is clear what they speak.
 
 use super::{AppLayer, State};
+use crate::packet::app::oddity::{Oddity, is_begun_by_client};
 use crate::packet::app::protocols::{self, ProtocolInfo, Recognised};
 use crate::packet::app::{AppCounters, ParseContext};
 use crate::rules::app::AppProtoSet;
@@ -63,6 +64,9 @@ impl AppLayer {
     pub(super) fn begin(&mut self, info: &'static ProtocolInfo, counters: &mut AppCounters) {
         if let Some(count) = counters.flows.get_mut(info.protocol as usize) {
             *count += 1;
+        }
+        if self.opener == Some(Toward::Client) && self.before.is_none() && is_begun_by_client(info.protocol) {
+            self.oddities.add(Oddity::WrongDirection);
         }
         self.is_new = true;
         self.state = State::Known { protocol: info.protocol, parser: (info.parser)() };

@@ -1,6 +1,7 @@
 //! The application layer as detection sees it.
 
 use super::{AppLayer, State};
+use crate::packet::app::sides::Spoken;
 use crate::packet::app::transactions::{TxList, TxView};
 use crate::rules::app::AppProto;
 use crate::rules::plan::{SideSet, Toward};
@@ -13,6 +14,8 @@ pub struct AppView<'a> {
     pub before: Option<AppProto>,
     /// That was found out with this packet.
     pub is_new: bool,
+    /// What each side was recognised as by itself, where rules ask.
+    pub spoken: Spoken,
     former: Option<(AppProto, &'a mut dyn TxList)>,
     pub(super) current: &'a mut dyn TxList,
     frames: Option<&'a mut dyn TxList>,
@@ -54,11 +57,13 @@ impl AppLayer {
         let former = self.former.as_deref_mut().map(|(protocol, parser)| (*protocol, parser.transactions()));
         let stored_sides = &mut self.stored_sides;
         let (before, is_new) = (self.before, self.is_new);
+        let spoken = self.sides.as_ref().map(|sides| sides.spoken()).unwrap_or_default();
         match &mut self.state {
             State::Known { protocol, parser } | State::Finished { protocol, parser, .. } => Some(AppView {
                 protocol: *protocol,
                 before,
                 is_new,
+                spoken,
                 former,
                 current: parser.transactions(),
                 frames: self.frames.list(),
@@ -68,6 +73,7 @@ impl AppLayer {
                 protocol,
                 before,
                 is_new,
+                spoken,
                 former: None,
                 current,
                 frames: None,

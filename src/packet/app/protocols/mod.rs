@@ -166,6 +166,22 @@ pub(super) fn recognise(
     if unclear { Recognised::NotYet { likely } } else { Recognised::Never }
 }
 
+/// What one side alone is taken for, once that is settled: with these bytes, or because no more are asked (`is_full`).
+pub(super) fn judge_side(
+    transport: Transport,
+    toward: Toward,
+    head: &[u8],
+    context: &ParseContext<'_>,
+    enabled: AppProtoSet,
+    is_full: bool,
+) -> Option<Option<AppProto>> {
+    match recognise(transport, toward, head, context, enabled) {
+        Recognised::As(info) => Some(Some(info.protocol)),
+        Recognised::Never => Some(None),
+        Recognised::NotYet { likely } => is_full.then(|| likely.map(|info| info.protocol)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

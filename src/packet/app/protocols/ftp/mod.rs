@@ -161,10 +161,11 @@ impl Ftp {
             tx.events.push("ftp.request_command_too_long");
         }
         let count_max = context.limits.transaction_count_max(AppProto::Ftp);
-        if self.transactions.len() > count_max {
+        // The greeting is no command, and may still be there.
+        let waiting = self.transactions.iter().filter(|slot| slot.data.command.is_some()).count();
+        if waiting >= count_max {
             tx.events.push("ftp.too_many_transactions");
         }
-        // The greeting is no command, and may still be there.
         self.transactions.open(tx, count_max.saturating_add(1)).touch(Toward::Server);
     }
 

@@ -85,6 +85,7 @@ fn context(limits: &AppLimits) -> ParseContext<'_> {
         server_port: 80,
         limits,
         wants_frames: false,
+        wants_sides: false,
         marks: None,
         hashes: Hashes { md5: true, ..Hashes::default() },
     }

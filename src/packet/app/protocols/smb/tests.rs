@@ -259,6 +259,7 @@ fn the_parser_finds_the_next_frame_behind_a_hole_and_behind_an_encrypted_one() {
         server_port: 445,
         limits: &limits,
         wants_frames: false,
+        wants_sides: false,
         marks: None,
         hashes: Default::default(),
     };
