@@ -409,7 +409,7 @@ fn allowed(object: &str) -> &'static str {
              icmp_type icmp_code response_icmp_type response_icmp_code spi direction community_id app_proto tx_id \
              pcap_cnt pcap_filename packet packet_info payload payload_printable stream alert drop flow anomaly stats \
              tcp dcerpc dns krb5 quic sip smb smtp email snmp fileinfo http ftp ftp_data ssh tftp tls \
-             dhcp mqtt rfb ike rdp nfs ntp igmp rgmp modbus dnp3 enip ldap pgsql bittorrent_dht frame \
+             dhcp mqtt rfb ike rdp nfs ntp igmp rgmp modbus dnp3 enip ldap pgsql bittorrent_dht pop3 websocket frame \
              verdict metadata tunnel conntrack tidegate"
         }
         "alert" => "action gid signature_id rev signature category severity rule references source target metadata",
@@ -549,6 +549,65 @@ fn allowed(object: &str) -> &'static str {
         "dnp3.iin" => "indicators",
         "rdp" => "tx_id event_type client channels error_code reason cookie flags server_supports protocol",
         "rdp.client" => "version desktop_width desktop_height build client_name",
+        "bittorrent_dht" => "transaction_id error request_type request response",
+        "bittorrent_dht.error" => "num msg",
+        "bittorrent_dht.request" => "id info_hash",
+        "bittorrent_dht.response" => "id nodes values token",
+        "bittorrent_dht.response.nodes" => "id ip port",
+        "bittorrent_dht.response.values" => "ip port",
+        "ldap" => "request responses",
+        "ldap.request" => {
+            "message_id operation add_request bind_request compare_request del_request controls modify_request \
+             mod_dn_request search_request extended_request"
+        }
+        "ldap.request.add_request" => "entry attributes",
+        "ldap.request.add_request.attributes" => "name values",
+        "ldap.responses" => {
+            "operation add_response bind_response compare_response del_response modify_response mod_dn_response \
+             search_result_entry search_result_done extended_response"
+        }
+        "ldap.responses.add_response" => "result_code matched_dn message",
+        "ldap.request.bind_request" => "version name sasl",
+        "ldap.responses.bind_response" => "result_code matched_dn message server_sasl_creds",
+        "ldap.request.compare_request" => "entry attribute_value_assertion",
+        "ldap.request.compare_request.attribute_value_assertion" => "description value",
+        "ldap.responses.compare_response" => "result_code matched_dn message",
+        "ldap.request.del_request" => "dn",
+        "ldap.request.controls" => "control_type criticality control_value",
+        "ldap.responses.del_response" => "result_code matched_dn message",
+        "ldap.request.modify_request" => "object changes",
+        "ldap.request.modify_request.changes" => "operation modification",
+        "ldap.request.modify_request.changes.modification" => "attribute_type attribute_values",
+        "ldap.responses.modify_response" => "result_code matched_dn message",
+        "ldap.request.mod_dn_request" => "entry new_rdn delete_old_rdn new_superior",
+        "ldap.responses.mod_dn_response" => "result_code matched_dn message",
+        "ldap.request.bind_request.sasl" => "mechanism credentials",
+        "ldap.request.search_request" => {
+            "base_object scope deref_alias size_limit time_limit types_only filter attributes"
+        }
+        "ldap.request.search_request.filter" => "type value",
+        "ldap.responses.search_result_entry" => "base_object attributes",
+        "ldap.responses.search_result_entry.attributes" => "type values",
+        "ldap.responses.search_result_done" => "result_code matched_dn message",
+        "ldap.request.extended_request" => "name",
+        "ldap.responses.extended_response" => "result_code matched_dn message",
+        "pgsql" => "tx_id request response",
+        "pgsql.request" => {
+            "simple_query message sasl_response sasl_authentication_mechanism sasl_param protocol_version \
+             startup_parameters"
+        }
+        "pgsql.response" => {
+            "severity_localizable severity_non_localizable code message position file line routine ssl_accepted \
+             field_count data_rows data_size command_completed authentication_sasl_final parameter_status \
+             process_id secret_key"
+        }
+        "pgsql.response.parameter_status" => "time_zone is_superuser",
+        "pgsql.request.startup_parameters" => "user optional_parameters",
+        "pgsql.request.startup_parameters.optional_parameters" => "database date_style",
+        "pop3" => "request response",
+        "pop3.request" => "command args",
+        "pop3.response" => "success status header data",
+        "websocket" => "fin mask opcode",
         "ntp" => "version mode stratum reference_id",
         "igmp" => "version type",
         "frame" => "type direction length complete",

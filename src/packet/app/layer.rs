@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::expected::{Announcement, Transfer};
 use super::file::FileRecord;
 use super::frame::{Frames, Marks};
-use super::oddity::{Oddities, Oddity};
+use super::oddity::{self, Oddities, Oddity};
 use super::protocols::ftp::data::FtpData;
 use super::protocols::{self, ProtocolInfo, Recognised};
 use super::record::AppRecord;
@@ -423,8 +423,14 @@ impl AppLayer {
         enabled: AppProtoSet,
         counters: &mut AppCounters,
     ) {
+        let must_be_tls = self.should_be_tls();
         let State::Known { parser, protocol } = &mut self.state else { return };
         let from = *protocol;
+        if must_be_tls && parser.transactions().count() == 0 && oddity::is_no_tls(toward, bytes, context) {
+            counters.parser_errors += 1;
+            self.oddities.add(Oddity::NoTls);
+            return self.finish(false);
+        }
         let marks = Marks::new(std::mem::take(&mut self.frames));
         let marking = ParseContext { marks: Some(&marks).filter(|_| context.wants_frames), ..*context };
         let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, &marking));
@@ -446,13 +452,19 @@ impl AppLayer {
             }
             Step::Opaque => self.finish(true),
             Step::Failed => {
-                if from == AppProto::Tls && self.before.is_some_and(|before| before != AppProto::Http1) {
+                if self.should_be_tls() {
                     self.oddities.add(Oddity::NoTls);
                 }
                 counters.parser_errors += 1;
                 self.finish(false);
             }
         }
+    }
+
+    /// Whether both sides agreed on TLS in the clear (STARTTLS).
+    fn should_be_tls(&self) -> bool {
+        let is_tls = matches!(self.state, State::Known { protocol: AppProto::Tls, .. });
+        is_tls && self.before.is_some_and(|before| before != AppProto::Http1)
     }
 
     /// From here on both sides speak something else. The old parser's transactions stay until they are judged and told.

@@ -1,6 +1,9 @@
 //! Oddities of a connection that are about which protocol it speaks, not about one transaction.
 
+use super::ParseContext;
+use super::protocols::{self, Guess, ProtocolInfo};
 use crate::rules::app::AppProto;
+use crate::rules::plan::Toward;
 
 /// In Suricata's words: see [`Oddity::name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,4 +55,11 @@ impl Oddities {
 #[must_use]
 pub fn is_begun_by_client(protocol: AppProto) -> bool {
     matches!(protocol, AppProto::Http1 | AppProto::Tls | AppProto::Dcerpc | AppProto::Modbus | AppProto::Enip)
+}
+
+/// Whether what the client sends behind STARTTLS cannot begin TLS.
+#[must_use]
+pub fn is_no_tls(toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> bool {
+    let says_no = |info: &ProtocolInfo| (info.recognise)(toward, bytes, context) == Guess::No;
+    toward == Toward::Server && protocols::info(AppProto::Tls).is_some_and(says_no)
 }

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn values_read_as_written() {
-        let read = Value::read(b"d1:ad2:id3:abce1:li-7ei0ee1:t2:aae").unwrap();
+        let read = Value::read(b"d1:ad2:id3:abce1:lli-7ei0ee1:t2:aae").unwrap();
         assert_eq!(read.of(b"a").and_then(|a| a.of(b"id")).and_then(Value::bytes), Some(&b"abc"[..]));
         assert_eq!(read.of(b"l"), Some(&Value::List(vec![Value::Number(-7), Value::Number(0)])));
         for bad in [&b"d1:a"[..], b"5:abc", b"i12", b"ixe", b"l", b"di1ei2ee", b"99999999999999999999999:", b"", b"-1:"] {

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::packet::app::{AppLimits, AppRecord, Hashes, Transaction};
 use crate::packet::ingress::Timestamp;
+use crate::rules::app::AppProto;
 use crate::rules::keyword::buffers::Buffer;
 
 /// One connection, fed as a test says, with what was told so far.
@@ -319,7 +320,7 @@ fn after_connect_and_upgrade_it_is_another_protocol() {
     let mut upgrade = Talk::new();
     upgrade.ask(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n");
     upgrade.answer(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n\x81\x00");
-    assert!(matches!(upgrade.last, Step::Changed { to: None, .. }));
+    assert!(matches!(upgrade.last, Step::Changed { to: Some(AppProto::Websocket), .. }));
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Pgsql {
         slot.touch(Toward::Client);
     }
 
-    fn from_client(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Turn {
+    fn read_client(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Turn {
         if !self.started {
             let Some((length, number)) = wire::startup_head(bytes) else { return Turn::Wanted(8) };
             if wire::is_startup(length, number) {
@@ -149,7 +149,7 @@ impl Pgsql {
         self.typed(Toward::Server, bytes, context)
     }
 
-    fn from_server(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Turn {
+    fn read_server(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Turn {
         if self.asked_to_encrypt && let Some(answer @ (b'S' | b'N' | b'G')) = bytes.first() {
             self.asked_to_encrypt = false;
             self.respond(context, |response| response.ssl_accepted = Some(*answer == b'S'), true);
@@ -220,8 +220,8 @@ impl Parser for Pgsql {
         *skip -= consumed;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
             let turn = match toward {
-                Toward::Server => self.from_client(rest, context),
-                Toward::Client => self.from_server(rest, context),
+                Toward::Server => self.read_client(rest, context),
+                Toward::Client => self.read_server(rest, context),
             };
             match turn {
                 Turn::Taken(length) => consumed += length,

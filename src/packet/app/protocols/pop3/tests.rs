@@ -17,10 +17,11 @@ fn commands_are_told_with_their_responses() {
     talk.stream(Toward::Server, b"LIST\r\n").stream(Toward::Client, b"+OK 1\r\n1 120\r\n.\r\n");
     let records = talk.records(true);
     assert_eq!(records.len(), 4, "{records:?}");
-    assert!(records[1].contains("USER"), "{}", records[1]);
-    assert!(!records[2].contains("secret"), "{}", records[2]);
+    let has = |record: &str, text: &str| record.contains(&format!("{:?}", text.as_bytes()));
+    assert!(has(&records[1], "USER") && has(&records[1], "me"), "{}", records[1]);
+    assert!(has(&records[2], "PASS") && !has(&records[2], "secret"), "{}", records[2]);
     assert!(records[2].contains("success: false"), "{}", records[2]);
-    assert!(records[3].contains("LIST"), "{}", records[3]);
+    assert!(has(&records[3], "LIST"), "{}", records[3]);
 }
 
 #[test]

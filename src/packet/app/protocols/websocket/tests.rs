@@ -20,7 +20,7 @@ fn payloads(talk: &mut Conversation, toward: Toward) -> Vec<String> {
 fn http_leads_to_it() {
     let mut talk = upgraded();
     assert_eq!(talk.app.protocol(), Some(AppProto::Websocket));
-    talk.stream(Toward::Server, b"\x81\x85\x01\x02\x03\x04ignhn");
+    talk.stream(Toward::Server, b"\x81\x85\x01\x02\x03\x04igohn");
     assert_eq!(payloads(&mut talk, Toward::Server), ["hello"], "the mask is taken off");
 }
 
