@@ -266,6 +266,20 @@ fn beyond_the_depth_nobody_looks_where_that_is_wanted() {
     assert_eq!(line.alerts(1), 0);
 }
 
+/// Said by the client alone, to a server that bears a line of junk and reads the next.
+#[test]
+fn a_claim_of_encryption_hides_nothing() {
+    for encryption in [EncryptionHandling::TrackOnly, EncryptionHandling::Bypass] {
+        let mut line = Line::ips();
+        let mut app = AppConfig::default();
+        app.limits.tls.encryption = encryption;
+        line.bench.path = Path::new(Policy::default(), FateMask::default(), Copies::default(), app);
+        let junk = b"\x16\x03\x01\x00\x01\x0a\x17\x03\x03\xff\xff\x0a";
+        assert_eq!(line.at(0, junk), Action::Accept);
+        assert_ne!(line.at(junk.len(), b"evil payload"), Action::Accept, "{encryption:?}");
+    }
+}
+
 #[test]
 fn an_encrypted_connection_is_cleared_where_the_user_wants_it() {
     for (encryption, cleared) in [(EncryptionHandling::Bypass, true), (EncryptionHandling::Full, false)] {

@@ -201,6 +201,8 @@ impl Path {
                 if !odd.is_empty() && !flow.midstream {
                     self.detect.note(detect::events::of_app(odd));
                 }
+                // Plain text in place of a record: this packet is looked into already.
+                followed.hidden &= flow.app.as_ref().is_some_and(|app| app.is_encrypted());
                 for announced in flow.app.iter_mut().flat_map(|app| app.take_announced()) {
                     world.flows.expected().announce(&flow.key, &flow.reply, announced, moment.now);
                 }

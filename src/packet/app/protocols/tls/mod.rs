@@ -109,6 +109,8 @@ struct Tls {
     /// Some side has said ChangeCipherSpec: its handshake messages can no longer be read.
     ciphers_changed: bool,
     closed: [bool; 2],
+    /// Both sides have spoken TLS, and one has begun to encrypt. What the client alone says is no proof: servers there
+    /// are that bear a line of junk, and read the next.
     encrypted: bool,
     /// `encryption-handling: full`
     looks_on: bool,
@@ -120,6 +122,8 @@ struct Side {
     record: Record,
     gathering: Gathering,
     heartbeat: heartbeat::Head,
+    /// Its first record of SSL 3 or TLS has begun: no record of SSL 2 follows, and what looks like one is plain text.
+    begun: bool,
 }
 
 /// The record that is being read.
@@ -166,7 +170,11 @@ impl Parser for Tls {
         }
         let consumed = bytes.len() - rest.len();
         match read {
-            Err(Broken) => Step::Failed,
+            Err(Broken) => {
+                // Plain text: there may have been TLS before it, but what comes now anybody can read.
+                self.encrypted = false;
+                Step::Failed
+            }
             Ok(_) if self.encrypted && context.limits.tls.encryption == EncryptionHandling::Bypass => Step::Opaque,
             Ok(wanted) => Step::Taken { consumed, wanted },
         }
@@ -236,7 +244,7 @@ impl Tls {
         }
         while !rest.is_empty() {
             if side.record.rest == 0 {
-                let wanted = header_bytes(rest);
+                let wanted = if side.begun { RECORD_HEADER_BYTES } else { header_bytes(rest) };
                 let Some(header) = rest.get(..wanted) else { return Ok(wanted) };
                 *rest = rest.get(wanted..).unwrap_or_default();
                 context.end_mark(Buffer::FRAME_TLS_PDU, toward);
@@ -244,9 +252,10 @@ impl Tls {
                 context.mark(Buffer::FRAME_TLS_HDR, toward, header);
                 context.grow_mark(Buffer::FRAME_TLS_PDU, toward, header);
                 side.record = begin(header, &mut reading, self.ciphers_changed)?;
+                let is_first = !std::mem::replace(&mut side.begun, side.record.content.is_some());
                 match side.record.content {
                     Some(content::CHANGE_CIPHER_SPEC) => self.ciphers_changed = true,
-                    Some(content::APPLICATION_DATA) => self.encrypted |= reading.application_data(),
+                    Some(content::APPLICATION_DATA) => self.encrypted |= reading.application_data(is_first),
                     Some(content::HEARTBEAT) => side.heartbeat.clear(),
                     Some(_) => {}
                     None => self.encrypted |= reading.tx.is_ssl2_encrypted(),
@@ -281,7 +290,7 @@ impl Tls {
     }
 }
 
-/// How long the header of the record that begins with these bytes is. That of a hello of SSL 2 goes as far as its
+/// How long the header of a side's first record is, by its first bytes. That of a hello of SSL 2 goes as far as its
 /// version.
 fn header_bytes(bytes: &[u8]) -> usize {
     match *bytes {
@@ -335,8 +344,8 @@ fn ssl2_record(length: u16, kind: u8, reading: &mut Reading<'_>) -> Result<Recor
     };
     match kind {
         ssl2::ERROR => reading.tx.raise("tls.error_message_encountered"),
-        ssl2::CLIENT_HELLO => reading.tx.said(TlsMessage::CLIENT_HELLO),
-        ssl2::SERVER_HELLO => reading.tx.said(TlsMessage::SERVER_HELLO),
+        ssl2::CLIENT_HELLO => reading.said_hello(Role::Client),
+        ssl2::SERVER_HELLO => reading.said_hello(Role::Server),
         ssl2::CLIENT_MASTER_KEY => reading.tx.said(TlsMessage::CLIENT_KEY_EXCHANGE),
         ssl2::CLIENT_FINISHED..=ssl2::CLIENT_CERTIFICATE => reading.tx.ssl2_encrypts(reading.toward),
         _ => {}
@@ -410,23 +419,35 @@ impl Reading<'_> {
         self.tx.client.version > version::TLS_1_2 && !self.tx.said.has(TlsMessage::SERVER_HELLO)
     }
 
-    /// False for early data, which comes before the server has said anything.
-    fn application_data(&mut self) -> bool {
+    /// A hello came, whoever said it; only from the side whose hello it is it counts as that side's word.
+    fn said_hello(&mut self, role: Role) {
+        let (message, from) = match role {
+            Role::Client => (TlsMessage::CLIENT_HELLO, Toward::Server),
+            Role::Server => (TlsMessage::SERVER_HELLO, Toward::Client),
+        };
+        self.tx.said(message);
+        self.tx.side(self.toward).speaks_tls |= self.toward == from;
+    }
+
+    /// Whether the connection is encrypted now. False for early data, which comes before the server has said anything.
+    fn application_data(&mut self, is_first: bool) -> bool {
         if self.tx.is_early_data() {
             return false;
         }
         self.tx.finish(self.toward);
-        true
+        // A side that begins with it was met in the middle of its connection.
+        self.tx.side(self.toward).speaks_tls |= is_first;
+        self.tx.both_speak_tls()
     }
 
     fn message(&mut self, kind: u8, body: &[u8]) {
         match kind {
             message::CLIENT_HELLO => {
-                self.tx.said(TlsMessage::CLIENT_HELLO);
+                self.said_hello(Role::Client);
                 self.tx.hello(self.toward, Hello::read(Role::Client, body));
             }
             message::SERVER_HELLO => {
-                self.tx.said(TlsMessage::SERVER_HELLO);
+                self.said_hello(Role::Server);
                 self.tx.hello(self.toward, Hello::read(Role::Server, body));
             }
             _ => self.tx.certificates(self.toward, body, self.context.now),

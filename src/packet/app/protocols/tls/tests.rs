@@ -144,6 +144,41 @@ fn a_flow_is_recognised_by_either_side() {
     }
 }
 
+/// A server that bears junk reads on in plain text; the word of its client alone must hide nothing.
+#[test]
+fn nobody_says_alone_that_a_connection_is_encrypted() {
+    let junk = (CLIENT, b"\x16\x03\x01\x00\x01\x0a\x17\x03\x03\xff\xff\x0a".to_vec());
+    let own_answer = [
+        record(22, &client_hello(&[])),
+        record(22, &server_hello(0x0303, &[])),
+        record(20, &[1]),
+        record(23, &[0; 30]),
+    ];
+    let ssl2 = [&[0x80, 9, 1, 0, 2][..], &[0; 6], &[0x80, 1, 4], &[0x80, 1, 5], &[0x80, 1, 5]].concat();
+    let data = record(23, &[0; 30]);
+    let cases: [(&str, Vec<Chunk>, bool); 8] = [
+        ("junk and a long record", vec![junk.clone()], false),
+        ("and the server's plain answer", vec![junk.clone(), (SERVER, b"500 what?\r\n".to_vec())], false),
+        ("both hellos of the client", vec![(CLIENT, own_answer.concat())], false),
+        ("SSL 2, all of the client", vec![(CLIENT, ssl2)], false),
+        ("the server's alert", vec![junk, (SERVER, record(21, &[2, 10])), (CLIENT, data.clone())], false),
+        ("a handshake", handshake(), true),
+        ("both in the middle", vec![(SERVER, data.clone()), (CLIENT, data.clone())], true),
+        ("plain text afterwards", [handshake(), vec![(CLIENT, b"USER a\r\n".to_vec())]].concat(), false),
+    ];
+    for (what, turns, encrypted) in cases {
+        for encryption in [EncryptionHandling::TrackOnly, EncryptionHandling::Bypass] {
+            let mut seen = Conversation::with(PORT);
+            seen.limits.tls.encryption = encryption;
+            for (toward, bytes) in &turns {
+                seen.stream(*toward, bytes);
+            }
+            let bypassed = encryption == EncryptionHandling::Bypass && what == "plain text afterwards";
+            assert_eq!(seen.app.is_encrypted(), encrypted || bypassed, "{what} {encryption:?}");
+        }
+    }
+}
+
 #[test]
 fn bypass_ends_at_the_first_encrypted_data() {
     let mut seen = Conversation::with(PORT);

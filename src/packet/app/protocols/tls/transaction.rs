@@ -66,6 +66,8 @@ pub struct Endpoint {
     /// Whether the certificate was valid when it was sent.
     is_expired: bool,
     is_early: bool,
+    /// It has said hello, or was met in the middle of encrypted records.
+    pub speaks_tls: bool,
 }
 
 impl TlsTransaction {
@@ -157,9 +159,14 @@ impl TlsTransaction {
         self.early_data && !self.said.has(TlsMessage::SERVER_HELLO)
     }
 
+    /// Neither side's word is taken for the other's.
+    pub fn both_speak_tls(&self) -> bool {
+        self.client.speaks_tls && self.server.speaks_tls
+    }
+
     /// A message of SSL 2 that stands behind the keys. Before both hellos it means nothing.
     pub fn ssl2_encrypts(&mut self, toward: Toward) {
-        if self.said.has(TlsMessage::CLIENT_HELLO) && self.said.has(TlsMessage::SERVER_HELLO) {
+        if self.both_speak_tls() {
             let [client, server] = &mut self.ssl2_encrypted;
             match toward {
                 Toward::Server => *client = true,
