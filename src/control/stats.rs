@@ -190,6 +190,7 @@ pub fn add_app(stats: &mut StatsSnapshot, app: &AppCounters, pool: &MemoryPool) 
         parser_errors: app.parser_errors,
         transactions_evicted: app.transactions_evicted,
         datagrams_unread: app.datagrams_unread,
+        protocol_changes: app.protocol_changes,
         memcap: app.memcap,
         memuse: pool.bytes(),
     };

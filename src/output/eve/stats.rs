@@ -119,6 +119,8 @@ pub struct AppStats {
     /// Transactions that gave way to newer ones before they were done.
     pub transactions_evicted: u64,
     pub datagrams_unread: u64,
+    /// Datagrams that spoke another protocol than the one before them on their flow.
+    pub protocol_changes: u64,
     /// Flows that are no longer parsed because `app-layer.memcap` was reached.
     pub memcap: u64,
     /// Bytes that transactions hold now, roughly.

@@ -664,7 +664,9 @@ fn allowed(object: &str) -> &'static str {
             "src_ip src_port dest_ip dest_port icmp_id icmp_type icmp_code proto"
         }
         "tidegate" => "generation ruleset fate cleared_by counted_by count",
-        "stats.app" => "recognised unrecognised parser_errors transactions_evicted datagrams_unread memcap memuse",
+        "stats.app" => {
+            "recognised unrecognised parser_errors transactions_evicted datagrams_unread protocol_changes memcap memuse"
+        }
         "stats.streams" => "out_of_order overlap_unverified",
         "stats.ledger" => "seconds complete offered received judged uninspected kernel_drops waiting",
         "stats.ledger.uninspected" => "fail_open bypass overrun failed",

@@ -1,5 +1,6 @@
 //! One flow's application layer: first unknown, then in the hands of one parser, or given up.
 
+mod datagram;
 mod kept;
 mod recognise;
 #[cfg(test)]
@@ -13,7 +14,7 @@ use super::file::FileRecord;
 use super::frame::{Frames, Marks};
 use super::oddity::{self, Oddities, Oddity};
 use super::protocols::ftp::data::FtpData;
-use super::protocols::{self, ProtocolInfo, Recognised};
+use super::protocols::{self, ProtocolInfo};
 use super::record::AppRecord;
 use super::share::Share;
 use super::sides::Sides;
@@ -22,11 +23,10 @@ use super::{AppCounters, ParseContext, Parser, Step};
 use crate::packet::pool::MemoryPool;
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::plan::{SideSet, Toward};
+use datagram::Aside;
 use kept::Kept;
 use view::AppView;
 
-/// Datagrams of a UDP flow that are asked for their protocol.
-const DATAGRAM_COUNT_MAX: u8 = 4;
 /// Bytes that a parser may leave for the next call: a TLS record with its header fits, and so does the longest line that
 /// any parser waits for.
 const PENDING_BYTES_MAX: usize = 64 << 10;
@@ -56,9 +56,11 @@ pub struct AppLayer {
     /// The protocol before the last change (EVE `app_proto_orig`), until its transactions are told.
     former: Option<Box<(AppProto, Box<dyn Parser>)>>,
     pub before: Option<AppProto>,
+    /// What else datagrams of this flow have spoken.
+    aside: Option<Box<Aside>>,
     /// Sides whose files are all stored.
     stored_sides: SideSet,
-    /// Sides that nobody reads any more: their stream is beyond its depth.
+    /// Sides that nobody reads any more: their stream is beyond its depth, or memory is short.
     unread_sides: SideSet,
     frames: Frames,
     sides: Option<Box<Sides>>,
@@ -215,6 +217,9 @@ impl AppLayer {
             parser.transactions().settle(true, SideSet::BOTH, &mut |id, record| emit(*protocol, id, record));
         }
         let unread = self.unread_sides;
+        if let Some(aside) = &mut self.aside {
+            aside.settle(ended, unread, emit);
+        }
         if let Some(AppView { protocol, current, .. }) = self.view() {
             current.settle(ended, unread, &mut |id, record| emit(protocol, id, record));
         }
@@ -243,7 +248,8 @@ impl AppLayer {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let sides = self.sides.as_ref().map_or(0, |sides| size_of_val(&**sides) + sides.heap_bytes());
-        let kept = self.to_server.heap_bytes() + self.to_client.heap_bytes() + self.frames.heap_bytes() + sides;
+        let aside = self.aside.as_ref().map_or(0, |aside| aside.heap_bytes());
+        let kept = self.to_server.heap_bytes() + self.to_client.heap_bytes() + self.frames.heap_bytes() + sides + aside;
         match &self.state {
             State::Known { parser, .. } | State::Finished { parser, .. } => kept + parser.heap_bytes(),
             State::Unknown | State::Failed => kept,
@@ -263,6 +269,8 @@ impl AppLayer {
         if !self.share.count(pool, bytes) {
             counters.memcap += 1;
             self.former = None;
+            self.aside = None;
+            self.unread_sides = SideSet::BOTH;
             self.fail(counters);
             self.share.count(pool, size_of::<AppLayer>());
         }
@@ -292,43 +300,6 @@ impl AppLayer {
             State::Unknown => self.recognise_stream(toward, bytes, context, enabled, counters),
             State::Known { .. } => self.feed(toward, bytes, context, enabled, counters),
             State::Finished { .. } | State::Failed => {}
-        }
-    }
-
-    /// One datagram of a UDP flow.
-    pub fn receive_datagram(
-        &mut self,
-        toward: Toward,
-        bytes: &[u8],
-        context: &ParseContext<'_>,
-        enabled: AppProtoSet,
-        counters: &mut AppCounters,
-    ) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.share.note(bytes.len());
-        self.opener.get_or_insert(toward);
-        if matches!(self.state, State::Unknown) {
-            let guess = protocols::recognise(protocols::Transport::Udp, toward, bytes, context, enabled);
-            self.datagrams = self.datagrams.saturating_add(1);
-            match guess {
-                Recognised::As(info) | Recognised::NotYet { likely: Some(info) } => self.begin(info, counters),
-                _ if self.datagrams >= DATAGRAM_COUNT_MAX => self.fail(counters),
-                _ => {}
-            }
-        }
-        if let State::Known { parser, .. } = &mut self.state {
-            let marks = Marks::new(std::mem::take(&mut self.frames));
-            let marking = ParseContext { marks: Some(&marks).filter(|_| context.wants_frames), ..*context };
-            // A datagram that cannot be read says nothing of the next.
-            let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, &marking));
-            self.frames = marks.into_inner();
-            match step {
-                Step::Opaque => self.finish(true),
-                Step::Failed => counters.datagrams_unread += 1,
-                Step::Taken { .. } | Step::Changed { .. } => {}
-            }
         }
     }
 

@@ -1,4 +1,6 @@
 use crate::packet::app::testing::Conversation;
+use crate::rules::app::AppProto;
+use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
 /// What gives way goes by uninspected, so somebody must be told.
@@ -34,6 +36,33 @@ fn a_datagram_that_cannot_be_read_is_counted() {
     let mut talk = Conversation::with(53);
     talk.datagram(Toward::Server, query).datagram(Toward::Server, &query[..14]);
     assert_eq!(talk.counters.datagrams_unread, 1);
+}
+
+const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04evil\x03com\0\0\x01\0\x01";
+
+/// What stands in front of a query on the same ports does not hide it.
+#[test]
+fn no_datagram_decides_for_those_behind_it() {
+    let sip = b"OPTIONS sip:a SIP/2.0\r\n\r\n".to_vec();
+    let quic = [&[0xc0, 0, 0, 0, 1, 8][..], &[7; 8], &[0, 0, 0x44, 0xb0], &[9; 1200]].concat();
+    let cases = [("junk", vec![b"x".to_vec(); 300]), ("SIP", vec![sip.clone()]), ("QUIC", vec![quic.clone()])];
+    for (what, before) in cases {
+        let mut talk = Conversation::with(53);
+        before.iter().for_each(|datagram| {
+            talk.datagram(Toward::Server, datagram);
+        });
+        talk.datagram(Toward::Server, QUERY);
+        assert_eq!(talk.app.protocol(), Some(AppProto::Dns), "{what}");
+        assert_eq!(talk.buffers(0, Buffer::DNS_QUERY, Toward::Server), ["evil.com"], "{what}");
+    }
+    let mut talk = Conversation::with(53);
+    for _ in 0..1000 {
+        talk.datagram(Toward::Server, &sip).datagram(Toward::Server, QUERY).datagram(Toward::Server, &quic);
+        talk.records(false);
+    }
+    assert_eq!(talk.counters.protocol_changes, 2999, "told, and");
+    assert!(talk.app.heap_bytes() < 1 << 20, "no memory a change: {}", talk.app.heap_bytes());
+    assert_eq!(talk.counters.flows[AppProto::Dns as usize], 1);
 }
 
 /// A parser that takes nothing of many small segments is given up before it costs more than it may.

@@ -143,6 +143,10 @@ pub(super) fn info(protocol: AppProto) -> Option<&'static ProtocolInfo> {
     REGISTRY.iter().copied().find(|info| info.protocol == protocol)
 }
 
+pub(super) fn info_over(transport: Transport, protocol: AppProto) -> Option<&'static ProtocolInfo> {
+    REGISTRY.iter().copied().find(|info| info.protocol == protocol && info.transports.contains(&transport))
+}
+
 pub(super) fn recognise(
     transport: Transport,
     toward: Toward,
