@@ -76,6 +76,7 @@ fn converse(port: u8, data: &[u8], piece: usize, transport: Transport, mut app: 
         wants_sides: true,
         marks: None,
         hashes: Hashes { md5: true, ..Hashes::default() },
+        heard: &[],
     };
     let (mut counters, mut spoken) = (AppCounters::default(), Vec::new());
     let mut rest = data;

@@ -15,6 +15,7 @@ mod counters;
 pub mod expected;
 pub mod file;
 pub mod frame;
+pub mod greeting;
 mod layer;
 pub mod message;
 pub mod mime;
@@ -71,6 +72,8 @@ pub struct ParseContext<'c> {
     pub marks: Option<&'c Marks>,
     /// Digests that somebody wants of files.
     pub hashes: Hashes,
+    /// While it is not known what the flow speaks: how the other side began.
+    pub heard: &'c [u8],
 }
 
 /// Caps that hold for every parser, and what can be chosen for single ones. Each parser has caps of its own beside these.
@@ -141,6 +144,7 @@ impl AppConfig {
             wants_sides: false,
             marks: None,
             hashes: self.hashes.or(hashes),
+            heard: &[],
         }
     }
 }

@@ -163,6 +163,7 @@ fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseConte
         wants_sides: false,
         marks: None,
         hashes,
+        heard: &[],
     }
 }
 

@@ -19,19 +19,26 @@ impl AppLayer {
         enabled: AppProtoSet,
         counters: &mut AppCounters,
     ) {
-        let recognise = |bytes: &[u8]| protocols::recognise(protocols::Transport::Tcp, toward, bytes, context, enabled);
-        let is_first = self.to_server.bytes().is_empty() && self.to_client.bytes().is_empty();
+        let (kept, other) = match toward {
+            Toward::Server => (&mut self.to_server, &self.to_client),
+            Toward::Client => (&mut self.to_client, &self.to_server),
+        };
+        let is_first = kept.bytes().is_empty() && other.bytes().is_empty();
+        let context_here = ParseContext { heard: other.bytes(), ..*context };
+        let recognise = |bytes: &[u8]| recognise(toward, bytes, &context_here, enabled);
         let guess = is_first.then(|| recognise(bytes));
         if let Some(Recognised::As(info)) = guess {
             // Most say at once what they speak, and nothing need be kept.
             self.begin(info, counters);
             return self.advance(toward, bytes, context, enabled, counters);
         }
-        let kept = self.kept(toward);
         let held = kept.held_mut();
         held.bytes.extend_from_slice(bytes);
         match guess.unwrap_or_else(|| recognise(&held.bytes)) {
-            Recognised::NotYet { likely } if held.bytes.len() < HEAD_BYTES_MAX => held.likely = likely,
+            Recognised::NotYet { likely } if held.bytes.len() < HEAD_BYTES_MAX => {
+                held.likely = likely;
+                self.recognise_again(toward, context, enabled, counters);
+            }
             Recognised::As(info) | Recognised::NotYet { likely: Some(info) } => {
                 self.begin(info, counters);
                 self.replay_heads(context, enabled, counters);
@@ -44,6 +51,27 @@ impl AppLayer {
                     self.fail(counters);
                 }
             }
+        }
+    }
+
+    /// What this side has said may explain what the other said before it.
+    fn recognise_again(
+        &mut self,
+        heard: Toward,
+        context: &ParseContext<'_>,
+        enabled: AppProtoSet,
+        counters: &mut AppCounters,
+    ) {
+        let (toward, heard, said) = match heard {
+            Toward::Client => (Toward::Server, &self.to_client, &self.to_server),
+            Toward::Server => (Toward::Client, &self.to_server, &self.to_client),
+        };
+        let context_there = ParseContext { heard: heard.bytes(), ..*context };
+        if !said.bytes().is_empty()
+            && let Recognised::As(info) = recognise(toward, said.bytes(), &context_there, enabled)
+        {
+            self.begin(info, counters);
+            self.replay_heads(context, enabled, counters);
         }
     }
 
@@ -86,4 +114,8 @@ impl AppLayer {
             }
         }
     }
+}
+
+fn recognise(toward: Toward, bytes: &[u8], context: &ParseContext<'_>, enabled: AppProtoSet) -> Recognised {
+    protocols::recognise(protocols::Transport::Tcp, toward, bytes, context, enabled)
 }

@@ -9,6 +9,7 @@ pub mod record;
 
 use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::expected::{Announcement, Opener, Transfer};
+use crate::packet::app::greeting;
 use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
 use crate::rules::app::{AppProto, AppTest, Field};
 use crate::rules::keyword::buffers::Buffer;
@@ -29,12 +30,13 @@ const REPLY_LINE_COUNT_MAX: usize = 64;
 /// Data connections that wait for the path to take note of them.
 const ANNOUNCED_COUNT_MAX: usize = 16;
 
-/// How a client begins.
+/// How a client begins, greeted or not.
 const BEGINNINGS: [&[u8]; 8] = [b"USER ", b"PASS ", b"PORT ", b"EPRT ", b"EPSV", b"FEAT\r", b"AUTH TLS", b"AUTH SSL"];
 
-fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess {
+fn recognise(toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
+    let spoken = || greeting::FTP.recognise(&greeting::SMTP, toward, bytes, context);
     if toward == Toward::Client {
-        return Guess::No;
+        return spoken();
     }
     let fits = |word: &[u8]| {
         let shared = word.len().min(bytes.len());
@@ -43,7 +45,7 @@ fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess
     match BEGINNINGS.into_iter().find(|word| fits(word)) {
         Some(word) if bytes.len() >= word.len() => Guess::Yes,
         Some(_) => Guess::More,
-        None => Guess::No,
+        None => spoken(),
     }
 }
 

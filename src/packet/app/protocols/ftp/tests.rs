@@ -38,6 +38,18 @@ fn session() -> Vec<Chunk> {
 }
 
 #[test]
+fn whatever_the_client_says_first_it_is_ftp() {
+    for (greeting, port) in [("220 ready\r\n", 21), ("220 FTP ready\r\n", 4021), ("220 ready\r\n", 4021)] {
+        for first in ["NOOP\r\n", "what\r\n", " USER a\r\n", "SYST\r\n"] {
+            let mut told = Conversation::with(port);
+            told.stream(Toward::Client, greeting.as_bytes()).stream(Toward::Server, first.as_bytes());
+            told.stream(Toward::Client, b"200 x\r\n").stream(Toward::Server, b"USER evil\r\n");
+            assert_eq!(told.app.protocol(), Some(AppProto::Ftp), "{greeting:?} {first:?}");
+        }
+    }
+}
+
+#[test]
 fn addresses_are_read_in_each_form() {
     let at = |address: [u8; 4], port| Some(Place { address: Some(address.into()), port });
     let somewhere = |port| Some(Place { address: None, port });

@@ -80,6 +80,7 @@ impl Talk {
 
 fn context(limits: &AppLimits) -> ParseContext<'_> {
     ParseContext {
+        heard: &[],
         position: 0, now: Timestamp::default(),
         client: std::net::IpAddr::from([10, 0, 0, 1]),
         client_port: 40_000,

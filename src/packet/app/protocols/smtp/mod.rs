@@ -9,6 +9,7 @@ mod tx;
 use std::collections::VecDeque;
 
 use super::{Guess, ProtocolInfo, Transport};
+use crate::packet::app::greeting;
 use crate::packet::app::mime::{Mime, MimePlan, Piece};
 use crate::packet::app::{ParseContext, Parser, Slot, Step, Transactions, TxList};
 use crate::rules::app::AppProto;
@@ -30,10 +31,11 @@ const LINE_BYTES_MAX: usize = 4096;
 const PIPELINE_MAX: usize = 256;
 const RECIPIENT_COUNT_MAX: usize = 128;
 
-/// Suricata's patterns: how a client begins. A greeting alone could be FTP's as well.
-fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess {
+/// Suricata's patterns: how a client begins; behind a greeting any word of SMTP will do.
+fn recognise(toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Guess {
+    let spoken = || greeting::SMTP.recognise(&greeting::FTP, toward, bytes, context);
     if toward == Toward::Client {
-        return Guess::No;
+        return spoken();
     }
     let fits = |word: &[u8]| {
         let shared = word.len().min(bytes.len());
@@ -42,7 +44,7 @@ fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess
     match [b"EHLO", b"HELO", b"QUIT"].into_iter().any(|word| fits(word)) {
         true if bytes.len() >= 4 => Guess::Yes,
         true => Guess::More,
-        false => Guess::No,
+        false => spoken(),
     }
 }
 
@@ -109,6 +111,10 @@ struct Smtp {
     helo: Option<Vec<u8>>,
     mode: Mode,
     pipeline: VecDeque<Command>,
+    /// Replies may answer other commands than we think. No refusal is believed any more.
+    unmatched: bool,
+    /// Lines have come since DATA, which its reply may turn into commands.
+    data_begun: bool,
     greeted: bool,
     client: Lines,
     server: Lines,
@@ -200,8 +206,9 @@ impl Smtp {
     }
 
     fn expect(&mut self, command: Command) {
-        if self.pipeline.len() < PIPELINE_MAX {
-            self.pipeline.push_back(command);
+        match self.pipeline.len() < PIPELINE_MAX {
+            true => self.pipeline.push_back(command),
+            false => self.unmatched = true,
         }
     }
 
@@ -283,6 +290,7 @@ impl Smtp {
         // The reply is not waited for: a client may pipeline, and the other side may take another way. If it says no, this
         // is taken back.
         self.mode = Mode::Data;
+        self.data_begun = false;
     }
 
     fn begin_mail(&mut self, context: &ParseContext<'_>) {
@@ -308,6 +316,7 @@ impl Smtp {
 
     /// One line of a mail, its dots as sent.
     fn data_line(&mut self, piece: Piece<'_>) {
+        self.data_begun = true;
         let is_end = piece.begins && piece.text == b"." && !piece.end.is_empty();
         let text = match piece.begins {
             true => piece.text.strip_prefix(b".").unwrap_or(piece.text),
@@ -401,6 +410,12 @@ impl Smtp {
         if !std::mem::replace(&mut self.greeted, true) && greets {
             return false;
         }
+        if code == Some(b"354") && self.pipeline.contains(&Command::Data) {
+            // Nothing else is answered so.
+            while self.pipeline.front().is_some_and(|command| *command != Command::Data) {
+                self.pipeline.pop_front();
+            }
+        }
         let Some(command) = self.pipeline.pop_front() else {
             if code != Some(b"421") {
                 self.odd(Toward::Client, "smtp.unable_to_match_reply_with_request");
@@ -411,6 +426,7 @@ impl Smtp {
             Command::StartTls if code == Some(b"220") => return true,
             Command::StartTls => self.odd(Toward::Client, "smtp.tls_rejected"),
             Command::Data if kind != b'3' => self.refuse_data(),
+            Command::Bdat if matches!(kind, b'4' | b'5') => self.refuse_chunk(),
             Command::Reset if kind == b'2' => {
                 if let Some(slot) = self.current() {
                     slot.data.done = true;
@@ -425,9 +441,29 @@ impl Smtp {
     /// The server does not want the mail: the client goes on with commands.
     fn refuse_data(&mut self) {
         self.odd(Toward::Client, "smtp.data_command_rejected");
-        if self.mode == Mode::Data {
+        if self.mode == Mode::Data && self.may_refuse() {
             self.mode = Mode::Command;
+            // The server takes for commands what we took for a mail, and answers each line.
+            self.unmatched |= self.data_begun;
         }
+    }
+
+    /// The server does not know BDAT, or does not wait for the bytes: they are commands. Where that is in doubt, lines of a
+    /// mail are looked for in them.
+    fn refuse_chunk(&mut self) {
+        if !matches!(self.mode, Mode::Chunk { .. }) || !self.pipeline.is_empty() && !self.unmatched {
+            return;
+        }
+        self.mode = if self.may_refuse() { Mode::Command } else { Mode::Data };
+        self.chunk_held = Vec::new();
+        self.chunk_lines = Lines::default();
+    }
+
+    /// The reply is to the last command, as far as we know.
+    fn may_refuse(&mut self) -> bool {
+        // More has come behind it, as if it had been taken: what these replies answer is not sure any more.
+        self.unmatched |= !self.pipeline.is_empty();
+        !self.unmatched
     }
 }
 
@@ -457,6 +493,7 @@ fn command_of(line: &[u8]) -> (Word, &[u8]) {
         (b"RSET", Word::Reset),
         (b"QUIT", Word::Quit),
     ];
+    let line = line.trim_ascii_start();
     for (prefix, word) in WORDS {
         let Some((begin, rest)) = line.split_at_checked(prefix.len()) else { continue };
         if !begin.eq_ignore_ascii_case(prefix) {

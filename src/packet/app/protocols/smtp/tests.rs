@@ -123,6 +123,82 @@ fn tls_begins_when_the_server_says_so() {
     assert_eq!(told.app.before, Some(AppProto::Smtp));
 }
 
+/// A server answers any word, and goes on to the mail.
+#[test]
+fn whatever_the_client_says_first_it_is_smtp() {
+    let greeting = server("220 mail.example ESMTP\r\n");
+    let rest = "EHLO a\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nSubject: evil\r\n\r\nx\r\n.\r\n";
+    for first in ["NOOP\r\n", "RSET\r\n", "VRFY root\r\n", " HELO a\r\n", "MAIL FROM:<a>\r\n", "what\r\n", "\r\n"] {
+        for port in [25, 4025] {
+            for greeted_first in [true, false] {
+                let mut told = Conversation::with(port);
+                let mut turns = vec![greeting.clone(), client(first), client(rest)];
+                if !greeted_first {
+                    turns = vec![client(first), client(rest), greeting.clone()];
+                }
+                turns.iter().for_each(|(toward, bytes)| {
+                    told.stream(*toward, bytes);
+                });
+                assert_eq!(told.app.protocol(), Some(AppProto::Smtp), "{first:?} {port} {greeted_first}");
+                let count = told.app.view().map_or(0, |view| view.count());
+                let subjects = (0..count).flat_map(|at| told.buffers(at, Buffer::EMAIL_SUBJECT, Toward::Server));
+                assert_eq!(subjects.collect::<Vec<_>>(), ["evil"], "{first:?} {port} {greeted_first}");
+            }
+        }
+    }
+}
+
+fn subject_is_seen(turns: &[Chunk]) -> bool {
+    let mut told = talk(turns);
+    let count = told.app.view().map_or(0, |view| view.count());
+    (0..count).any(|at| told.buffers(at, Buffer::EMAIL_SUBJECT, Toward::Server) == ["evil"])
+}
+
+#[test]
+fn a_chunk_that_is_refused_hides_no_commands() {
+    let turns = [
+        &opening()[..3],
+        &[
+            client("BDAT 10000000\r\n"),
+            server("502 what?\r\n"),
+            client("\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"),
+            server("500 what?\r\n250 a\r\n250 b\r\n354 go\r\n"),
+            client("Subject: evil\r\n\r\nx\r\n.\r\n"),
+        ],
+    ]
+    .concat();
+    assert!(subject_is_seen(&turns));
+}
+
+#[test]
+fn replies_that_may_answer_others_refuse_no_mail() {
+    let flooded = [
+        &opening()[..3],
+        &[
+            client(&"NOOP\r\n".repeat(260)),
+            server(&"250 x\r\n".repeat(20)),
+            client("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"),
+            server(&"250 x\r\n".repeat(242)),
+            server("354 go\r\n"),
+            client("Subject: evil\r\n\r\nx\r\n.\r\n"),
+        ],
+    ]
+    .concat();
+    assert!(subject_is_seen(&flooded), "more commands than are remembered");
+    let pipelined = [
+        &opening()[..3],
+        &[
+            client("DATA\r\nNOOP\r\nNOOP\r\nNOOP\r\n"),
+            server("503 no\r\n"),
+            client("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"),
+            server("250 x\r\n250 x\r\n250 x\r\n250 a\r\n250 b\r\n354 go\r\n"),
+            client("Subject: evil\r\n\r\nx\r\n.\r\n"),
+        ],
+    ]
+    .concat();
+    assert!(subject_is_seen(&pipelined), "commands that we took for a mail");
+}
+
 #[test]
 fn a_mail_goes_on_behind_a_gap() {
     let mut turns = opening();
