@@ -43,6 +43,9 @@ impl Inner<'_> {
         if self.flags & Tcp::SYN != 0 {
             tcp = tcp.syn();
         }
+        if self.flags & Tcp::RST != 0 {
+            tcp = tcp.rst();
+        }
         if self.flags & Tcp::ACK != 0 {
             tcp = tcp.ack(if self.from_client { 501 } else { 101 });
         }
@@ -161,6 +164,24 @@ fn a_flood_of_inner_connections_stays_within_the_cap() {
     let told = tunnelled.bench.told();
     let alerts: Vec<_> = told.iter().filter(|told| *told != "flow").collect();
     assert_eq!(alerts, ["alert:4", "alert:1"], "old connections without an answer make room");
+}
+
+/// Each of these costs its sender 106 bytes, and there are 16 million numbers.
+#[test]
+fn networks_in_which_nothing_lives_are_not_kept() {
+    let mut tunnelled = Tunnelled::new(Policy::default());
+    let reset = Inner { network: 0, port: 4000, from_client: true, flags: Tcp::RST, seq: 1, payload: b"" };
+    for network in 0..=255 {
+        let _ = tunnelled.judge(Inner { network, ..reset });
+    }
+    let networks = |tunnelled: &mut Tunnelled| {
+        let key = reset.entry().key();
+        let table = tunnelled.bench.flows().lock(&key);
+        table.get(&key).and_then(|flow| flow.tunnel().map(|tunnel| tunnel.enter().len()))
+    };
+    assert_eq!(networks(&mut tunnelled), Some(0));
+    let _ = tunnelled.judge(Inner { flags: Tcp::SYN, ..reset });
+    assert_eq!(networks(&mut tunnelled), Some(1));
 }
 
 #[test]

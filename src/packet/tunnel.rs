@@ -27,6 +27,9 @@ use super::tracking::{self, DestroyedEntry, SimulatedConntrack};
 /// Flows inside all tunnels together. Beyond it an old one without an answer makes room, or `policy.flow-memcap` decides.
 pub const INNER_FLOW_COUNT_MAX: usize = 131_072;
 
+/// Virtual networks of one tunnel in which something lives. A packet of another is judged as one beyond the flow table.
+const NETWORK_COUNT_MAX: usize = 4096;
+
 /// How often networks that are silent are looked at for what has expired.
 const SWEEP_MICROS: u64 = 1_000_000;
 
@@ -162,6 +165,25 @@ pub struct Networks {
     swept: Timestamp,
 }
 
+impl Networks {
+    /// A network in which nothing has come to live is not kept: its packets are free to make, and its numbers too.
+    pub fn leave(&mut self, network: (TunnelKind, u32)) {
+        if self.all.get(&network).is_some_and(|inside| inside.flows.is_empty() && inside.tracker.is_empty()) {
+            self.all.remove(&network);
+        }
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
 impl Tunnel {
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -173,13 +195,14 @@ impl Tunnel {
         take(&self.inside)
     }
 
-    /// One network of the tunnel, and what has expired in it and, now and then, in others.
+    /// One network of the tunnel (`None`: there are too many), and what has expired in it and, now and then, in others.
+    /// When the packet has been judged, [`Networks::leave`] it.
     pub fn network<'n>(
         &self,
         networks: &'n mut Networks,
         (kind, network): (TunnelKind, u32),
         now: Timestamp,
-    ) -> (&'n mut Inside, Vec<Ended>) {
+    ) -> (Option<&'n mut Inside>, Vec<Ended>) {
         let mut ended = Vec::new();
         if now.micros_since(networks.swept) >= SWEEP_MICROS {
             networks.swept = now;
@@ -187,6 +210,9 @@ impl Tunnel {
                 inside.advance(now, &mut ended);
                 !inside.flows.is_empty()
             });
+        }
+        if networks.all.len() >= NETWORK_COUNT_MAX && !networks.all.contains_key(&(kind, network)) {
+            return (None, ended);
         }
         let inside = networks.all.entry((kind, network)).or_insert_with(|| {
             // Entries of two networks must not look like one: their tuples may be alike.
@@ -199,7 +225,7 @@ impl Tunnel {
             }
         });
         inside.advance(now, &mut ended);
-        (inside, ended)
+        (Some(inside), ended)
     }
 
     /// The last outer flow is gone: so is everything inside.

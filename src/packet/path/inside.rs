@@ -33,8 +33,13 @@ impl Path {
         };
         let tunnel = world.flows.tunnels().of(flow);
         let mut networks = tunnel.enter();
-        let (inside, expired) = tunnel.network(&mut networks, (inner.kind, inner.network), moment.now);
+        let network = (inner.kind, inner.network);
+        let (inside, expired) = tunnel.network(&mut networks, network, moment.now);
         tell_ended(expired, moment.now, events);
+        let Some(inside) = inside else {
+            let inside_moment = Moment { packet: &packet, headers: &headers, now: moment.now };
+            return self.judge_beyond_cap(world, inside_moment, events).of_carrier();
+        };
         tell_ended(inside.track(&headers), moment.now, events);
         let verdict = match inside.tracker.current() {
             Some(tracked) => {
@@ -49,6 +54,7 @@ impl Path {
             }
         };
         tell_ended(inside.settle(self.policy.goes_on(verdict)), moment.now, events);
+        networks.leave(network);
         verdict.of_carrier()
     }
 
