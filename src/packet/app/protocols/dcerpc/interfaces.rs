@@ -54,6 +54,11 @@ impl Interfaces {
         }
     }
 
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Interfaces>() + self.bound.capacity() * size_of::<Interface>()
+    }
+
     /// Those of the last BIND.
     #[must_use]
     pub fn latest(&self) -> &[Interface] {

@@ -14,12 +14,14 @@ use crate::packet::app::{ParseContext, Slot, Transactions};
 use crate::rules::app::AppProto;
 use crate::rules::plan::Toward;
 
-/// Trees, open files and so on of one connection, each; more make it forget the others.
+/// Trees, open files and so on of one connection, each; for one more, another is forgotten.
 const REMEMBERED_COUNT_MAX: usize = 1024;
+/// Pipes that nobody was seen to open. Beyond so many they are read, but nothing is remembered of them.
+const STRANGE_PIPE_COUNT_MAX: usize = 64;
 /// Bytes of a pipe's message that wait for the rest: the longest fragment of DCERPC.
 const PIPE_BYTES_MAX: usize = 65_535;
 
-/// A map that forgets everything when it is full.
+/// A map that forgets one entry for another when it is full: nobody can tell which.
 #[derive(Debug)]
 pub struct Remembered<K, V>(HashMap<K, V>);
 
@@ -29,12 +31,18 @@ impl<K, V> Default for Remembered<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Remembered<K, V> {
+impl<K: Eq + Hash + Copy, V> Remembered<K, V> {
     pub fn insert(&mut self, key: K, value: V) {
         if self.0.len() >= REMEMBERED_COUNT_MAX && !self.0.contains_key(&key) {
-            self.0.clear();
+            let other = self.0.keys().next().copied();
+            other.and_then(|other| self.0.remove(&other));
         }
         self.0.insert(key, value);
+    }
+
+    /// Its table, and what hangs on each value.
+    fn heap_bytes(&self, of_value: impl Fn(&V) -> usize) -> usize {
+        self.0.capacity() * size_of::<(K, V)>() + self.0.values().map(of_value).sum::<usize>()
     }
 
     pub fn get(&self, key: &K) -> Option<&V> {
@@ -58,6 +66,12 @@ struct Pipe {
     interfaces: Arc<Interfaces>,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
+}
+
+impl Pipe {
+    fn heap_bytes(&self) -> usize {
+        self.to_server.capacity() + self.to_client.capacity() + self.interfaces.heap_bytes()
+    }
 }
 
 /// Where file data that goes on in later bytes belongs.
@@ -250,7 +264,10 @@ impl SmbFlow {
                 Toward::Client => pipe.to_client = bytes,
             }
         }
-        self.pipes.insert(handle, pipe);
+        let is_known = self.names.get(&handle).is_some() || self.pipes.0.len() < STRANGE_PIPE_COUNT_MAX;
+        if is_known {
+            self.pipes.insert(handle, pipe);
+        }
         is_dcerpc
     }
 
@@ -309,8 +326,21 @@ impl SmbFlow {
         (name, is_pipe)
     }
 
+    /// A message was begun in this pipe.
+    #[cfg(test)]
+    pub fn waits_in(&self, handle: Handle) -> bool {
+        self.pipes.get(&handle).is_some_and(|pipe| !pipe.to_server.is_empty())
+    }
+
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.transactions.iter().map(|slot| size_of_val(slot) + slot.data.heap_bytes()).sum()
+        let transactions: usize =
+            self.transactions.iter().map(|slot| size_of_val(slot) + slot.data.heap_bytes()).sum();
+        let remembered = self.trees.heap_bytes(|tree| tree.name.capacity())
+            + self.names.heap_bytes(Vec::capacity)
+            + self.creating.heap_bytes(|(name, _)| name.capacity())
+            + self.reads.heap_bytes(|_| 0)
+            + self.closing.heap_bytes(|_| 0);
+        transactions + remembered + self.pipes.heap_bytes(Pipe::heap_bytes)
     }
 }

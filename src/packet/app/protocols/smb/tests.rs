@@ -253,6 +253,7 @@ fn the_parser_finds_the_next_frame_behind_a_hole_and_behind_an_encrypted_one() {
     let mut talk = hear(&file_talk()[..4]);
     let limits = talk.limits;
     let context = crate::packet::app::ParseContext {
+        heard: &[],
         position: 0, now: crate::packet::ingress::Timestamp::from_micros(0),
         client: std::net::IpAddr::from([10, 0, 0, 1]),
         client_port: 1,
@@ -275,4 +276,33 @@ proptest! {
     fn segmentation_changes_nothing(cuts in proptest::collection::vec(any::<u8>(), 1..30)) {
         prop_assert_eq!(cut_up(445, &file_talk(), &cuts), whole(445, &file_talk()));
     }
+}
+
+/// Writes to handles that were never opened are read, and push nothing out.
+#[test]
+fn invented_handles_make_no_open_pipe_forget() {
+    use super::flow::SmbFlow;
+    let settings = crate::packet::app::AppConfig::default();
+    let tuple = crate::packet::conntrack::Tuple {
+        src: [10, 0, 0, 1].into(),
+        dst: [10, 0, 0, 2].into(),
+        protocol: 6,
+        src_port: 4000,
+        dst_port: 445,
+    };
+    let now = crate::packet::ingress::Timestamp::from_micros(0);
+    let context = settings.context(&tuple, now, crate::packet::app::Hashes::default());
+    let mut flow = SmbFlow::default();
+    flow.names.insert(HANDLE, b"srvsvc".to_vec());
+    let label = super::transaction::Label::default();
+    let half = &bind(3, 1, 0, 1)[..10];
+    assert!(flow.pipe_data(label, Toward::Server, HANDLE, half, None, &context));
+    for number in 0..3000_u32 {
+        let mut invented = [0; 16];
+        invented[..4].copy_from_slice(&number.to_le_bytes());
+        flow.pipe_data(label, Toward::Server, invented, &[5; 9], None, &context);
+    }
+    assert!(flow.waits_in(HANDLE), "what was begun there is kept");
+    let held = flow.heap_bytes();
+    assert!((1000..64 << 10).contains(&held), "{held}");
 }
