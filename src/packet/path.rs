@@ -253,6 +253,7 @@ impl Path {
             self.advance_app(world, flow, tracked, moment, followed.as_mut());
         }
         let by_rules = self.apply_rules(world, moment, Some((flow, tracked)), followed.as_ref(), events);
+        let by_rules = self.judge_rest(world, by_rules, flow, tracked, moment, followed.as_ref(), events);
         let verdict = match &mut followed {
             Some(followed) => self.settle_stream(by_rules, flow, tracked, moment, followed, events),
             None => by_rules,

@@ -23,6 +23,7 @@ const RULES: &str = r#"drop ip any any -> any any (msg:"passwords"; content:"/et
 const HTTP_RULES: &str = r#"
 drop http any any -> any any (msg:"in the path"; http.uri; content:"/etc/passwd"; nocase; sid:2;)
 drop http any any -> any any (msg:"in the body"; http.request_body; content:"/etc/passwd"; nocase; sid:3;)
+drop http any any -> any any (msg:"in a header"; http.request_header; content:"/etc/passwd"; nocase; sid:4;)
 "#;
 
 pub struct Gate {

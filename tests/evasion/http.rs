@@ -1,4 +1,5 @@
-//! The same request said in other words. Each is sent in segments of seven bytes; it has arrived when all of it has.
+//! The same request said in other words. Each is sent in segments of seven bytes, and in super-packets; it has arrived
+//! when all of it has.
 
 pub struct Words {
     pub name: &'static str,
@@ -86,6 +87,36 @@ pub static WORDS: &[Words] = &[
     words("length-twice", "two lengths, the second one right", || {
         post(&format!("Content-Length: 1\r\nContent-Length: {}\r\n", BODY.len()), BODY)
     }),
+    words("many-empty-lines", "2,500 empty lines in front of the request", || {
+        [b"\r\n".repeat(2500), get("/a/etc/passwd")].concat()
+    }),
+    words("unknown-method", "a method that nobody has heard of, as most servers take it", || {
+        b"FOO /a/etc/passwd HTTP/1.1\r\nHost: v\r\n\r\n".to_vec()
+    }),
+    words("unknown-method-long", "the same behind empty lines, with a path of 3,000 bytes", || {
+        format!("{}FOO /{}/etc/passwd HTTP/1.1\r\nHost: v\r\n\r\n", "\r\n".repeat(500), "a".repeat(3000)).into_bytes()
+    }),
+    words("unknown-method-second", "the same behind another request", || {
+        [get("/"), b"FOO /a/etc/passwd HTTP/1.1\r\nHost: v\r\n\r\n".to_vec()].concat()
+    }),
+    words("behind-connect", "behind a CONNECT, which the server refuses", || {
+        [b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), get("/a/etc/passwd")].concat()
+    }),
+    words("many-headers", "behind a request of 1,100 headers", || {
+        let headers: String = (0..1100).map(|nth| format!("x{nth}:\r\n")).collect();
+        [format!("GET / HTTP/1.1\r\n{headers}\r\n").into_bytes(), get("/a/etc/passwd")].concat()
+    }),
+    words("huge-head", "behind a request of 100,000 bytes of headers, the last of which is its length", || {
+        let headers: String = (0..100).map(|nth| format!("x{nth}: {}\r\n", "x".repeat(1000))).collect();
+        let body = "GET / HTTP/1.1\r\nContent-Length: 500\r\n\r\n";
+        let first = format!("POST / HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+        [first.into_bytes(), get("/a/etc/passwd")].concat()
+    }),
+    words("header-behind-many", "in a header behind 300 others", || {
+        let headers: String = (0..300).map(|nth| format!("x{nth}: y\r\n")).collect();
+        format!("GET / HTTP/1.1\r\nHost: v\r\n{headers}X-Evil: /etc/passwd\r\n\r\n").into_bytes()
+    }),
+    words("crowd", "in front of 600 other requests", || [get("/a/etc/passwd"), get("/").repeat(600)].concat()),
     Words {
         name: "double-percent",
         what: "percent encoding of percent encoding",

@@ -196,10 +196,13 @@ impl File {
         &self.data
     }
 
-    /// Its kind, in libmagic's words, once enough of it is here to say.
+    /// Its kind, in libmagic's words, once enough of it is here to say. One that ended empty is `empty`.
     #[must_use]
     pub fn magic(&self) -> Option<&[u8]> {
         let enough = self.data.len() >= magic::HEAD_BYTES_MAX || !self.is_open();
+        if self.size == 0 && !self.is_open() {
+            return Some(b"empty");
+        }
         let known = enough && !self.data.is_empty();
         known.then(|| self.magic.get_or_init(|| magic::kind_of(&self.data).into()).as_bytes())
     }

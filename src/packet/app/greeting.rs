@@ -4,13 +4,15 @@
 //! decides, and a word of both does where the port or the greeting says which it is.
 
 use super::ParseContext;
-use super::message::on_port;
+use super::ports::on_port;
 use super::protocols::Guess;
+use crate::rules::app::AppProto;
 use crate::rules::plan::Toward;
 
 /// One protocol's words.
 #[derive(Debug)]
 pub struct Speech {
+    protocol: AppProto,
     /// That the other does not have.
     words: &'static [&'static str],
     /// It is meant on these ports, and where the greeting has this name.
@@ -19,6 +21,7 @@ pub struct Speech {
 }
 
 pub static SMTP: Speech = Speech {
+    protocol: AppProto::Smtp,
     words: &[
         "HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "STARTTLS", "ETRN", "TURN",
         "SEND", "SAML", "SOML",
@@ -28,6 +31,7 @@ pub static SMTP: Speech = Speech {
 };
 
 pub static FTP: Speech = Speech {
+    protocol: AppProto::Ftp,
     words: &[
         "USER", "PASS", "ACCT", "CWD", "CDUP", "PORT", "EPRT", "PASV", "EPSV", "FEAT", "LIST", "NLST", "MLSD", "MLST",
         "RETR", "STOR", "STOU", "APPE", "TYPE", "MODE", "STRU", "SYST", "OPTS", "PWD", "XPWD", "MKD", "RMD", "DELE",
@@ -51,7 +55,7 @@ impl Speech {
             return if bytes.get(..shared) == GREETING.get(..shared) { Guess::More } else { Guess::No };
         }
         let greeted = context.heard.starts_with(GREETING);
-        if !greeted && !on_port(context, self.ports) {
+        if !greeted && !on_port(context, self.protocol, self.ports) {
             return Guess::No;
         }
         for line in bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start) {
@@ -76,6 +80,6 @@ impl Speech {
 
     fn is_meant(&self, context: &ParseContext<'_>) -> bool {
         let named = |window: &[u8]| window.eq_ignore_ascii_case(self.name);
-        on_port(context, self.ports) || context.heard.windows(self.name.len()).any(named)
+        on_port(context, self.protocol, self.ports) || context.heard.windows(self.name.len()).any(named)
     }
 }

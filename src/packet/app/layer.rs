@@ -3,6 +3,7 @@
 mod datagram;
 mod kept;
 mod recognise;
+mod stops;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -308,6 +309,7 @@ impl AppLayer {
         if let Some(held) = self.kept(toward).held() {
             held.bytes = Vec::new();
             held.wanted = 0;
+            held.stopped_at = None;
         }
         match &mut self.state {
             State::Unknown => self.fail(counters),
@@ -341,6 +343,10 @@ impl AppLayer {
         enabled: AppProtoSet,
         counters: &mut AppCounters,
     ) {
+        if let Some(held) = self.kept(toward).held().filter(|held| held.stopped_at.is_some()) {
+            held.closes = true;
+            return;
+        }
         if std::mem::replace(&mut self.kept(toward).closed, true) {
             return;
         }
@@ -373,6 +379,9 @@ impl AppLayer {
             return self.advance(toward, bytes, context, enabled, counters);
         };
         held.bytes.extend_from_slice(bytes);
+        if held.stopped_at.is_some() {
+            return self.go_on(toward, context, enabled, counters);
+        }
         if held.bytes.len() < held.wanted {
             return;
         }
@@ -383,24 +392,26 @@ impl AppLayer {
             return self.finish(false);
         }
         let joined = std::mem::take(&mut held.bytes);
-        self.advance(toward, &joined, context, enabled, counters);
+        self.advance_in(toward, joined, 0, context, enabled, counters);
     }
 
-    fn advance(
+    /// One call of the parser. Where in the bytes it has stopped, if that was to let rules judge.
+    fn step(
         &mut self,
         toward: Toward,
         bytes: &[u8],
         context: &ParseContext<'_>,
         enabled: AppProtoSet,
         counters: &mut AppCounters,
-    ) {
+    ) -> Option<usize> {
         let must_be_tls = self.should_be_tls();
-        let State::Known { parser, protocol } = &mut self.state else { return };
+        let State::Known { parser, protocol } = &mut self.state else { return None };
         let from = *protocol;
         if must_be_tls && parser.transactions().count() == 0 && oddity::is_no_tls(toward, bytes, context) {
             counters.parser_errors += 1;
             self.oddities.add(Oddity::NoTls);
-            return self.finish(false);
+            self.finish(false);
+            return None;
         }
         let marks = Marks::new(std::mem::take(&mut self.frames));
         let marking = ParseContext { marks: Some(&marks).filter(|_| context.wants_frames), ..*context };
@@ -410,11 +421,20 @@ impl AppLayer {
         match step {
             Step::Taken { consumed, wanted } => {
                 let rest = bytes.get(consumed..).unwrap_or_default();
+                let wants_other_side = parser.wants_other_side();
+                let is_crowded = parser.transactions().is_crowded(toward, context.limits.transaction_count_max(from));
+                if is_crowded && !rest.is_empty() {
+                    return Some(consumed);
+                }
                 if rest.len() > PENDING_BYTES_MAX || wanted > PENDING_BYTES_MAX {
                     counters.parser_errors += 1;
-                    return self.finish(false);
+                    self.finish(false);
+                    return None;
                 }
                 self.kept(toward).leave(consumed, rest, wanted);
+                if wants_other_side {
+                    self.give_again(toward.other(), context, enabled, counters);
+                }
             }
             Step::Changed { consumed, to } => {
                 let rest = bytes.get(consumed..).unwrap_or_default();
@@ -430,6 +450,7 @@ impl AppLayer {
                 self.finish(false);
             }
         }
+        None
     }
 
     /// Whether both sides agreed on TLS in the clear (STARTTLS).

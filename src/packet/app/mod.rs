@@ -215,6 +215,12 @@ pub trait Parser: fmt::Debug + Send {
         Step::Failed
     }
 
+    /// What the other side said before can be read only now that this one has answered: the bytes that
+    /// [`Parser::parse`] left of it are given again. Asked after each call.
+    fn wants_other_side(&mut self) -> bool {
+        false
+    }
+
     /// This direction has ended (FIN, RST, or the flow is over).
     fn close(&mut self, _toward: Toward, _context: &ParseContext<'_>) {}
 

@@ -79,7 +79,21 @@ impl Conversation {
             true => self.app.receive_datagram(toward, bytes, &context, enabled, &mut self.counters),
             false => self.app.receive_stream(toward, bytes, &context, enabled, &mut self.counters),
         }
+        while self.app.waits_for_rules(toward) {
+            self.judge(toward);
+            self.app.go_on(toward, &context, enabled, &mut self.counters);
+        }
         self
+    }
+
+    /// Rules have looked at all that there is.
+    fn judge(&mut self, toward: Toward) {
+        let Some(mut view) = self.app.view() else { return };
+        for at in 0..view.count() {
+            if let Some((_, tx)) = view.transaction(at, toward) {
+                tx.inspection.seen_version = tx.version;
+            }
+        }
     }
 
     /// The instances of a buffer in the `at`th transaction, as text.
@@ -149,7 +163,7 @@ impl Conversation {
     }
 }
 
-fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseContext<'_> {
+pub fn context(limits: &AppLimits, client_port: u16, server_port: u16) -> ParseContext<'_> {
     let hashes = Hashes { md5: true, ..Hashes::default() };
     let client = std::net::IpAddr::from([10, 0, 0, 1]);
     ParseContext {

@@ -85,11 +85,25 @@ impl<T> Transactions<T> {
         Transactions { next_id, ..Transactions::default() }
     }
 
+    /// Whether the next transaction would push out one of which rules have not yet seen all that this side has said. A
+    /// parser then stops in front of it ([`Step::Taken`](super::Step::Taken)), and gets the rest when they have.
+    #[must_use]
+    pub fn is_crowded(&self, toward: Toward, count_max: usize) -> bool {
+        let oldest = self.slots.front().filter(|_| self.slots.len() >= count_max.max(1));
+        oldest.is_some_and(|slot| {
+            let side = if toward == Toward::Server { &slot.to_server } else { &slot.to_client };
+            side.version != side.inspection.seen_version
+        })
+    }
+
+    fn give_up_oldest(&mut self) {
+        self.evicted += u64::from(self.slots.pop_front().is_some());
+    }
+
     /// Begins a transaction. With `count_max` there already, the oldest is given up.
     pub fn open(&mut self, data: T, count_max: usize) -> &mut Slot<T> {
         if self.slots.len() >= count_max.max(1) {
-            self.slots.pop_front();
-            self.evicted += 1;
+            self.give_up_oldest();
         }
         let id = self.next_id;
         self.next_id += 1;
@@ -180,6 +194,12 @@ pub trait TxList {
     fn settle(&mut self, ended: bool, unread: SideSet, emit: &mut dyn FnMut(u64, Told));
 
     fn evicted(&self) -> u64;
+
+    /// See [`Transactions::is_crowded`].
+    fn is_crowded(&self, toward: Toward, count_max: usize) -> bool;
+
+    /// Rules will not look at the oldest transaction any more than they have: it makes room.
+    fn make_room(&mut self);
 }
 
 /// Records that one transaction may give at once, whatever it says.
@@ -228,6 +248,14 @@ impl<T: Transaction> TxList for Transactions<T> {
 
     fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    fn is_crowded(&self, toward: Toward, count_max: usize) -> bool {
+        Transactions::is_crowded(self, toward, count_max)
+    }
+
+    fn make_room(&mut self) {
+        self.give_up_oldest();
     }
 }
 

@@ -75,6 +75,8 @@ pub struct DetectThread {
     hits: Vec<Hit>,
     /// Oddities of the packet that is judged next.
     noted: PacketEvents,
+    /// The packet was judged before, and only its transactions have something new.
+    only_transactions: bool,
     /// Rules whose literal stands in what the packet adds to its stream, ascending.
     in_stream: Vec<u32>,
     /// Those of them that will not match with what is there.
@@ -208,10 +210,15 @@ impl DetectThread {
         self.candidates.clear();
         let about = self.known_addresses.about(rules, headers.ip.src, headers.ip.dst);
         let packet = sifted(&buffers, flow.as_ref(), about);
-        self.collect(rules, &buffers, flow.as_mut(), &packet, about);
+        let only_transactions = std::mem::take(&mut self.only_transactions);
+        if !only_transactions {
+            self.collect(rules, &buffers, flow.as_mut(), &packet, about);
+        }
         if let Some(flow) = &mut flow {
             self.collect_on_transactions(rules, flow, &packet);
-            self.collect_again(rules.generation(), flow);
+            if !only_transactions {
+                self.collect_again(rules.generation(), flow);
+            }
         }
         self.candidates.sort_unstable();
         self.candidates.dedup();
@@ -219,7 +226,7 @@ impl DetectThread {
         // What Suricata has no flows for meets each rule with every packet.
         let once = !matches!(headers.transport, Transport::Other);
         let is_syn = headers.tcp().is_some_and(|tcp| tcp.has(Tcp::SYN));
-        let tagged = state::count_tags(headers, flow.as_mut(), shared, now);
+        let tagged = !only_transactions && state::count_tags(headers, flow.as_mut(), shared, now);
         let (mut decision, mut bypass) = (Decision::None, false);
         for at in 0..self.candidates.len() {
             let Some(candidate) = self.candidates.get(at).copied() else { break };
@@ -291,6 +298,12 @@ impl DetectThread {
     /// Begins a packet, of which these oddities are known.
     pub fn begin(&mut self, events: PacketEvents) {
         self.noted = events;
+    }
+
+    /// The next call of [`DetectThread::inspect`] is about the packet that was judged last, whose transactions have
+    /// something new.
+    pub fn look_at_transactions_only(&mut self) {
+        self.only_transactions = true;
     }
 
     /// Tells of an oddity of the packet that [`DetectThread::inspect`] is given next.

@@ -15,8 +15,8 @@ use crate::rules::prefilter::LITERAL_BYTES_MAX;
 use crate::rules::ruleset::RuleSet;
 use crate::rules::sieve::Sifted;
 
-/// Instances of one buffer that rules look into.
-const INSTANCE_COUNT_MAX: usize = 256;
+/// Instances of one buffer that rules look into: more than any parser keeps.
+const INSTANCE_COUNT_MAX: usize = 2048;
 
 /// Rules that a transaction remembers, per side, because their literal was found and they have not matched yet. With more
 /// nothing is remembered, and the prefilter looks through all of its buffers again when there is something new.

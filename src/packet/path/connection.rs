@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Path, World};
-use crate::packet::app::{AppLayer, ParseContext};
+use crate::packet::app::{AppConfig, AppLayer, ParseContext};
 use crate::packet::conntrack::Fate;
 use crate::packet::decode::{Tcp, Transport, protocol};
 use crate::packet::detect;
@@ -13,7 +13,7 @@ use crate::packet::followed::Followed;
 use crate::packet::ingress::Tracked;
 use crate::packet::stream::{Segment, Streams};
 use crate::packet::tell::{self, Moment};
-use crate::packet::verdict::{Action, Clearing, Verdict};
+use crate::packet::verdict::{self, Action, Clearing, Verdict};
 use crate::rules::plan::Toward;
 
 impl Path {
@@ -165,6 +165,34 @@ impl Path {
         }
     }
 
+    /// More messages came with this packet than a flow may have transactions: those that rules have judged make room, and
+    /// the parser goes on.
+    #[allow(clippy::too_many_arguments)] // a stage of the path, with all that the stages pass on
+    pub(super) fn judge_rest(
+        &mut self,
+        world: World<'_>,
+        by_rules: Verdict,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        followed: Option<&Followed<'_>>,
+        events: &mut Events,
+    ) -> Verdict {
+        let toward = tracked.info.direction().toward();
+        let mut verdict = by_rules;
+        while self.policy.goes_on(verdict) && flow.fate == Fate::Inspect {
+            let context = app_context(&self.app, world, flow, moment, followed);
+            let Some(app) = flow.app.as_mut().filter(|app| app.waits_for_rules(toward)) else { break };
+            tell::due_records(app, flow.id, tracked, moment, events);
+            app.go_on(toward, &context, self.app.enabled, &mut self.app_counters);
+            announce(world, flow, moment);
+            self.detect.look_at_transactions_only();
+            let more = self.apply_rules(world, moment, Some((flow, tracked)), followed, events);
+            verdict = if verdict == Verdict::ACCEPT { more } else { verdict::either(verdict, more) };
+        }
+        verdict
+    }
+
     /// Gives the application layer what this packet adds.
     pub(super) fn advance_app(
         &mut self,
@@ -179,13 +207,7 @@ impl Path {
             return;
         }
         let toward = tracked.info.direction().toward();
-        let position = followed.as_ref().map_or(0, |followed| followed.arrival.position());
-        let context = ParseContext {
-            position,
-            wants_frames: world.rules.asks_for_frames(),
-            wants_sides: world.rules.asks_for_sides(),
-            ..self.app.context(&flow.key.orig, moment.now, world.rules.hashes())
-        };
+        let context = app_context(&self.app, world, flow, moment, followed.as_deref());
         match (moment.headers.transport, followed) {
             (Transport::Tcp(_), Some(followed)) => {
                 let Some(streams) = &flow.stream else { return };
@@ -203,9 +225,7 @@ impl Path {
                 }
                 // Plain text in place of a record: this packet is looked into already.
                 followed.hidden &= flow.app.as_ref().is_some_and(|app| app.is_encrypted());
-                for announced in flow.app.iter_mut().flat_map(|app| app.take_announced()) {
-                    world.flows.expected().announce(&flow.key, &flow.reply, announced, moment.now);
-                }
+                announce(world, flow, moment);
             }
             (Transport::Udp(_), _) => {
                 let app = flow.app.get_or_insert_default();
@@ -213,5 +233,28 @@ impl Path {
             }
             _ => {}
         }
+    }
+}
+
+/// What parsers may know of a packet that belongs to `flow`.
+fn app_context<'a>(
+    app: &'a AppConfig,
+    world: World<'_>,
+    flow: &Flow,
+    moment: Moment<'_, '_>,
+    followed: Option<&Followed<'_>>,
+) -> ParseContext<'a> {
+    ParseContext {
+        position: followed.map_or(0, |followed| followed.arrival.position()),
+        wants_frames: world.rules.asks_for_frames(),
+        wants_sides: world.rules.asks_for_sides(),
+        ..app.context(&flow.key.orig, moment.now, world.rules.hashes())
+    }
+}
+
+/// Connections that this one has spoken of belong to it.
+fn announce(world: World<'_>, flow: &mut Flow, moment: Moment<'_, '_>) {
+    for announced in flow.app.iter_mut().flat_map(|app| app.take_announced()) {
+        world.flows.expected().announce(&flow.key, &flow.reply, announced, moment.now);
     }
 }

@@ -188,6 +188,16 @@ pub enum Toward {
     Client,
 }
 
+impl Toward {
+    #[must_use]
+    pub fn other(self) -> Toward {
+        match self {
+            Toward::Server => Toward::Client,
+            Toward::Client => Toward::Server,
+        }
+    }
+}
+
 /// `flow:`. What is not asked is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowTest {

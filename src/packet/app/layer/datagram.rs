@@ -54,7 +54,12 @@ impl AppLayer {
         if !self.is_read_by_own(toward, bytes, context) {
             self.recognise_datagram(toward, bytes, context, enabled, counters);
         }
-        if let State::Known { parser, .. } = &mut self.state {
+        if let State::Known { parser, protocol } = &mut self.state {
+            let list = parser.transactions();
+            if list.is_crowded(toward, context.limits.transaction_count_max(*protocol)) {
+                list.make_room();
+                counters.transactions_evicted += 1;
+            }
             let marks = Marks::new(std::mem::take(&mut self.frames));
             let marking = ParseContext { marks: Some(&marks).filter(|_| context.wants_frames), ..*context };
             // A datagram that cannot be read says nothing of the next.

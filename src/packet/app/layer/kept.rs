@@ -17,6 +17,10 @@ pub(super) struct Held {
     pub bytes: Vec<u8>,
     /// Bytes in all that the parser waits for.
     pub wanted: usize,
+    /// Where in the bytes the parser has stopped, to let rules judge what it has read.
+    pub stopped_at: Option<usize>,
+    /// The side has ended behind what is held.
+    pub closes: bool,
     /// Bytes that were given to the parser again, beyond what each packet may cost and what it took of them.
     pub given_again: usize,
     /// What this side seems to speak, while a surer protocol is not ruled out.
@@ -54,6 +58,17 @@ impl Kept {
         held.bytes.extend_from_slice(rest);
         held.wanted = wanted;
         held.given_again = held.given_again.saturating_sub(consumed);
+    }
+
+    /// The parser has stopped in `bytes` for the rules.
+    pub fn stop(&mut self, bytes: Vec<u8>, at: usize) {
+        let held = self.held_mut();
+        held.bytes = bytes;
+        held.stopped_at = Some(at);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.stopped_at.is_some())
     }
 
     pub fn heap_bytes(&self) -> usize {

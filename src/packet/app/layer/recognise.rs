@@ -34,6 +34,11 @@ impl AppLayer {
         }
         let held = kept.held_mut();
         held.bytes.extend_from_slice(bytes);
+        if held.bytes.len() >= HEAD_BYTES_MAX {
+            // Servers of text skip empty lines, any number of them.
+            let empty = held.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            held.bytes.drain(..empty);
+        }
         match guess.unwrap_or_else(|| recognise(&held.bytes)) {
             Recognised::NotYet { likely } if held.bytes.len() < HEAD_BYTES_MAX => {
                 held.likely = likely;
@@ -103,7 +108,7 @@ impl AppLayer {
     /// Gives the parser what both sides said before they were understood, the first speaker's bytes first.
     fn replay_heads(&mut self, context: &ParseContext<'_>, enabled: AppProtoSet, counters: &mut AppCounters) {
         let first = self.opener.unwrap_or(Toward::Server);
-        let second = if first == Toward::Server { Toward::Client } else { Toward::Server };
+        let second = first.other();
         for toward in [first, second] {
             let head = std::mem::take(self.kept(toward));
             if !head.bytes().is_empty() {

@@ -1,5 +1,8 @@
-use crate::packet::app::testing::Conversation;
-use crate::rules::app::AppProto;
+use std::collections::BTreeSet;
+
+use crate::packet::app::testing::{Conversation, context};
+use crate::packet::app::{AppCounters, AppLayer, AppLimits};
+use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
 
@@ -13,6 +16,54 @@ fn transactions_that_give_way_are_counted() {
     }
     assert_eq!(talk.counters.transactions_evicted, 3);
     assert_eq!(talk.counters.parser_errors, 0);
+}
+
+/// What comes as one piece waits until rules have seen what is in front of it.
+#[test]
+fn transactions_give_way_to_no_other_before_rules_have_seen_them() {
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5);
+    let limits = AppLimits { transaction_count_max: 2, ..AppLimits::default() };
+    let context = context(&limits, 40_000, 80);
+    let (mut app, mut counters) = (AppLayer::default(), AppCounters::default());
+    let enabled = AppProtoSet::of(&AppProto::ALL);
+    app.receive_stream(Toward::Server, &ask, &context, enabled, &mut counters);
+    app.close(Toward::Server, &context, enabled, &mut counters);
+    let mut seen = Vec::new();
+    loop {
+        let mut view = app.view().expect("a protocol");
+        for at in 0..view.count() {
+            let (_, tx) = view.transaction(at, Toward::Server).expect("a transaction");
+            tx.inspection.seen_version = tx.version;
+            seen.push(tx.id);
+        }
+        if !app.waits_for_rules(Toward::Server) {
+            break;
+        }
+        app.go_on(Toward::Server, &context, enabled, &mut counters);
+    }
+    seen.dedup();
+    assert_eq!(seen.iter().copied().collect::<BTreeSet<_>>(), (0..5).collect());
+    assert_eq!((counters.transactions_evicted, counters.parser_errors), (3, 0));
+}
+
+/// Whoever does not let rules look still gets all that came.
+#[test]
+fn a_parser_does_not_wait_for_rules_that_never_look() {
+    let limits = AppLimits { transaction_count_max: 2, ..AppLimits::default() };
+    let context = context(&limits, 40_000, 80);
+    let (mut app, mut counters) = (AppLayer::default(), AppCounters::default());
+    let enabled = AppProtoSet::of(&AppProto::ALL);
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    for _ in 0..3 {
+        app.receive_stream(Toward::Server, &ask, &context, enabled, &mut counters);
+    }
+    let mut rounds = 0;
+    while app.waits_for_rules(Toward::Server) {
+        app.go_on(Toward::Server, &context, enabled, &mut counters);
+        rounds += 1;
+    }
+    assert!(rounds <= 9, "{rounds}");
+    assert_eq!((counters.transactions_evicted, app.heap_bytes() < 64 << 10), (7, true));
 }
 
 /// On a connection that lives long the answers reach the depth first. The requests are told, and do not pile up.

@@ -14,7 +14,7 @@ use header::Headers;
 /// Multipart boundaries that are open at once.
 const NESTING_MAX: usize = 16;
 /// Attachments of one mail that are told apart.
-const FILE_COUNT_MAX: usize = 64;
+const FILE_COUNT_MAX: usize = 1024;
 /// Bytes of all attachments of one mail that rules may look into.
 const INSPECT_BYTES_MAX: usize = 4 << 20;
 const URL_COUNT_MAX: usize = 64;
@@ -205,7 +205,11 @@ impl Mime {
     fn begin_part(&mut self, content: &header::Content) {
         self.part.decoder = Decoder::of(&content.encoding);
         self.part.is_text = content.is_text;
-        if content.is_attachment && self.files.len() < FILE_COUNT_MAX {
+        let has_room = self.files.len() < FILE_COUNT_MAX;
+        if content.is_attachment && !has_room {
+            self.odd("smtp.mime_parse_failed");
+        }
+        if content.is_attachment && has_room {
             self.part.file = Some(self.files.len());
             self.files.push(File::open(content.name.as_deref().unwrap_or_default(), self.plan.hashes));
         }

@@ -96,8 +96,10 @@ fn the_caps_hold() {
     assert!(mail.events.contains(&"smtp.mime_parse_failed"));
 
     let part = "--b\r\nContent-Disposition: attachment; filename=f\r\n\r\ndata\r\n";
-    let many = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", part.repeat(100));
-    assert_eq!(read(&many).files().len(), FILE_COUNT_MAX);
+    let many = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", part.repeat(FILE_COUNT_MAX + 1));
+    let mail = read(&many);
+    assert_eq!(mail.files().len(), FILE_COUNT_MAX);
+    assert!(mail.events.contains(&"smtp.mime_parse_failed"));
 
     let headers: String = (0..500).map(|at| format!("X{at}: {}\r\n", "v".repeat(3000))).collect();
     assert!(read(&headers).heap_bytes() < 700_000);

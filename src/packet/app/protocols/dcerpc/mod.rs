@@ -139,6 +139,9 @@ impl Parser for Connection {
         let mut consumed = 0;
         loop {
             let rest = bytes.get(consumed..).unwrap_or_default();
+            if self.transactions.is_crowded(toward, context.limits.transaction_count_max(AppProto::Dcerpc)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             if rest.len() < HEADER_BYTES {
                 return Step::Taken { consumed, wanted: HEADER_BYTES };
             }

@@ -201,6 +201,9 @@ impl Parser for Dnp3 {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         let mut consumed = 0;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.messages.is_crowded(toward, context.limits.transaction_count_max(AppProto::Dnp3)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let link = match Link::read(rest) {
                 Ok(Some(link)) => link,
                 Ok(None) => return Step::Taken { consumed, wanted: HEADER_BYTES },

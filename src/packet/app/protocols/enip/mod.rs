@@ -121,6 +121,9 @@ impl Parser for Stream {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         let mut consumed = 0;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.messages.is_crowded(toward, context.limits.transaction_count_max(AppProto::Enip)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let Some((command, length)) = header(rest) else { return Step::Taken { consumed, wanted: HEADER_BYTES } };
             if length > BODY_BYTES_MAX {
                 return Step::Failed;

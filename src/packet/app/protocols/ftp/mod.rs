@@ -101,6 +101,9 @@ impl Parser for Ftp {
         let mut consumed = 0;
         loop {
             let rest = bytes.get(consumed..).unwrap_or_default();
+            if self.transactions.is_crowded(toward, context.limits.transaction_count_max(AppProto::Ftp)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let lines = match toward {
                 Toward::Server => &mut self.client,
                 Toward::Client => &mut self.server,

@@ -10,11 +10,12 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use lzma_rs::decompress::{Options, Stream};
 
+use super::gzip::{self, Read};
 use super::events;
 
 /// Output of one step.
 const STEP_BYTES: usize = 16 << 10;
-/// What comes before the first output is kept to try another form: longer headers of gzip are not believed.
+/// What comes before the first output is kept to try another form. A longer header of gzip is believed and not kept.
 const HEAD_BYTES_MAX: usize = 4096;
 /// Window of LZMA; Suricata's `lzma-memlimit`.
 const LZMA_BYTES_MAX: usize = 1 << 20;
@@ -175,6 +176,9 @@ struct Layer {
     /// What was taken before anything came out.
     head: Vec<u8>,
     has_output: bool,
+    /// Of gzip: another member may follow, and is read by the same engine.
+    has_members: bool,
+    spare: Option<Box<Decompress>>,
 }
 
 /// One way to read compressed bytes.
@@ -189,7 +193,9 @@ enum Attempt {
 
 enum Engine {
     /// Waits for the end of a gzip header.
-    Header,
+    Header(gzip::Header),
+    /// Bytes of a gzip trailer that are to come.
+    Trailer(usize),
     Inflate(Box<Decompress>),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     Lzma(Box<Stream<Vec<u8>>>),
@@ -202,7 +208,8 @@ enum Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Engine::Header => "Header",
+            Engine::Header(_) => "Header",
+            Engine::Trailer(_) => "Trailer",
             Engine::Inflate(_) => "Inflate",
             Engine::Brotli(_) => "Brotli",
             Engine::Lzma(_) => "Lzma",
@@ -215,8 +222,8 @@ impl std::fmt::Debug for Engine {
 enum Outcome {
     /// All is taken, and more may come.
     More,
-    /// It ended, or broke.
-    End { broken: bool },
+    /// It ended with the first `taken` bytes, or broke.
+    End { broken: bool, taken: usize },
     /// The receiver wants no more.
     Refused,
 }
@@ -229,7 +236,15 @@ impl Layer {
             Coding::Brotli => &[Attempt::Brotli],
             Coding::Lzma => &[Attempt::Lzma],
         };
-        let mut layer = Layer { attempts, engine: Engine::Plain, guess: false, head: Vec::new(), has_output: false };
+        let mut layer = Layer {
+            attempts,
+            engine: Engine::Plain,
+            guess: false,
+            head: Vec::new(),
+            has_output: false,
+            has_members: false,
+            spare: None,
+        };
         layer.try_next();
         layer.guess = false;
         layer
@@ -242,8 +257,9 @@ impl Layer {
         };
         self.attempts = rest;
         self.guess = *attempt == Attempt::Raw;
+        self.has_members = *attempt == Attempt::Gzip;
         self.engine = match attempt {
-            Attempt::Gzip => Engine::Header,
+            Attempt::Gzip => Engine::Header(gzip::Header::default()),
             Attempt::Zlib => Engine::Inflate(Box::new(Decompress::new(true))),
             Attempt::Raw => Engine::Inflate(Box::new(Decompress::new(false))),
             Attempt::Brotli => Engine::Brotli(Box::new(BrotliState::new(
@@ -279,17 +295,19 @@ impl Layer {
         let mut fresh_from = joined.len();
         joined.extend_from_slice(bytes);
         loop {
-            if matches!(self.engine, Engine::Header) {
-                match gzip_header(&joined) {
-                    Header::Ends(at) => {
-                        self.engine = Engine::Inflate(Box::new(Decompress::new(false)));
+            if let Engine::Header(header) = &mut self.engine {
+                *header = gzip::Header::default();
+                match header.read(&joined) {
+                    Read::Ends(at) => {
+                        self.begin_member();
                         fresh_from = at;
                     }
-                    Header::Unfinished if joined.len() <= HEAD_BYTES_MAX => {
-                        self.head = joined;
+                    Read::More => {
+                        self.has_output = joined.len() > HEAD_BYTES_MAX;
+                        self.head = if self.has_output { Vec::new() } else { joined };
                         return true;
                     }
-                    Header::Unfinished | Header::Wrong => {
+                    Read::Wrong => {
                         self.try_next();
                         fresh_from = 0;
                         continue;
@@ -311,7 +329,7 @@ impl Layer {
                 any |= !piece.is_empty();
                 out(&std::mem::take(&mut unsure)) && out(piece)
             });
-            if !unsure.is_empty() && !matches!(outcome, Outcome::End { broken: true }) {
+            if !unsure.is_empty() && !matches!(outcome, Outcome::End { broken: true, .. }) {
                 any = true;
                 if !out(&unsure) {
                     outcome = Outcome::Refused;
@@ -328,7 +346,11 @@ impl Layer {
                     }
                     return true;
                 }
-                Outcome::End { broken } if self.has_output || !broken => {
+                Outcome::End { broken: false, taken } if self.has_members => {
+                    self.end_member();
+                    return self.go_on(joined.get(fresh_from + taken..).unwrap_or_default(), scratch, odd, out);
+                }
+                Outcome::End { broken, .. } if self.has_output || !broken => {
                     self.engine = Engine::Over;
                     return true;
                 }
@@ -347,16 +369,62 @@ impl Layer {
         odd: &mut dyn FnMut(&'static str),
         out: &mut dyn FnMut(&[u8]) -> bool,
     ) -> bool {
-        match self.engine.run(bytes, scratch, out) {
-            Outcome::More => true,
-            Outcome::Refused => false,
-            Outcome::End { broken } => {
-                if broken {
-                    odd(events::GZIP_DECOMPRESSION_FAILED);
+        let mut rest = bytes;
+        loop {
+            let taken = match &mut self.engine {
+                Engine::Header(header) => match header.read(rest) {
+                    Read::More => return true,
+                    Read::Ends(at) => {
+                        self.begin_member();
+                        at
+                    }
+                    // What follows a member and is none is nothing.
+                    Read::Wrong => {
+                        self.engine = Engine::Over;
+                        return true;
+                    }
+                },
+                Engine::Trailer(left) => {
+                    let taken = (*left).min(rest.len());
+                    *left -= taken;
+                    if *left > 0 {
+                        return true;
+                    }
+                    self.engine = Engine::Header(gzip::Header::default());
+                    taken
                 }
-                self.engine = Engine::Over;
-                true
-            }
+                engine => match engine.run(rest, scratch, out) {
+                    Outcome::More => return true,
+                    Outcome::Refused => return false,
+                    Outcome::End { broken: false, taken } if self.has_members => {
+                        self.end_member();
+                        taken
+                    }
+                    Outcome::End { broken, .. } => {
+                        if broken {
+                            odd(events::GZIP_DECOMPRESSION_FAILED);
+                        }
+                        self.engine = Engine::Over;
+                        return true;
+                    }
+                },
+            };
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+    }
+
+    /// The header of a member of gzip has ended.
+    fn begin_member(&mut self) {
+        let mut inflate = self.spare.take().unwrap_or_else(|| Box::new(Decompress::new(false)));
+        inflate.reset(false);
+        self.engine = Engine::Inflate(inflate);
+    }
+
+    /// So have its compressed bytes. Another may follow: Go, Java and Python read that, too.
+    fn end_member(&mut self) {
+        self.has_output = true;
+        if let Engine::Inflate(inflate) = std::mem::replace(&mut self.engine, Engine::Trailer(gzip::TRAILER_BYTES)) {
+            self.spare = Some(inflate);
         }
     }
 }
@@ -368,7 +436,7 @@ impl Engine {
             Engine::Inflate(inflate) => run_inflate(inflate, bytes, scratch, out),
             Engine::Brotli(state) => run_brotli(state, bytes, scratch, out),
             Engine::Lzma(stream) => run_lzma(stream, bytes, out),
-            Engine::Header | Engine::Plain | Engine::Over => Outcome::More,
+            Engine::Header(_) | Engine::Trailer(_) | Engine::Plain | Engine::Over => Outcome::More,
         }
     }
 }
@@ -390,8 +458,8 @@ fn run_inflate(
         }
         rest = rest.get(taken..).unwrap_or_default();
         match status {
-            Err(_) => return Outcome::End { broken: true },
-            Ok(Status::StreamEnd) => return Outcome::End { broken: false },
+            Err(_) => return Outcome::End { broken: true, taken: bytes.len() },
+            Ok(Status::StreamEnd) => return Outcome::End { broken: false, taken: bytes.len() - rest.len() },
             Ok(_) if taken == 0 && given == 0 => return Outcome::More,
             Ok(_) if rest.is_empty() && given < scratch.len() => return Outcome::More,
             Ok(_) => {}
@@ -422,8 +490,8 @@ fn run_brotli(
             return Outcome::Refused;
         }
         match result {
-            BrotliResult::ResultSuccess => return Outcome::End { broken: false },
-            BrotliResult::ResultFailure => return Outcome::End { broken: true },
+            BrotliResult::ResultSuccess => return Outcome::End { broken: false, taken: bytes.len() },
+            BrotliResult::ResultFailure => return Outcome::End { broken: true, taken: bytes.len() },
             BrotliResult::NeedsMoreInput => return Outcome::More,
             BrotliResult::NeedsMoreOutput => {}
         }
@@ -438,41 +506,8 @@ fn run_lzma(stream: &mut Stream<Vec<u8>>, bytes: &[u8], out: &mut dyn FnMut(&[u8
             return Outcome::Refused;
         }
         if written.is_err() {
-            return Outcome::End { broken: true };
+            return Outcome::End { broken: true, taken: bytes.len() };
         }
     }
     Outcome::More
-}
-
-enum Header {
-    Ends(usize),
-    Unfinished,
-    Wrong,
-}
-
-/// The header of RFC 1952. Its flags and fields are skipped, its checksum is not looked at.
-fn gzip_header(bytes: &[u8]) -> Header {
-    const CHECKSUM: u8 = 2;
-    const EXTRA: u8 = 4;
-    const NAME: u8 = 8;
-    const COMMENT: u8 = 16;
-    if !b"\x1f\x8b\x08".starts_with(bytes.get(..3).unwrap_or(bytes)) {
-        return Header::Wrong;
-    }
-    let Some(flags) = bytes.get(3).filter(|_| bytes.len() >= 10) else { return Header::Unfinished };
-    let mut at = 10;
-    if flags & EXTRA != 0 {
-        let Some([low, high]) = bytes.get(at..at + 2) else { return Header::Unfinished };
-        at += 2 + usize::from(u16::from_le_bytes([*low, *high]));
-    }
-    for text in [NAME, COMMENT] {
-        if flags & text != 0 {
-            let Some(end) = bytes.get(at..).and_then(|rest| memchr::memchr(0, rest)) else {
-                return Header::Unfinished;
-            };
-            at += end + 1;
-        }
-    }
-    at += if flags & CHECKSUM != 0 { 2 } else { 0 };
-    if at > bytes.len() { Header::Unfinished } else { Header::Ends(at) }
 }

@@ -1,6 +1,7 @@
 //! First lines, and the numbers in headers, read as tolerantly as servers and browsers do.
 
 use super::head::{Head, Place, is_space};
+use super::reader::is_token;
 
 /// What a first line says of its version. The order is that of the versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,6 +179,13 @@ pub(super) fn may_be_chunk_length(begun: &[u8]) -> bool {
     begun.iter().find(|byte| !is_space(**byte)).is_none_or(u8::is_ascii_hexdigit)
 }
 
+/// Bytes of a method that nobody has heard of.
+const METHOD_BYTES_MAX: usize = 64;
+/// Bytes that a URI's scheme is looked for in.
+const SCHEME_BYTES_MAX: usize = 16;
+/// A line that is longer and begins as a request is not waited for.
+const LONG_LINE_BYTES: usize = 1024;
+
 /// The methods that a request is recognised by, and by which another request is told from more of a body.
 pub(super) const METHODS: &[&[u8]] = &[
     b"GET",
@@ -218,17 +226,48 @@ pub(super) enum Looks {
     Unclear,
 }
 
-/// Whether another request begins here: blanks, a known method, a blank.
+/// Whether another request begins here: blanks, a known method, a blank; or a line that ends in a version, for servers
+/// execute methods that nobody has heard of, too. `begun` holds no more than one line, with its end if that is there.
 pub(super) fn looks_like_request(begun: &[u8]) -> Looks {
     let start = count(begun, 0, is_space);
-    let word = begun.get(start..start + count(begun, start, |byte| !is_space(byte))).unwrap_or_default();
-    if start + word.len() < begun.len() {
-        return if METHODS.contains(&word) { Looks::Like } else { Looks::Unlike };
+    let word = begun.get(start..).unwrap_or_default();
+    let word = word.get(..count(word, 0, |byte| !is_space(byte)).min(METHOD_BYTES_MAX + 1)).unwrap_or_default();
+    let is_method = word.len() <= METHOD_BYTES_MAX && word.iter().all(|byte| is_token(*byte));
+    let is_known = METHODS.contains(&word) && start + word.len() < begun.len();
+    match begun.last() {
+        _ if is_known => Looks::Like,
+        _ if !is_method => Looks::Unlike,
+        Some(b'\n') if word.is_empty() => Looks::Unclear,
+        Some(b'\n') if ends_in_version(begun.get(start + word.len()..).unwrap_or_default()) => Looks::Like,
+        Some(b'\n') => Looks::Unlike,
+        _ => Looks::Unclear,
     }
-    match METHODS.iter().any(|method| method.starts_with(word)) {
-        true => Looks::Unclear,
-        false => Looks::Unlike,
-    }
+}
+
+/// The same of a line that is whole, without its end.
+pub(super) fn is_request_line(line: &[u8]) -> bool {
+    looks_like_request(line) == Looks::Like || looks_like_request(&[line, b"\n"].concat()) == Looks::Like
+}
+
+/// Whether what stands behind a method is blanks, something, blanks and a version.
+fn ends_in_version(behind: &[u8]) -> bool {
+    let behind = behind.trim_ascii();
+    let Some(blank) = behind.iter().rposition(|byte| is_space(*byte)) else { return false };
+    let (uri, version) = behind.split_at_checked(blank).unwrap_or_default();
+    let version = version.trim_ascii();
+    let named = version.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"http/"));
+    named && version.get(5).is_some_and(u8::is_ascii_digit) && !uri.is_empty()
+}
+
+/// Whether the beginning of a first line that does not end for long can only be that of a request: a method and a path.
+pub(super) fn is_long_request(begun: &[u8]) -> bool {
+    let start = count(begun, 0, is_space);
+    let target = start + count(begun, start, |byte| !is_space(byte));
+    let target = target + count(begun, target, is_space);
+    let target = begun.get(target..).unwrap_or_default();
+    let begins = target.get(..SCHEME_BYTES_MAX).unwrap_or(target);
+    let is_path = begins.first() == Some(&b'/') || memchr::memmem::find(begins, b"://").is_some();
+    begun.len() >= LONG_LINE_BYTES && looks_like_request(begun) == Looks::Unclear && is_path
 }
 
 /// Whether a line is a status line to browsers: blanks or NUL, then `HTTP` in any case.

@@ -13,6 +13,7 @@
 pub(super) mod body;
 pub(super) mod coding;
 mod events;
+mod gzip;
 mod head;
 mod line;
 pub(super) mod multipart;
@@ -31,7 +32,7 @@ use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::{ParseContext, Parser, Step, Transactions, TxList};
 use crate::rules::app::AppProto;
 use crate::rules::plan::Toward;
-use line::METHODS;
+use line::{Looks, METHODS, is_long_request, looks_like_request};
 use request::RequestSide;
 use response::ResponseSide;
 use tx::HttpTx;
@@ -75,6 +76,8 @@ struct Http1 {
     response: ResponseSide,
     /// What both sides speak behind the answer that changes it, if it says so.
     upgrade: Option<AppProto>,
+    /// What the client said behind its CONNECT is to be read now.
+    released: bool,
 }
 
 /// How a side got on with its bytes.
@@ -84,7 +87,6 @@ enum Turn {
     Taken(usize),
     /// From so many on it is another protocol.
     Changed(usize),
-    Failed,
 }
 
 impl Parser for Http1 {
@@ -96,7 +98,6 @@ impl Parser for Http1 {
         match turn {
             Turn::Taken(consumed) => Step::Taken { consumed, wanted: 0 },
             Turn::Changed(consumed) => Step::Changed { consumed, to: self.upgrade },
-            Turn::Failed => Step::Failed,
         }
     }
 
@@ -115,6 +116,10 @@ impl Parser for Http1 {
         }
     }
 
+    fn wants_other_side(&mut self) -> bool {
+        std::mem::take(&mut self.released)
+    }
+
     fn transactions(&mut self) -> &mut dyn TxList {
         &mut self.list
     }
@@ -129,29 +134,16 @@ impl Parser for Http1 {
     }
 }
 
-/// Bytes of empty lines in front of a first request.
-const EMPTY_BYTES_MAX: usize = 64;
-
 /// Servers skip empty lines in front of a request (RFC 9112, 2.2).
 fn behind_empty_lines(bytes: &[u8]) -> &[u8] {
-    let empty = bytes.iter().take(EMPTY_BYTES_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     bytes.get(empty..).unwrap_or_default()
 }
 
-/// A known method and a blank, or the version of a response, in any case.
+/// A known method and a blank, a line that has the form of a request, or the version of a response, in any case.
 fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess {
-    let bytes = if toward == Toward::Server { behind_empty_lines(bytes) } else { bytes };
     match toward {
-        Toward::Server => METHODS.iter().fold(Guess::No, |guess, method| {
-            let is_blank = bytes.get(method.len()).map(|byte| matches!(byte, b' ' | b'\t'));
-            let known = bytes.get(..method.len()).unwrap_or(bytes);
-            let fits = method.get(..known.len()).is_some_and(|method| method.eq_ignore_ascii_case(known));
-            match (guess, fits, is_blank) {
-                (Guess::Yes, _, _) | (_, true, Some(true)) => Guess::Yes,
-                (_, true, None) => Guess::More,
-                (guess, _, _) => guess,
-            }
-        }),
+        Toward::Server => recognise_request(behind_empty_lines(bytes)),
         Toward::Client => {
             let version = |version: &[u8]| {
                 let known = bytes.get(..version.len()).unwrap_or(bytes);
@@ -163,5 +155,29 @@ fn recognise(toward: Toward, bytes: &[u8], _context: &ParseContext<'_>) -> Guess
                 false => Guess::No,
             }
         }
+    }
+}
+
+fn recognise_request(bytes: &[u8]) -> Guess {
+    let by_method = METHODS.iter().fold(Guess::No, |guess, method| {
+        let is_blank = bytes.get(method.len()).map(|byte| matches!(byte, b' ' | b'\t'));
+        let known = bytes.get(..method.len()).unwrap_or(bytes);
+        let fits = method.get(..known.len()).is_some_and(|method| method.eq_ignore_ascii_case(known));
+        match (guess, fits, is_blank) {
+            (Guess::Yes, _, _) | (_, true, Some(true)) => Guess::Yes,
+            (_, true, None) => Guess::More,
+            (guess, _, _) => guess,
+        }
+    });
+    if by_method != Guess::No {
+        return by_method;
+    }
+    let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+    let line = bytes.get(..end).unwrap_or_default();
+    match looks_like_request(line) {
+        Looks::Like => Guess::Yes,
+        Looks::Unclear if is_long_request(line) => Guess::Yes,
+        Looks::Unclear if end == bytes.len() => Guess::More,
+        Looks::Unclear | Looks::Unlike => Guess::No,
     }
 }

@@ -9,8 +9,8 @@ use crate::packet::app::file::{File, Hashes};
 const BOUNDARY_BYTES_MAX: usize = 200;
 /// Bytes of one part's headers.
 const HEADERS_BYTES_MAX: usize = 8192;
-/// Files of one form that are looked at.
-const FILE_COUNT_MAX: usize = 64;
+/// Files of one form that are looked at. Frameworks take 1,000 parts, and mostly far fewer.
+const FILE_COUNT_MAX: usize = 1024;
 
 /// A form on its way.
 #[derive(Debug)]
@@ -21,6 +21,9 @@ pub(super) struct Multipart {
     /// Bytes that cannot be judged yet: at most a delimiter's length of data, or a part's headers.
     held: Vec<u8>,
     files: Vec<File>,
+    /// Which of them have a name, and which have bytes: browsers send fields that were left empty, too.
+    named: Vec<usize>,
+    filled: Vec<usize>,
     inspect_max: usize,
     hashes: Hashes,
 }
@@ -53,6 +56,8 @@ impl Multipart {
             state: State::Preamble,
             held: Vec::new(),
             files: Vec::new(),
+            named: Vec::new(),
+            filled: Vec::new(),
             inspect_max,
             hashes,
         })
@@ -62,13 +67,24 @@ impl Multipart {
         &self.files
     }
 
+    /// The name of the `nth` file that has one.
+    pub(super) fn name(&self, nth: usize) -> Option<&[u8]> {
+        self.files.get(*self.named.get(nth)?).map(File::name)
+    }
+
+    /// The `nth` file that is not empty.
+    pub(super) fn filled(&self, nth: usize) -> Option<&File> {
+        self.files.get(*self.filled.get(nth)?)
+    }
+
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut File> {
         self.files.iter_mut()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         let files = self.files.iter().map(|file| size_of::<File>() + file.heap_bytes()).sum::<usize>();
-        size_of::<Multipart>() + self.delimiter.capacity() + self.held.capacity() + files
+        let places = (self.named.capacity() + self.filled.capacity()) * size_of::<usize>();
+        size_of::<Multipart>() + self.delimiter.capacity() + self.held.capacity() + files + places
     }
 
     /// The next bytes of the body.
@@ -173,7 +189,13 @@ impl Multipart {
             odd(events::MULTIPART_INVALID_HEADER);
         }
         let in_file = name.is_some() && self.files.len() < FILE_COUNT_MAX;
+        if name.is_some() && !in_file {
+            odd(events::MULTIPART_GENERIC_ERROR);
+        }
         if let Some(name) = name.filter(|_| in_file) {
+            if !name.is_empty() {
+                self.named.push(self.files.len());
+            }
             self.files.push(File::open(&name, self.hashes));
         }
         self.held.drain(..end + gap);
@@ -182,8 +204,12 @@ impl Multipart {
     }
 
     fn give(&mut self, bytes: &[u8]) {
-        if let Some(file) = self.files.last_mut() {
+        let Some(last) = self.files.len().checked_sub(1) else { return };
+        if let Some(file) = self.files.get_mut(last) {
             file.append(bytes, self.inspect_max);
+            if !file.data().is_empty() && self.filled.last() != Some(&last) {
+                self.filled.push(last);
+            }
         }
     }
 }
@@ -259,6 +285,26 @@ mod tests {
         form.end(&mut |event| odd.push(event));
         assert_eq!(form.files().len(), 1);
         assert_eq!(odd, [events::MULTIPART_GENERIC_ERROR]);
+    }
+
+    #[test]
+    fn many_small_files_and_empty_ones_hide_no_other() {
+        let part = |name: &str, data: &str| {
+            format!("--XX\r\nContent-Disposition: form-data; filename=\"{name}\"\r\n\r\n{data}\r\n")
+        };
+        let small: String = (0..200).map(|nth| part(&format!("{nth}"), "x")).collect();
+        let text = [part("", ""), part("empty", ""), small, part("evil.exe", "MZ"), "--XX--\r\n".to_owned()].concat();
+        let mut form = Multipart::of(b"multipart/form-data; boundary=XX", 1000, Hashes::default()).unwrap();
+        text.as_bytes().chunks(1000).for_each(|piece| form.append(piece, &mut |event| panic!("{event}")));
+        assert_eq!(form.filled(200).map(File::data), Some(&b"MZ"[..]));
+        assert_eq!((form.name(0), form.name(201)), (Some(&b"empty"[..]), Some(&b"evil.exe"[..])));
+        assert!(form.filled(201).is_none() && form.name(202).is_none());
+
+        let mut odd = Vec::new();
+        let crowd = part("a", "x").repeat(FILE_COUNT_MAX + 1);
+        let mut form = Multipart::of(b"multipart/form-data; boundary=XX", 1000, Hashes::default()).unwrap();
+        form.append(crowd.as_bytes(), &mut |event| odd.push(event));
+        assert_eq!((form.files().len(), odd), (FILE_COUNT_MAX, vec![events::MULTIPART_GENERIC_ERROR]));
     }
 
     #[test]

@@ -6,10 +6,14 @@
 use super::events;
 use super::head::{Field, Head, NO_HEAD, Place, Text, is_space};
 
-/// Bytes of a head; Suricata allows 18,000 for one line.
+/// Bytes of a head that are kept; Suricata allows 18,000 for one line. Lines beyond it are passed over.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Headers of one message.
+/// Headers of one message that are told apart. What stands beyond is in the raw headers only.
 const FIELD_COUNT_MAX: usize = 1024;
+/// Headers that are read wherever they stand: without them nobody knows where the next message begins.
+const DECISIVE: &[&[u8]] = &[b"content-length", b"transfer-encoding", b"content-encoding", b"content-type", b"host"];
+/// Bytes of a line beyond the head's cap that are kept while its end is not there.
+const LINE_BYTES_MAX: usize = 8 << 10;
 /// Bytes of a value that is put together of several lines or repeated headers.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 /// Repetitions that are joined, of all headers of a message together.
@@ -33,8 +37,6 @@ pub(super) enum Progress {
     Line,
     /// The head is complete.
     Done,
-    /// It is larger than any head that we read.
-    TooLong,
 }
 
 /// Collects one head after the other. Nothing hangs on it between two of them.
@@ -59,6 +61,8 @@ struct Collector {
     held: Option<Text>,
     http_1_1: bool,
     repetitions: u32,
+    /// Where the head has reached its cap: lines behind are read and forgotten.
+    full_at: Option<usize>,
     events: Vec<&'static str>,
 }
 
@@ -154,6 +158,7 @@ impl Collector {
             held: None,
             http_1_1: false,
             repetitions: 0,
+            full_at: None,
             events: Vec::new(),
         }
     }
@@ -174,23 +179,53 @@ impl Collector {
             if rest.is_empty() {
                 return (taken, Progress::More);
             }
-            if self.head.fields.len() > FIELD_COUNT_MAX {
-                self.note(match self.side {
-                    Side::Request => events::REQUEST_TOO_MANY_HEADERS,
-                    Side::Response => events::RESPONSE_TOO_MANY_HEADERS,
-                });
-                return (taken, Progress::TooLong);
-            }
-            if before >= HEAD_BYTES_MAX {
-                self.note(match self.side {
-                    Side::Request => events::REQUEST_FIELD_TOO_LONG,
-                    Side::Response => events::RESPONSE_FIELD_TOO_LONG,
-                });
-                return (taken, Progress::TooLong);
+            if self.full_at.is_some() {
+                self.forget_lines();
+            } else if before >= HEAD_BYTES_MAX && self.fill_up() {
+                return (taken, Progress::Line);
             }
             let piece = rest.get(..PIECE_BYTES).unwrap_or(rest);
             self.head.raw.extend_from_slice(piece);
             taken += piece.len();
+        }
+    }
+
+    /// The head is as long as it may be. True if not even its first line is whole, which is cut off here.
+    fn fill_up(&mut self) -> bool {
+        self.note(match self.side {
+            Side::Request => events::REQUEST_FIELD_TOO_LONG,
+            Side::Response => events::RESPONSE_FIELD_TOO_LONG,
+        });
+        let is_cut = !self.has_line;
+        if is_cut {
+            let end = self.head.raw.len();
+            self.has_line = true;
+            self.head.line = trimmed_line(&self.head.raw, 0, end);
+            self.head.headers_at = end;
+            (self.line_at, self.scan_at) = (end, end);
+        }
+        self.full_at = Some(self.line_at);
+        is_cut
+    }
+
+    /// Forgets the lines that were read beyond the cap, and the middle of one that does not end.
+    fn forget_lines(&mut self) {
+        let Some(full_at) = self.full_at else { return };
+        let read = self.line_at.saturating_sub(full_at);
+        self.head.raw.drain(full_at..full_at + read);
+        (self.line_at, self.scan_at) = (full_at, self.scan_at.saturating_sub(read));
+        let (from, to) = (full_at + LINE_BYTES_MAX, self.head.raw.len().saturating_sub(2));
+        if from < to {
+            self.head.raw.drain(from..to);
+            self.scan_at = self.scan_at.saturating_sub(to - from).max(from);
+        }
+    }
+
+    /// A part of the head, which is copied where the head does not stay.
+    fn keep(&self, place: Place) -> Text {
+        match self.full_at {
+            None => Text::Sent(place),
+            Some(_) => Text::Made(place.of(&self.head.raw).into()),
         }
     }
 
@@ -310,7 +345,7 @@ impl Collector {
         let folded = bytes.first().is_none_or(|first| is_folding(*first));
         if !folded {
             self.settle_held();
-            self.held = Some(Text::Sent(line));
+            self.held = Some(self.keep(line));
             return;
         }
         let event = match self.side {
@@ -320,7 +355,7 @@ impl Collector {
         match self.held.take() {
             None => {
                 let blank = bytes.iter().take_while(|byte| is_folding(**byte)).count();
-                self.held = Some(Text::Sent(Place::new(line.start as usize + blank, line.end as usize)));
+                self.held = Some(self.keep(Place::new(line.start as usize + blank, line.end as usize)));
                 self.note(event);
             }
             Some(held) => {
@@ -330,7 +365,7 @@ impl Collector {
                 if two_headers {
                     self.held = Some(held);
                     self.settle_held();
-                    self.held = Some(Text::Sent(Place::new(line.start as usize + 1, line.end as usize)));
+                    self.held = Some(self.keep(Place::new(line.start as usize + 1, line.end as usize)));
                     self.note(event);
                 } else {
                     let mut whole = known.to_vec();
@@ -360,6 +395,16 @@ impl Collector {
 
     fn file(&mut self, field: Field) {
         let name = self.head.text(&field.name);
+        let too_many = self.head.fields.len() >= FIELD_COUNT_MAX;
+        if (too_many || self.full_at.is_some()) && !DECISIVE.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            if too_many {
+                self.note(match self.side {
+                    Side::Request => events::REQUEST_TOO_MANY_HEADERS,
+                    Side::Response => events::RESPONSE_TOO_MANY_HEADERS,
+                });
+            }
+            return;
+        }
         let known = self.head.fields().position(|(known, _)| known.eq_ignore_ascii_case(name));
         let Some(known) = known else {
             self.head.fields.push(field);
@@ -464,6 +509,6 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte)
 }

@@ -4,13 +4,13 @@ use super::body::Plan;
 use super::coding::codings;
 use super::events;
 use super::head::Head;
-use super::line::{Looks, RequestLine, Version, content_length, looks_like_request};
+use super::line::{Looks, RequestLine, Version, content_length, is_request_line, looks_like_request};
 use super::multipart::Multipart;
 use super::reader::{Progress, Reader, Side};
 use super::transfer::{Piece, Transfer};
 use super::tx::{HttpTx, Request};
 use super::uri::{is_valid_host, normal_host, port_number, split_host};
-use super::{Http1, Turn};
+use super::{Http1, Turn, behind_empty_lines};
 use crate::packet::app::ParseContext;
 use crate::rules::app::AppProto;
 use crate::rules::keyword::buffers::Buffer;
@@ -18,6 +18,9 @@ use crate::rules::plan::Toward;
 
 /// Blanks behind a request line without a protocol that still make it HTTP/0.9.
 const BLANK_BYTES_MAX: usize = 16;
+
+/// Bytes of a line behind a request that may become the next one's first line.
+const TAIL_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct RequestSide {
@@ -61,11 +64,13 @@ impl RequestSide {
         self.state == State::Head && !self.reader.is_empty()
     }
 
-    /// The CONNECT was refused: requests go on.
-    pub(super) fn release(&mut self) {
-        if self.state == State::Connect {
+    /// The CONNECT was refused, or requests follow it: they go on. True if it was waited for.
+    pub(super) fn release(&mut self) -> bool {
+        let waited = self.state == State::Connect;
+        if waited {
             self.state = State::Head;
         }
+        waited
     }
 
     pub(super) fn is_between_messages(&self) -> bool {
@@ -82,6 +87,10 @@ impl Http1 {
     pub(super) fn parse_request(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Turn {
         let mut rest = bytes;
         loop {
+            let begins = self.request.reader.is_empty() && matches!(self.request.state, State::Head | State::After);
+            if begins && self.list.is_crowded(Toward::Server, context.limits.transaction_count_max(AppProto::Http1)) {
+                return Turn::Taken(bytes.len() - rest.len());
+            }
             let taken = match self.request.state {
                 State::Head => {
                     let (taken, progress) = self.request.reader.take(rest);
@@ -94,11 +103,6 @@ impl Http1 {
                         }
                         Progress::Line => self.judge_request_line(behind, context),
                         Progress::Done => self.begin_request(context),
-                        Progress::TooLong => {
-                            self.begin_request(context);
-                            self.end_request(true);
-                            return Turn::Failed;
-                        }
                     }
                     taken
                 }
@@ -114,6 +118,11 @@ impl Http1 {
                     Some(taken) => taken,
                     None => return Turn::Taken(bytes.len()),
                 },
+                // A server that answers 405 has read the requests behind it, too.
+                State::Connect if begins_request(rest) => {
+                    self.request.release();
+                    0
+                }
                 State::Connect => return Turn::Taken(bytes.len() - rest.len()),
             };
             let (read, behind) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
@@ -137,7 +146,7 @@ impl Http1 {
             State::Body => self.end_request(!self.request.transfer.is_until_close()),
             State::After => {
                 let tail = std::mem::take(&mut self.request.tail);
-                self.append_request(&tail);
+                self.append_beyond(&tail);
                 self.end_request(false);
             }
             State::Connect => {}
@@ -190,7 +199,7 @@ impl Http1 {
 
     fn judge_request_line(&mut self, behind: &[u8], context: &ParseContext<'_>) {
         let line = self.request.reader.line();
-        let lost = self.request.lost && looks_like_request(line) != Looks::Like;
+        let lost = self.request.lost && !is_request_line(line);
         if line.is_empty() || lost {
             self.request.reader.drop_line();
             return;
@@ -281,7 +290,7 @@ impl Http1 {
         Some(taken)
     }
 
-    /// Behind a message: a line with a known method begins another request, anything else belongs to the body.
+    /// Behind a message: a line that looks like one begins another request, anything else belongs to the body.
     fn judge_request_tail(&mut self, rest: &[u8], context: &ParseContext<'_>) -> Option<usize> {
         let end = memchr::memchr(b'\n', rest).map(|at| at + 1);
         let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
@@ -297,18 +306,25 @@ impl Http1 {
                 self.end_request(false);
                 self.parse_request(&tail, context);
             }
-            Looks::Unclear if end.is_none() => return None,
+            Looks::Unclear if end.is_none() && self.request.tail.len() <= TAIL_BYTES_MAX => return None,
             Looks::Unclear if self.request.tail.trim_ascii().is_empty() => self.request.tail.clear(),
             Looks::Unclear | Looks::Unlike => {
                 let tail = std::mem::take(&mut self.request.tail);
-                self.note_request(events::REQUEST_BODY_UNEXPECTED);
-                self.append_request(&tail);
+                self.append_beyond(&tail);
             }
         }
         if line.len() == rest.len() && looks != Looks::Like && end.is_none() {
             return None;
         }
         (!rest.is_empty()).then_some(line.len())
+    }
+
+    /// More of the body than was announced.
+    fn append_beyond(&mut self, tail: &[u8]) {
+        if !tail.trim_ascii().is_empty() {
+            self.note_request(events::REQUEST_BODY_UNEXPECTED);
+        }
+        self.append_request(tail);
     }
 
     fn append_request(&mut self, bytes: &[u8]) {
@@ -351,9 +367,15 @@ impl Http1 {
     }
 }
 
+fn begins_request(rest: &[u8]) -> bool {
+    let rest = behind_empty_lines(rest);
+    let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+    looks_like_request(rest.get(..end).unwrap_or_default()) == Looks::Like
+}
+
 fn note_line(tx: &mut HttpTx) {
     let RequestLine { leading_blank, odd_method_delimiter, odd_uri_delimiter, version, protocol, .. } = tx.request.line;
-    let unknown = looks_like_request(tx.request.head.line()) != Looks::Like;
+    let unknown = !is_request_line(tx.request.head.line());
     let odd = [
         (leading_blank, events::REQUEST_LINE_LEADING_WHITESPACE),
         (odd_method_delimiter, events::METHOD_DELIM_NON_COMPLIANT),

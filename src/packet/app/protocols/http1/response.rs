@@ -65,6 +65,10 @@ impl Http1 {
     pub(super) fn parse_response(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Turn {
         let mut rest = bytes;
         loop {
+            let begins = self.response.reader.is_empty() && matches!(self.response.state, State::Head | State::After);
+            if begins && self.list.is_crowded(Toward::Client, context.limits.transaction_count_max(AppProto::Http1)) {
+                return Turn::Taken(bytes.len() - rest.len());
+            }
             self.expect_0_9(rest, context);
             let taken = match self.response.state {
                 State::Head => {
@@ -81,11 +85,6 @@ impl Http1 {
                             if self.begin_response(context) {
                                 return Turn::Changed(bytes.len() - behind.len());
                             }
-                        }
-                        Progress::TooLong => {
-                            self.begin_response(context);
-                            self.end_response(true);
-                            return Turn::Failed;
                         }
                     }
                     taken
@@ -311,7 +310,7 @@ impl Http1 {
             return true;
         }
         if is_connect {
-            self.request.release();
+            self.released |= self.request.release();
         }
         false
     }

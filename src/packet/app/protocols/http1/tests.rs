@@ -185,6 +185,10 @@ fn a_body_is_found_in_every_disguise() {
     let gzip = deflated(b"EICAR", Some(b"\x1f\x8b\x08\0\0\0\0\0\0\x03"));
     let named = deflated(b"EICAR", Some(b"\x1f\x8b\x08\x1a\0\0\0\0\0\x03name\0comment\0cc"));
     let raw = deflated(b"EICAR", None);
+    let extra = [b"\x1f\x8b\x08\x04\0\0\0\0\0\x03\x70\x17", &[b'x'; 6000][..], &raw].concat();
+    let member = |bytes: &[u8]| [&deflated(bytes, Some(b"\x1f\x8b\x08\0\0\0\0\0\0\x03"))[..], &[0; 8]].concat();
+    let members = [member(b"EI"), member(b""), member(b"CAR")].concat();
+    let behind_nothing = [member(b""), member(b"EICAR")].concat();
     let brotli = b"\x0b\x02\x80EICAR\x03".to_vec();
     let mut lzma = Vec::new();
     lzma_rs::lzma_compress(&mut &b"EICAR"[..], &mut lzma).unwrap();
@@ -199,6 +203,10 @@ fn a_body_is_found_in_every_disguise() {
         ("no chunks at all", with("Transfer-Encoding: chunked", b"EICAR")),
         ("gzip", with("Content-Encoding: gzip", &gzip)),
         ("gzip with a long header", with("Content-Encoding: x-gzip", &named)),
+        ("gzip with a header that is not kept", with("Content-Encoding: gzip", &extra)),
+        ("gzip in members", with("Content-Encoding: gzip", &members)),
+        ("gzip behind nothing", with("Content-Encoding: gzip", &behind_nothing)),
+        ("gzip and junk", with("Content-Encoding: gzip", &[&member(b"EICAR")[..], b"junk"].concat())),
         ("gzip that is deflate", with("Content-Encoding: gzip", &raw)),
         ("deflate that is gzip", with("Content-Encoding: deflate", &gzip)),
         ("deflate", with("Content-Encoding: deflate", &raw)),
@@ -371,11 +379,12 @@ fn a_bomb_is_stopped() {
 #[test]
 fn http_is_recognised_by_how_it_begins() {
     let limits = AppLimits::default();
-    let cases: [(Toward, &[u8], Guess); 9] = [
+    let cases: [(Toward, &[u8], Guess); 10] = [
         (Toward::Server, b"GET /", Guess::Yes),
         (Toward::Server, b"get\t/", Guess::Yes),
         (Toward::Server, b"PROP", Guess::More),
-        (Toward::Server, b"GETS /", Guess::No),
+        (Toward::Server, b"GETS /", Guess::More),
+        (Toward::Server, b"GETS /\n", Guess::No),
         (Toward::Server, b"HTTP/1.1 ", Guess::No),
         (Toward::Client, b"HTTP/1.1 200", Guess::Yes),
         (Toward::Client, b"http/1", Guess::More),
@@ -513,4 +522,88 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         b"\xff",
     ];
     prop::collection::vec(prop::sample::select(words), 0..20).prop_map(|words| words.concat())
+}
+
+#[test]
+fn a_request_is_known_by_its_form() {
+    let guess = |bytes: &[u8]| recognise_request(behind_empty_lines(bytes));
+    let long = [&b"FOO /"[..], &[b'a'; 1100]].concat();
+    let cases: [(&[u8], Guess); 14] = [
+        (b"FOO /attack HTTP/1.1\r\n", Guess::Yes),
+        (b" FOO\t/attack\thttp/1.0 \r\nHost: a", Guess::Yes),
+        (b"\r\n\n\r\nGET /", Guess::Yes),
+        (&long, Guess::Yes),
+        (b"FOO /attack HTTP", Guess::More),
+        (b"FO", Guess::More),
+        (b"", Guess::More),
+        (b"\r\n\r\n", Guess::More),
+        (b"FOO /attack\r\n", Guess::No),
+        (b"FOO HTTP/1.1\r\n", Guess::No),
+        (b"INVITE sip:a@b SIP/2.0\r\n", Guess::No),
+        (b"FOO /attack HTTP/x\r\n", Guess::No),
+        (b"<a> /attack HTTP/1.1\r\n", Guess::No),
+        (b"\x16\x03\x01", Guess::No),
+    ];
+    for (bytes, wanted) in cases {
+        assert_eq!(guess(bytes), wanted, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_request_with_an_unknown_method_is_no_body() {
+    for cut in 0..40 {
+        let mut talk = Talk::new();
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nFOO /attack HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (first, second) = bytes.split_at(bytes.len() - cut);
+        talk.ask(first).ask(second);
+        assert_eq!(talk.count(), 2, "cut {cut} bytes from the end");
+        assert_eq!(talk.text(1, "http.uri", Toward::Server).as_deref(), Some("/attack"));
+    }
+}
+
+#[test]
+fn what_a_refused_connect_hides_is_read() {
+    let connect = b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut talk = Talk::new();
+    talk.ask(&[&connect[..], b"GET /attack HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+    assert_eq!(talk.text(1, "http.uri", Toward::Server).as_deref(), Some("/attack"), "at once");
+
+    // What does not look like a request waits for the answer, and is read with it.
+    let mut talk = crate::packet::app::testing::Conversation::with(80);
+    talk.stream(Toward::Server, &[&connect[..], b"GET"].concat());
+    talk.stream(Toward::Client, b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n");
+    talk.stream(Toward::Server, b" /attack HTTP/1.1\r\n\r\n");
+    assert_eq!(talk.buffers(1, Buffer::HTTP_URI, Toward::Server), ["/attack"]);
+}
+
+#[test]
+fn too_many_headers_are_passed_over() {
+    let many: String = (0..1100).map(|nth| format!("x{nth}:\r\n")).collect();
+    let ask = format!("POST / HTTP/1.1\r\n{many}Content-Length: 4\r\n\r\nGET GET /attack HTTP/1.1\r\n\r\n");
+    for size in [usize::MAX, 1000, 7, 1] {
+        let mut talk = Talk::new();
+        ask.as_bytes().chunks(size.min(ask.len())).for_each(|part| _ = talk.ask(part));
+        assert!(talk.tx(0).events().contains(&"http.request_too_many_headers"));
+        assert_eq!(talk.text(1, "http.uri", Toward::Server).as_deref(), Some("/attack"), "pieces of {size}");
+    }
+}
+
+#[test]
+fn a_head_beyond_its_cap_is_passed_over() {
+    let many = format!("x: {}\r\n", "y".repeat(20_000)).repeat(10);
+    for (line, answer) in [("GET / HTTP/1.1", false), ("HTTP/1.1 200 OK", true)] {
+        let text = format!("{line}\r\n{many}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n{line}\r\n\r\n");
+        let toward = if answer { Toward::Client } else { Toward::Server };
+        for size in [text.len(), 1000, 3] {
+            let mut talk = Talk::new();
+            text.as_bytes().chunks(size).for_each(|part| _ = talk.say(toward, part));
+            assert_eq!(talk.count(), 2, "{line} in pieces of {size}");
+            assert!(talk.parser.heap_bytes() < 1 << 20);
+        }
+    }
+    let endless = [&b"GET /"[..], &b"a".repeat(200_000), b" HTTP/1.1\r\n\r\nGET /attack HTTP/1.1\r\n\r\n"].concat();
+    let mut talk = Talk::new();
+    endless.chunks(1000).for_each(|part| _ = talk.ask(part));
+    let last = talk.count() - 1;
+    assert_eq!(talk.text(last, "http.uri", Toward::Server).as_deref(), Some("/attack"));
 }

@@ -107,7 +107,7 @@ impl Transfer {
                 let (taken, progress) = reader.take(bytes);
                 match progress {
                     Progress::More | Progress::Line => (taken, Piece::More),
-                    Progress::Done | Progress::TooLong => {
+                    Progress::Done => {
                         self.form = Form::Over;
                         (taken, Piece::End)
                     }

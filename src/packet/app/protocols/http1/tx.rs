@@ -175,9 +175,7 @@ impl Transaction for HttpTx {
         match buffer {
             Buffer::FILE_DATA => return self.file_data(toward, nth),
             Buffer::FILE_MAGIC => return self.files(toward).nth(nth).and_then(File::magic),
-            Buffer::FILE_NAME => {
-                return self.files(toward).nth(nth).map(File::name).filter(|name| !name.is_empty());
-            }
+            Buffer::FILE_NAME => return self.file_name(toward, nth),
             Buffer::HTTP_REQUEST_HEADER if !self.request.whole_head => return None,
             Buffer::HTTP_REQUEST_HEADER => {
                 return self.request.shown.each(&self.request.head).get(nth).map(Vec::as_slice);
@@ -300,10 +298,18 @@ impl HttpTx {
         }
     }
 
-    /// The body, or each file of a form.
+    /// Of the body, or of each file of a form that has one.
+    fn file_name(&self, toward: Toward, nth: usize) -> Option<&[u8]> {
+        match (toward, &self.request.multipart) {
+            (Toward::Server, Some(multipart)) => multipart.name(nth),
+            _ => self.files(toward).nth(nth).map(File::name).and_then(present),
+        }
+    }
+
+    /// The body, or each file of a form that is not empty.
     fn file_data(&self, toward: Toward, nth: usize) -> Option<&[u8]> {
         match (toward, &self.request.multipart) {
-            (Toward::Server, Some(multipart)) => multipart.files().get(nth).map(File::data).and_then(present),
+            (Toward::Server, Some(multipart)) => multipart.filled(nth).map(File::data),
             (Toward::Server, None) => present(self.request.body.data()).filter(|_| nth == 0),
             (Toward::Client, _) => present(self.response.body.data()).filter(|_| nth == 0),
         }

@@ -459,6 +459,9 @@ impl Parser for Http2 {
         self.body_bytes = self.streams.iter().map(|slot| slot.data.body_bytes()).sum();
         let mut rest = bytes;
         while !rest.is_empty() {
+            if self.streams.is_crowded(toward, context.limits.transaction_count_max(AppProto::Http2)) {
+                return Step::Taken { consumed: bytes.len() - rest.len(), wanted: 0 };
+            }
             match self.step(toward, rest, context) {
                 Progress::Taken(taken) => rest = rest.get(taken..).unwrap_or_default(),
                 Progress::Wanted(wanted) => return Step::Taken { consumed: bytes.len() - rest.len(), wanted },

@@ -255,6 +255,9 @@ impl Parser for Krb5 {
         let mut consumed = 0;
         loop {
             let rest = bytes.get(consumed..).unwrap_or_default();
+            if self.transactions.is_crowded(toward, context.limits.transaction_count_max(AppProto::Krb5)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let Some((prefix, body)) = rest.split_first_chunk::<PREFIX_BYTES>() else {
                 return Step::Taken { consumed, wanted: PREFIX_BYTES };
             };

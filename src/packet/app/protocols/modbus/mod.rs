@@ -128,6 +128,9 @@ impl Parser for Modbus {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         let mut consumed = 0;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.exchanges.is_crowded(toward, context.limits.transaction_count_max(AppProto::Modbus)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let mut reader = Reader::big_endian(rest);
             let Some((id, protocol, length)) = header(&mut reader) else {
                 return Step::Taken { consumed, wanted: HEADER_BYTES };

@@ -271,6 +271,9 @@ impl Parser for Mqtt {
         let mut consumed = (*skip).min(bytes.len());
         *skip -= consumed;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.exchanges.is_crowded(toward, context.limits.transaction_count_max(AppProto::Mqtt)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             match self.read(toward, rest, context) {
                 Ok(Ok(length)) => consumed += length,
                 Ok(Err(wanted)) => return Step::Taken { consumed, wanted },

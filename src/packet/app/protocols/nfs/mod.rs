@@ -159,6 +159,9 @@ impl Parser for Nfs {
         let mut consumed = (*skip).min(bytes.len());
         *skip -= consumed;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.exchanges.is_crowded(toward, context.limits.transaction_count_max(AppProto::Nfs)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let Some(marker) = Reader::big_endian(rest).length32() else {
                 return Step::Taken { consumed, wanted: MARKER_BYTES };
             };

@@ -258,7 +258,8 @@ impl Sip {
                 consumed += blank;
                 continue;
             }
-            if rest.is_empty() {
+            let is_crowded = self.transactions.is_crowded(toward, context.limits.transaction_count_max(AppProto::Sip));
+            if rest.is_empty() || is_crowded {
                 return Step::Taken { consumed, wanted: 0 };
             }
             let from = side.searched.saturating_sub(3);

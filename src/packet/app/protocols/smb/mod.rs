@@ -202,6 +202,9 @@ impl Parser for Smb {
             if ends {
                 return Step::Taken { consumed, wanted: 0 };
             }
+            if !rest.is_empty() && self.flow.transactions.is_crowded(toward, context.limits.transaction_count_max(AppProto::Smb)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             match self.advance(toward, rest, context) {
                 Ok(taken) => consumed += taken,
                 Err(Step::Taken { wanted, .. }) => return Step::Taken { consumed, wanted },

@@ -174,6 +174,10 @@ impl Smtp {
     fn client_bytes(&mut self, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         let mut rest = bytes;
         loop {
+            let is_crowded = self.transactions.is_crowded(Toward::Server, context.limits.transaction_count_max(AppProto::Smtp));
+            if is_crowded && self.mode == Mode::Command {
+                break;
+            }
             let taken = match self.mode {
                 Mode::Chunk { left, last } => self.chunk(rest, left, last),
                 Mode::Command | Mode::Data => {
