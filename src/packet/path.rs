@@ -248,6 +248,7 @@ impl Path {
         events: &mut Events,
     ) -> Verdict {
         let inner = moment.headers.inner(&self.tunnels);
+        self.begin_anew(flow, tracked, moment, events);
         let mut followed = self.follow(flow, tracked, moment);
         if inner.is_none() {
             self.advance_app(world, flow, tracked, moment, followed.as_mut());

@@ -119,34 +119,93 @@ fn of_a_recording_the_beginning_of_a_stream_is_told_twice() {
 fn what_conntrack_disowns_while_it_waits_for_the_handshake_is_followed() {
     let mut line = Line::ips();
     let mut opening = entry(CtStatus::CONFIRMED);
-    let in_state = |state| TcpTrack { state, wscale_orig: 0, wscale_reply: 0, flags_orig: 0, flags_reply: 0 };
     let syn = |seq| {
         let mut bytes = Vec::new();
         let packet = PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, seq, 1).syn();
         packet.write(&mut bytes, &[]).unwrap();
         bytes
     };
-    let segment = |at: usize, payload: &[u8]| {
-        let mut bytes = Vec::new();
-        let packet =
-            PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, 1000 + at as u32, 1).ack(1);
-        packet.write(&mut bytes, payload).unwrap();
-        bytes
-    };
     opening.tcp = Some(in_state(TcpState::SynSent));
     assert_eq!(line.bench.judge(&syn(70_000), Some((&opening, CtInfo::New))).action, Action::Accept);
     assert_eq!(line.bench.judge(&syn(999), None), Verdict::ACCEPT, "the one before never arrives");
-    assert_eq!(line.bench.judge(&segment(0, b"some ev"), None), Verdict::ACCEPT);
-    let stopped = line.bench.judge(&segment(7, b"il payload"), None);
+    assert_eq!(line.bench.judge(&line_segment(0, b"some ev"), None), Verdict::ACCEPT);
+    let stopped = line.bench.judge(&line_segment(7, b"il payload"), None);
     assert_eq!((stopped.action.reason(), stopped.fate), (Some(Reason::Rules), None), "there is no entry to write to");
-    assert_eq!(line.bench.judge(&segment(7, b"il"), None).action.reason(), Some(Reason::FlowDrop));
+    assert_eq!(line.bench.judge(&line_segment(7, b"il"), None).action.reason(), Some(Reason::FlowDrop));
+}
 
-    // What is INVALID in an established connection is none of it.
+#[test]
+fn what_conntrack_disowns_of_a_living_connection_is_followed_where_the_receiver_takes_it() {
+    let mut open = entry(CtStatus::CONFIRMED);
+    open.tcp = Some(in_state(TcpState::Established));
+    let known = Some((&open, CtInfo::Established));
     let mut line = Line::ips();
-    opening.tcp = Some(in_state(TcpState::Established));
-    assert_eq!(line.bench.judge(&segment(0, b"some "), Some((&opening, CtInfo::Established))), Verdict::ACCEPT);
-    assert_eq!(line.bench.judge(&segment(5, b"STARTSWITH"), None).action, Action::Drop(Reason::Rules), "alone");
-    assert_eq!(line.bench.judge(&segment(5, b"good"), Some((&opening, CtInfo::Established))), Verdict::ACCEPT);
+    assert_eq!(line.bench.judge(&line_segment(0, b"xx"), known), Verdict::ACCEPT);
+    assert_eq!(line.bench.judge(&line_segment(2, b"some ev"), None), Verdict::ACCEPT);
+    let stopped = line.bench.judge(&line_segment(9, b"il payload"), None);
+    assert_eq!((stopped.action.reason(), stopped.fate), (Some(Reason::Rules), None), "there is no entry to write to");
+    assert_eq!(line.bench.judge(&line_segment(90_000_000, b"il"), None).action.reason(), Some(Reason::FlowDrop));
+
+    // What the receiver ignores is none of it.
+    let mut line = Line::ips();
+    assert_eq!(line.bench.judge(&line_segment(0, b"some "), known), Verdict::ACCEPT);
+    let far = line_segment(90_000_000, b"STARTSWITH");
+    assert_eq!(line.bench.judge(&far, None).action, Action::Drop(Reason::Rules), "alone");
+    assert_eq!(line.bench.judge(&line_segment(5, b"good"), known), Verdict::ACCEPT);
+}
+
+/// A SYN that conntrack ignores, and the answer that makes it see: the entry stays, the connection is another.
+#[test]
+fn a_connection_that_begins_on_the_entry_of_another_is_followed_from_its_beginning() {
+    let state = |state| {
+        let mut entry = entry(CtStatus::CONFIRMED | CtStatus::SEEN_REPLY);
+        entry.tcp = Some(in_state(state));
+        entry
+    };
+    let client = |seq: u32| PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, seq, 60_000);
+    let answer = |seq: u32, ack: u32| {
+        let mut bytes = Vec::new();
+        let packet = PacketBuilder::ipv4([10, 0, 0, 1], [192, 168, 1, 10], 64).tcp(53, 4000, seq, 60_000);
+        packet.syn().ack(ack).write(&mut bytes, &[]).unwrap();
+        bytes
+    };
+    // The kernel's state says it, or our own memory of the SYN alone.
+    for resynced in [TcpState::SynRecv, TcpState::CloseWait] {
+        let mut line = Line::ips();
+        let mut judge = |packet: &[u8], of: TcpState, info| line.bench.judge(packet, Some((&state(of), info)));
+        let made = |packet: etherparse::PacketBuilderStep<etherparse::TcpHeader>, payload: &[u8]| {
+            let mut bytes = Vec::new();
+            packet.write(&mut bytes, payload).unwrap();
+            bytes
+        };
+        for (first, server_first) in [(150_000, 9_000), (50_000, 700_000)] {
+            let is_second = first == 50_000;
+            let opening = if is_second { TcpState::CloseWait } else { TcpState::SynSent };
+            let answered = if is_second { resynced } else { TcpState::SynRecv };
+            assert_eq!(judge(&made(client(first - 1).syn(), b""), opening, CtInfo::New), Verdict::ACCEPT);
+            assert_eq!(judge(&answer(server_first - 1, first), answered, CtInfo::EstablishedReply), Verdict::ACCEPT);
+            let (after, info) = (TcpState::Established, CtInfo::Established);
+            let data = |at: u32, payload: &[u8]| made(client(first + at).ack(server_first), payload);
+            if is_second {
+                assert_eq!(judge(&data(0, b"some ev"), after, info), Verdict::ACCEPT);
+                assert_eq!(judge(&data(7, b"il payload"), after, info).action.reason(), Some(Reason::Rules));
+            } else {
+                assert_eq!(judge(&data(0, b"harmless and not acknowledged"), after, info), Verdict::ACCEPT);
+            }
+        }
+    }
+}
+
+fn in_state(state: TcpState) -> TcpTrack {
+    TcpTrack { state, wscale_orig: 0, wscale_reply: 0, flags_orig: 0, flags_reply: 0 }
+}
+
+/// A segment of the client's; `at` counts from its first byte.
+fn line_segment(at: usize, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packet = PacketBuilder::ipv4([192, 168, 1, 10], [10, 0, 0, 1], 64).tcp(4000, 53, 1000 + at as u32, 1).ack(1);
+    packet.write(&mut bytes, payload).unwrap();
+    bytes
 }
 
 #[test]

@@ -169,9 +169,22 @@ pub fn due_records(
     moment: Moment<'_, '_>,
     events: &mut Events,
 ) {
-    let direction = Some(tracked.info.direction());
-    let facts = |()| facts::of(moment.packet, moment.headers, Some(flow_id), direction, moment.now);
-    transactions(app, flow_id, false, facts, events);
+    transactions(app, flow_id, false, |()| facts_of(flow_id, tracked, moment), events);
+}
+
+/// The records of a connection that another one on the same entry has followed.
+pub fn last_records(
+    app: &mut AppLayer,
+    flow_id: u64,
+    tracked: Tracked<'_>,
+    moment: Moment<'_, '_>,
+    events: &mut Events,
+) {
+    transactions(app, flow_id, true, |()| facts_of(flow_id, tracked, moment), events);
+}
+
+fn facts_of(flow_id: u64, tracked: Tracked<'_>, moment: Moment<'_, '_>) -> PacketFacts {
+    facts::of(moment.packet, moment.headers, Some(flow_id), Some(tracked.info.direction()), moment.now)
 }
 
 fn transactions(

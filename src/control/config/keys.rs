@@ -216,7 +216,7 @@ const KEYS: &[Key] = &[
     key(
         "stream.overlap",
         "drop",
-        "A segment that contradicts bytes which were forwarded before it, and which the receiver has not acknowledged: `drop` or `pass`. No TCP sends such; see [decisions/0010](decisions/0010-streams-inline.md)",
+        "A segment that contradicts bytes (or a FIN) which were forwarded before it, and which the receiver has not acknowledged: `drop` or `pass`. No TCP sends such; see [decisions/0010](decisions/0010-streams-inline.md)",
     ),
     key("stream.reassembly.memcap", "256mb", "What all streams may hold together"),
     key(

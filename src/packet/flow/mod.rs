@@ -63,6 +63,8 @@ pub struct Flow {
     pub tcp_state: Option<TcpState>,
     /// TCP: the last packet was the one that completed the handshake.
     completes_handshake: bool,
+    /// TCP: with the last packet conntrack has found that the entry is about another connection by now.
+    pub begins_anew: bool,
     /// conntrack has called a packet of it INVALID while it waited for the handshake.
     pub disowned: bool,
     pub detect: FlowDetectState,
@@ -115,6 +117,7 @@ impl Flow {
             stream_to_client: StreamSpan::default(),
             tcp_state: entry.tcp.map(|tcp| tcp.state),
             completes_handshake: false,
+            begins_anew: false,
             disowned: false,
             detect: FlowDetectState::default(),
             stream: None,
@@ -157,6 +160,7 @@ impl Flow {
         self.start_ns = self.start_ns.or(entry.start_ns.and_then(NonZeroU64::new));
         if let Some(tcp) = entry.tcp {
             self.completes_handshake = is_open(tcp.state) && self.tcp_state.is_some_and(|before| !is_open(before));
+            self.begins_anew = tcp.state == TcpState::SynRecv && self.tcp_state.is_some_and(is_open);
             self.tcp_state = Some(tcp.state);
         }
     }

@@ -6,7 +6,7 @@ use super::{Path, World};
 use crate::packet::app::{AppConfig, AppLayer, ParseContext};
 use crate::packet::conntrack::Fate;
 use crate::packet::decode::{Tcp, Transport, protocol};
-use crate::packet::detect;
+use crate::packet::detect::{self, FlowDetectState};
 use crate::packet::event::Events;
 use crate::packet::flow::Flow;
 use crate::packet::followed::Followed;
@@ -17,6 +17,30 @@ use crate::packet::verdict::{self, Action, Clearing, Verdict};
 use crate::rules::plan::Toward;
 
 impl Path {
+    /// A SYN that does not fit may open the next connection on its tuple, whose entry lives on: conntrack and the two ends
+    /// know that when it is answered. What we hold is about the connection before.
+    pub(super) fn begin_anew(
+        &mut self,
+        flow: &mut Flow,
+        tracked: Tracked<'_>,
+        moment: Moment<'_, '_>,
+        events: &mut Events,
+    ) {
+        let by_kernel = std::mem::take(&mut flow.begins_anew);
+        let segment = moment.headers.tcp().map(|tcp| Segment::of(tcp, &[], tracked.info.direction().toward()));
+        let by_stream = segment.zip(flow.stream.as_ref()).is_some_and(|(segment, old)| old.is_outlived_by(&segment));
+        if !by_kernel && !by_stream {
+            return;
+        }
+        if let Some(app) = &mut flow.app {
+            tell::last_records(app, flow.id, tracked, moment, events);
+        }
+        flow.stream = None;
+        flow.app = None;
+        flow.detect = FlowDetectState::default();
+        flow.midstream = false;
+    }
+
     /// Puts a TCP segment in its place in the connection's streams.
     pub(super) fn follow<'p>(
         &mut self,

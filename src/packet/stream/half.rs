@@ -1,5 +1,8 @@
 //! One direction of a connection: where its bytes stand, which of them are held, and what a segment adds.
 
+mod compare;
+mod fit;
+
 use super::config::{StreamConfig, Urgent};
 use super::events::{StreamEvent, StreamEvents};
 use super::kept::Kept;
@@ -33,6 +36,8 @@ pub(super) struct Half {
     window: usize,
     /// Where the FIN stands.
     fin: Option<u64>,
+    /// The receiver has it.
+    fin_acked: bool,
     /// What a direction without disorder does not have.
     rare: Option<Box<Rare>>,
     /// The application layer has been given what stands in front of this, be it dropped since.
@@ -48,14 +53,17 @@ pub(super) struct Half {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Plan {
     /// The segment belongs somewhere.
-    placed: bool,
+    pub(super) placed: bool,
     /// Sequence number at the position before the segment.
     base: Option<u32>,
     /// Where the bytes in order end with this segment.
     pub(super) position: u64,
     pub(super) kept_before: usize,
-    urgent_before: usize,
+    /// The urgent byte that has not had its turn.
+    urgent_ahead: Option<u64>,
     joined_from_queue: bool,
+    /// Where a FIN stands that the receiver may take.
+    fin: Option<u64>,
     /// Where the segment's payload begins and ends.
     start: u64,
     end: u64,
@@ -154,7 +162,9 @@ impl Half {
         acked = acked.saturating_add_unsigned(self.position);
         let acked = u64::try_from(acked).unwrap_or(0);
         // The FIN takes a number of its own.
-        let acked = if self.fin.is_some_and(|fin| acked.checked_sub(1) == Some(fin)) { acked - 1 } else { acked };
+        let covers_fin = self.fin.is_some_and(|fin| acked.checked_sub(1) == Some(fin));
+        self.fin_acked |= covers_fin;
+        let acked = if covers_fin { acked - 1 } else { acked };
         if acked > self.acked {
             self.acked = acked;
             self.trim(config, pool);
@@ -197,16 +207,16 @@ impl Half {
             base: if arrival.gap.is_some() { self.next } else { base },
             position: self.position,
             kept_before: self.kept.len(),
-            urgent_before: self.urgent().len(),
+            urgent_ahead: self.urgent().last().copied().filter(|at| *at >= self.position),
             joined_from_queue: false,
+            fin: None,
             start: u64::try_from(start).unwrap_or(0),
             end: u64::try_from(end).unwrap_or(0),
         };
         self.note_oddities(segment, start, end, &mut arrival.events);
         self.note_urgent(segment, start, config, &mut arrival);
         self.place(segment, (start, end), config, pool, &mut arrival);
-        let fin = if segment.has(Tcp::FIN) { u64::try_from(end).ok() } else { self.fin };
-        arrival.ended = !self.ended && fin.is_some_and(|fin| arrival.plan.position >= fin);
+        self.note_end(segment, (start, end), &mut arrival);
         arrival
     }
 
@@ -301,7 +311,11 @@ impl Half {
             arrival.events.add(StreamEvent::UrgentLimit);
             return;
         }
-        self.rare_mut().urgent.push(at);
+        // A receiver knows one: the byte that an older pointer names is like any other, unless it was read before.
+        let position = self.position;
+        let urgent = &mut self.rare_mut().urgent;
+        urgent.retain(|older| *older < position);
+        urgent.push(at);
     }
 
     /// Compares what was there before, and joins or keeps aside what is new.
@@ -377,57 +391,6 @@ impl Half {
         self.queue().is_some_and(|queue| queue.join(self.position, u64::MAX, &[], |_, _| false).is_none())
     }
 
-    /// Old bytes against those that we have. What the receiver has acknowledged it will not take again.
-    fn compare_old(&self, start: i64, old: &[u8], nothing_new: bool, arrival: &mut Arrival) {
-        let end = start.saturating_add(len_of(old));
-        // A keep-alive: the byte in front of the next, whatever it is.
-        let keep_alive = nothing_new && old.len() == 1 && end == i64::try_from(self.position).unwrap_or(i64::MAX);
-        let oldest = self.oldest_kept();
-        let acked = i64::try_from(self.acked.min(self.position)).unwrap_or(i64::MAX);
-        if start.max(acked) < end.min(oldest) {
-            arrival.events.add(StreamEvent::OverlapUnverified);
-        }
-        // Where no acknowledgement is ever seen, such a byte looks like one that the receiver may still take.
-        if keep_alive && (!self.answered || end <= acked) {
-            return;
-        }
-        let mut at = start.max(oldest);
-        while at < end {
-            // Between urgent bytes what is kept is what was sent.
-            let urgent = self.urgent().iter().map(|at| i64::try_from(*at).unwrap_or(i64::MAX)).find(|u| *u >= at);
-            let to = urgent.unwrap_or(i64::MAX).min(end);
-            let theirs = old.get(offset_of(start, at)..offset_of(start, to)).unwrap_or_default();
-            let from = self.kept_index(at);
-            let ours = self.kept.as_slice().get(from..from.saturating_add(theirs.len())).unwrap_or_default();
-            if theirs != ours {
-                arrival.events.add(StreamEvent::OverlapDifferentData);
-                // Bytes that the receiver has acknowledged are beyond harm.
-                let safe = offset_of(at, acked).min(theirs.len());
-                arrival.conflict |= theirs.get(safe..) != ours.get(safe.min(ours.len())..);
-            }
-            at = to.saturating_add(1).max(at.saturating_add(1));
-        }
-    }
-
-    /// Where the kept bytes begin.
-    fn oldest_kept(&self) -> i64 {
-        let mut oldest = i64::try_from(self.position.saturating_sub(self.kept.len() as u64)).unwrap_or(i64::MAX);
-        for at in self.urgent().iter().rev().filter(|at| **at < self.position) {
-            if i64::try_from(*at).unwrap_or(i64::MAX) >= oldest {
-                oldest -= 1;
-            }
-        }
-        oldest
-    }
-
-    /// Index in `kept` of the byte at position `at`, which is no urgent one.
-    fn kept_index(&self, at: i64) -> usize {
-        let at = u64::try_from(at).unwrap_or(0);
-        let urgent_between = self.urgent().iter().filter(|u| **u >= at && **u < self.position).count();
-        let back = usize::try_from(self.position.saturating_sub(at)).unwrap_or(usize::MAX);
-        self.kept.len().saturating_sub(back.saturating_sub(urgent_between))
-    }
-
     /// Appends everything that now follows without a hole. `None`: there is no memory for it.
     fn join(&mut self, start: u64, bytes: &[u8], pool: &MemoryPool) -> Option<u64> {
         let Half { kept, rare, position, .. } = self;
@@ -496,7 +459,8 @@ impl Half {
         let undone = self.kept.len().saturating_sub(plan.kept_before);
         self.kept.truncate(plan.kept_before);
         if let Some(rare) = &mut self.rare {
-            rare.urgent.truncate(plan.urgent_before);
+            rare.urgent.retain(|at| *at < self.position);
+            rare.urgent.extend(plan.urgent_ahead);
         }
         if fed {
             self.fed = self.fed.max(plan.position);
@@ -527,8 +491,10 @@ impl Half {
         if arrival.data == Data::Queued {
             self.enqueue(segment, arrival, config, pool);
         }
-        if segment.has(Tcp::FIN) && self.fin.is_none() {
-            self.fin = Some(plan.end);
+        if let Some(fin) = plan.fin
+            && (self.fin.is_none() || arrival.ended)
+        {
+            self.fin = Some(fin);
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Streams {
     pool: Arc<MemoryPool>,
     /// What was told of this connection already: each oddity once.
     told: StreamEvents,
+    /// The number behind a SYN of the client's that is none of this connection.
+    asked: Option<u32>,
 }
 
 /// One segment as its header and its flow describe it.
@@ -194,7 +196,28 @@ impl<'f> StreamView<'f> {
 impl Streams {
     #[must_use]
     pub fn new(pool: Arc<MemoryPool>) -> Streams {
-        Streams { to_server: Half::default(), to_client: Half::default(), pool, told: StreamEvents::NONE }
+        Streams { to_server: Half::default(), to_client: Half::default(), pool, told: StreamEvents::NONE, asked: None }
+    }
+
+    /// The server answers a SYN of another connection than this one: both ends have begun anew.
+    #[must_use]
+    pub fn is_outlived_by(&self, segment: &Segment<'_>) -> bool {
+        let answers = segment.toward == Toward::Client && segment.has(Tcp::SYN | Tcp::ACK);
+        answers && self.asked == Some(segment.ack)
+    }
+
+    /// Whether the receiver takes this segment, whatever conntrack says of it: it brings bytes to where it waits, and
+    /// acknowledges what was sent.
+    #[must_use]
+    pub fn are_continued_by(&self, segment: &Segment<'_>) -> bool {
+        let (this, other) = match segment.toward {
+            Toward::Server => (&self.to_server, &self.to_client),
+            Toward::Client => (&self.to_client, &self.to_server),
+        };
+        let brings = !segment.payload.is_empty() || segment.has(Tcp::FIN);
+        let plain = segment.has(Tcp::ACK) && segment.flags & (Tcp::SYN | Tcp::RST) == 0;
+        let known = this.has_begun() || other.has_begun();
+        known && brings && plain && this.awaits(segment) && other.has_sent(segment.ack)
     }
 
     /// A segment is about to be judged.
@@ -213,6 +236,11 @@ impl Streams {
             return Arrival { data: Data::of(segment.payload, Data::Unread), ..Arrival::default() };
         }
         let mut arrival = this.receive(segment, config, pool);
+        let first = segment.seq.wrapping_add(1);
+        let asks = segment.toward == Toward::Server && segment.has(Tcp::SYN) && !arrival.plan.placed;
+        if asks && !this.begins_with(first) {
+            self.asked = Some(first);
+        }
         if ack_unseen {
             arrival.events.add(StreamEvent::AckUnseen);
         }

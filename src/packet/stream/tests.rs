@@ -329,6 +329,59 @@ fn a_fin_ends_a_direction_when_everything_before_it_has_come() {
     assert_eq!(line.heard(), "abcdefghi", "a FIN that the receiver never got must hide nothing");
 }
 
+fn fin(at: i32, payload: &[u8]) -> Segment<'_> {
+    let mut fin = to_server(at, payload);
+    fin.flags |= Tcp::FIN;
+    fin
+}
+
+#[test]
+fn a_fin_in_front_of_what_was_forwarded_ends_nothing() {
+    let mut line = Line::open();
+    line.data(0, b"att");
+    assert!(!line.give(fin(2, b"")).ended, "the receiver takes it for a repetition");
+    assert!(!line.give(fin(0, b"at")).ended);
+    let after = line.data(3, b"ack");
+    assert!(!after.conflict && !after.events.has(StreamEvent::DataAfterFin));
+    line.data(8, b"behind");
+    assert!(!line.give(fin(6, b"XX")).ended, "and so does what waits");
+    assert!(line.give(fin(14, b"")).ended);
+    assert_eq!(line.heard(), "attackXXbehind");
+}
+
+#[test]
+fn a_byte_in_the_place_of_a_fin_contradicts_it_until_that_is_acknowledged() {
+    let mut line = Line::open();
+    line.data(0, b"att");
+    assert!(line.give(fin(3, b"")).ended);
+    assert!(line.drop(to_server(3, b"a")).conflict, "one byte is enough");
+    assert!(line.drop(to_server(0, b"attack")).conflict);
+    assert!(!line.give(fin(0, b"att")).conflict, "sent again");
+    line.ack(3);
+    assert!(line.drop(to_server(3, b"ack")).conflict, "the byte in front of it was acknowledged");
+    line.ack(4);
+    assert!(!line.data(3, b"\0").conflict, "a keep-alive stands there");
+}
+
+#[test]
+fn a_dropped_fin_has_never_been() {
+    let mut line = Line::open();
+    line.data(0, b"att");
+    line.drop(fin(3, b""));
+    assert!(!line.data(3, b"ack").conflict);
+    assert!(line.give(fin(6, b"")).ended);
+}
+
+#[test]
+fn without_acknowledgements_no_fin_is_the_end() {
+    let mut line = Line::new();
+    line.give(segment(Toward::Server, 100, Tcp::SYN, b""));
+    line.data(0, b"att");
+    assert!(!line.give(fin(3, b"")).ended);
+    assert!(!line.data(3, b"ack").conflict);
+    assert_eq!(line.heard(), "attack");
+}
+
 #[test]
 fn nothing_is_held_of_a_direction_that_ended_and_was_acknowledged() {
     let mut line = Line::open();
@@ -387,12 +440,6 @@ fn numbers_without_their_meaning_are_noted() {
 #[test]
 fn urgent_bytes_stand_beside_the_stream_unless_told_otherwise() {
     let mut line = Line::open();
-    let urgent = |at: i32, payload: &'static [u8], pointer: u16| {
-        let mut data = to_server(at, payload);
-        data.flags |= Tcp::URG;
-        data.urgent = pointer;
-        data
-    };
     let first = line.give(urgent(0, b"atXta", 3));
     assert!(first.urgent && first.look_at_packet());
     line.data(5, b"ck");
@@ -411,6 +458,35 @@ fn urgent_bytes_stand_beside_the_stream_unless_told_otherwise() {
     inline.config.urgent = Urgent::Inline;
     inline.give(urgent(0, b"atXta", 3));
     assert_eq!(inline.heard(), "atXta");
+}
+
+fn urgent(at: i32, payload: &[u8], pointer: u16) -> Segment<'_> {
+    let mut data = to_server(at, payload);
+    data.flags |= Tcp::URG;
+    data.urgent = pointer;
+    data
+}
+
+#[test]
+fn of_urgent_bytes_that_wait_the_last_alone_stands_beside_the_stream() {
+    let mut line = Line::open();
+    for (at, letter) in [(2, b"t"), (3, b"a"), (4, b"c"), (5, b"k")] {
+        line.give(urgent(at, letter, 1));
+    }
+    line.give(urgent(6, b" it!", 4));
+    line.data(0, b"at");
+    assert_eq!(line.heard(), "attack it");
+    assert!(line.data(0, b"attack it?").events.has(StreamEvent::Retransmission));
+}
+
+#[test]
+fn the_pointer_of_a_dropped_segment_has_never_been() {
+    let mut line = Line::open();
+    line.give(urgent(2, b"X", 1));
+    line.drop(urgent(3, b"tack", 1));
+    line.data(3, b"tack");
+    line.data(0, b"at");
+    assert_eq!(line.heard(), "attack");
 }
 
 #[test]

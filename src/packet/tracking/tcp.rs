@@ -1,7 +1,8 @@
 //! TCP as conntrack tracks it: `tcp_conntracks` and `nf_conntrack_tcp_packet` of the kernel, without windows.
 //!
 //! Left out, and why: the window check (`tcp_in_window`), because a capture that lost packets would turn INVALID where
-//! the kernel on the path did not; retransmission, zero-window and unacknowledged-data timeouts, because they only
+//! the kernel on the path did not; of it only this is there, that a selective acknowledgement of what was never sent makes
+//! a segment INVALID, for its sender can choose that; retransmission, zero-window and unacknowledged-data timeouts, because they only
 //! shorten the life of idle entries. RST sequence numbers are checked, as everybody can send an RST.
 
 use crate::packet::conntrack::{CtStatus, Direction, TcpState, TcpTrack};
@@ -225,6 +226,9 @@ impl TcpMemory {
                 Reset::KeepsState => new = old,
             }
         }
+        if self.acknowledges_unsent(tcp, direction) {
+            return TcpOutcome::Invalid;
+        }
         self.take_options(tcp, kind, direction);
         self.note(tcp, this);
         self.track.state = new;
@@ -282,6 +286,20 @@ impl TcpMemory {
         let follows_its_own_data =
             self.last.is_some_and(|last| last.kind == Kind::Ack && last.direction == direction && last.end == tcp.seq);
         if !established || tcp.seq == acked || follows_its_own_data { Reset::Closes } else { Reset::KeepsState }
+    }
+
+    /// The highest edge of a selective acknowledgement counts as the acknowledgement (`tcp_sack`), and lies behind all
+    /// that the other side has sent.
+    fn acknowledges_unsent(&self, tcp: &Tcp<'_>, direction: Direction) -> bool {
+        let receiver = direction.flipped();
+        if self.flags(receiver) & flag::SACK_PERM == 0 || self.flags(direction) & flag::BE_LIBERAL != 0 {
+            return false;
+        }
+        let Some(end) = self.side(receiver).end.filter(|_| tcp.has(Tcp::ACK)) else { return false };
+        let lists = tcp.parsed_options().filter_map(Result::ok).filter(|(kind, _)| *kind == tcp::option::SACK);
+        let blocks = lists.map(|(_, list)| list.as_chunks::<8>()).filter(|(_, rest)| rest.is_empty());
+        let mut edges = blocks.flat_map(|(blocks, _)| blocks).map(|[_, _, _, _, right @ ..]| right);
+        edges.any(|right| before(end, u32::from_be_bytes(*right)))
     }
 
     fn take_options(&mut self, tcp: &Tcp<'_>, kind: Kind, direction: Direction) {
@@ -344,6 +362,13 @@ impl TcpMemory {
         match direction {
             Direction::Original => original,
             Direction::Reply => reply,
+        }
+    }
+
+    fn flags(&self, direction: Direction) -> u8 {
+        match direction {
+            Direction::Original => self.track.flags_orig,
+            Direction::Reply => self.track.flags_reply,
         }
     }
 

@@ -143,6 +143,31 @@ fn window_scale_and_sack_come_from_the_options() {
     assert_eq!((tcp.wscale_orig, tcp.flags_orig, tcp.flags_reply), (7, 3, 0));
 }
 
+/// `tcp_in_window` takes the highest edge for what is acknowledged.
+#[test]
+fn what_selectively_acknowledges_bytes_that_were_never_sent_is_invalid() {
+    let with_options = |segment: Segment, options: &[u8]| {
+        let mut packet = segment.with(options.len() + segment.len).packet();
+        packet[32] = (0x50 + options.len() / 4 * 16) as u8;
+        packet[40..40 + options.len()].copy_from_slice(options);
+        packet
+    };
+    let sack = |left: u32, right: u32| [&[1, 1, 5, 10][..], &left.to_be_bytes(), &right.to_be_bytes()].concat();
+    for permitted in [true, false] {
+        let mut table = SimulatedConntrack::default();
+        let option: &[u8] = if permitted { &[4, 2, 1, 1] } else { &[1, 1, 1, 1] };
+        pass(&mut table, &with_options(client(SYN, 100, 0), option), 0).unwrap();
+        pass(&mut table, &with_options(server(SYN | ACK, 500, 101), option), 0).unwrap();
+        pass(&mut table, &client(ACK, 101, 501).packet(), 0).unwrap();
+        pass(&mut table, &server(ACK, 501, 101).with(40).packet(), 0).unwrap();
+        let data = client(ACK, 101, 501).with(10);
+        assert!(pass(&mut table, &with_options(data, &sack(521, 541)), 1).is_some(), "sent");
+        assert_eq!(pass(&mut table, &with_options(data, &sack(521, 542)), 1).is_none(), permitted);
+        assert_eq!(pass(&mut table, &with_options(data, &sack(100_000, 200_000)), 1).is_none(), permitted);
+        assert!(pass(&mut table, &data.packet(), 2).is_some());
+    }
+}
+
 #[test]
 fn segments_move_the_state_machine() {
     use TcpState::{Close, CloseWait, Established, FinWait, LastAck, SynRecv, SynSent, SynSent2, TimeWait};
