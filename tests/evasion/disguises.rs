@@ -3,7 +3,7 @@
 use etherparse::{IpNumber, Ipv4Header};
 
 use super::packets::{
-    ACK, FIN, FIRST, PSH, RST, SYN, Tcp, at, fragment, fragments, fragments6, from, open, steps, tunnel,
+    ACK, Ends, FIN, FIRST, PSH, RST, SYN, Tcp, at, fragment, fragments, fragments6, from, open, steps, tunnel,
     with_extensions, with_options,
 };
 
@@ -18,6 +18,8 @@ pub struct Disguise {
     pub one_sided: bool,
     /// It does get through, and why.
     pub open: Option<&'static str>,
+    /// A rule about the request's URI does not stop it, and why.
+    pub open_to_uri: Option<&'static str>,
 }
 
 impl Disguise {
@@ -33,11 +35,18 @@ impl Disguise {
 }
 
 const fn honest(name: &'static str, what: &'static str, frames: fn(&[u8]) -> Vec<Vec<u8>>) -> Disguise {
-    Disguise { name, what, frames, honest: true, one_sided: false, open: None }
+    Disguise { name, what, frames, honest: true, one_sided: false, open: None, open_to_uri: None }
+}
+
+const NOT_HTTP: &str = "what begins with other bytes is no HTTP";
+
+/// One that a rule about the URI does not stop.
+const fn but_not_uri(disguise: Disguise, why: &'static str) -> Disguise {
+    Disguise { open_to_uri: Some(why), ..disguise }
 }
 
 const fn lying(name: &'static str, what: &'static str, frames: fn(&[u8]) -> Vec<Vec<u8>>) -> Disguise {
-    Disguise { name, what, frames, honest: false, one_sided: false, open: None }
+    Disguise { name, what, frames, honest: false, one_sided: false, open: None, open_to_uri: None }
 }
 
 fn v4(segments: Vec<Tcp>) -> Vec<Vec<u8>> {
@@ -85,7 +94,8 @@ fn in_front_of_chaff(text: &[u8], size: usize, spoil: fn(Tcp) -> Tcp) -> Vec<Vec
 
 /// The text in two parts, and a segment between them.
 fn with_between(text: &[u8], between: Tcp) -> Vec<Vec<u8>> {
-    after_open(vec![at(0, &text[..WORD]), between, at(WORD, &text[WORD..])])
+    let middle = WORD + 4;
+    after_open(vec![at(0, &text[..middle]), between, at(middle, &text[middle..])])
 }
 
 /// An order that is always the same and follows no rule.
@@ -137,15 +147,24 @@ pub static DISGUISES: &[Disguise] = &[
     honest("ecn", "each segment has ECE and CWR", |text| {
         after_open(cut(text, 3).into_iter().map(|real| real.flags(ACK | 64 | 128)).collect())
     }),
-    honest("behind-much", "30,000 other bytes in front", |text| {
-        in_sizes(&[chaff(30_000), text.to_vec()].concat(), 1460)
-    }),
-    honest("behind-much-in-sevens", "3,500 other bytes in front, all in segments of seven", |text| {
-        in_sizes(&[chaff(3_500), text.to_vec()].concat(), 7)
-    }),
-    honest("super-packet", "at the end of a super-packet of 60,000 bytes, and on in the next", |text| {
-        in_sizes(&[chaff(60_000 - WORD - 3), text.to_vec()].concat(), 60_000)
-    }),
+    but_not_uri(
+        honest("behind-much", "30,000 other bytes in front", |text| {
+            in_sizes(&[chaff(30_000), text.to_vec()].concat(), 1460)
+        }),
+        NOT_HTTP,
+    ),
+    but_not_uri(
+        honest("behind-much-in-sevens", "3,500 other bytes in front, all in segments of seven", |text| {
+            in_sizes(&[chaff(3_500), text.to_vec()].concat(), 7)
+        }),
+        NOT_HTTP,
+    ),
+    but_not_uri(
+        honest("super-packet", "at the end of a super-packet of 60,000 bytes, and on in the next", |text| {
+            in_sizes(&[chaff(60_000 - WORD - 3), text.to_vec()].concat(), 60_000)
+        }),
+        NOT_HTTP,
+    ),
     honest("pipelined", "the second of two requests in one segment", |text| {
         in_sizes(&[b"GET /index.html HTTP/1.1\r\nHost: victim.example\r\n\r\n", text].concat(), 1460)
     }),
@@ -289,19 +308,25 @@ pub static DISGUISES: &[Disguise] = &[
         with_between(text, from(FIRST.wrapping_sub(1_000_000), 0, &chaff(100)))
     }),
     honest("reset-short", "an RST between the parts that dies on the way", |text| {
-        with_between(text, at(WORD, b"").flags(RST | ACK).short())
+        with_between(text, at(WORD + 4, b"").flags(RST | ACK).short())
     }),
     honest("reset-broken", "an RST with a bad checksum between the parts", |text| {
-        with_between(text, at(WORD, b"").flags(RST).broken())
+        with_between(text, at(WORD + 4, b"").flags(RST).broken())
     }),
     honest("reset-elsewhere", "an RST with another sequence number between the parts", |text| {
         with_between(text, at(WORD + 9_000, b"").flags(RST))
     }),
-    honest("fin-short", "a FIN between the parts that dies on the way", |text| {
-        with_between(text, at(WORD, b"").flags(FIN | ACK).short())
+    lying("fin-short", "a FIN between the parts that dies on the way", |text| {
+        with_between(text, at(WORD + 4, b"").flags(FIN | ACK).short())
+    }),
+    honest("fin-old", "a FIN between the parts whose number the byte in front of it has", |text| {
+        with_between(text, at(WORD + 3, b"").flags(FIN | ACK))
     }),
     honest("fin-broken", "a FIN with a bad checksum between the parts", |text| {
-        with_between(text, at(WORD, b"").flags(FIN | ACK).broken())
+        with_between(text, at(WORD + 4, b"").flags(FIN | ACK).broken())
+    }),
+    honest("fin-elsewhere", "a FIN far ahead of its turn between the parts that dies on the way", |text| {
+        with_between(text, at(WORD + 9_000, b"").flags(FIN | ACK).short())
     }),
     honest("fin-with-the-end", "the last byte has a FIN", |text| {
         let last = text.len() - 1;
@@ -348,6 +373,7 @@ pub static DISGUISES: &[Disguise] = &[
         honest: true,
         one_sided: true,
         open: None,
+        open_to_uri: None,
     },
     Disguise {
         name: "one-sided-middle",
@@ -356,6 +382,7 @@ pub static DISGUISES: &[Disguise] = &[
         honest: true,
         one_sided: true,
         open: None,
+        open_to_uri: None,
     },
     lying("urgent-byte", "an urgent byte that most servers do not read in the middle of the word", |text| {
         let split = WORD + 4;
@@ -366,9 +393,34 @@ pub static DISGUISES: &[Disguise] = &[
         let split = WORD + 4;
         after_open(vec![at(0, &text[..split]), at(split, b"X").urgent(1), at(split + 1, &text[split..])])
     }),
-    lying("urgent-letter", "a letter of the word is urgent, for servers that read it in line", |text| {
-        after_open(vec![at(0, text).urgent(WORD as u16 + 5)])
-    }),
+    but_not_uri(
+        lying("urgent-letter", "a letter of the word is urgent, for servers that read it in line", |text| {
+            after_open(vec![at(0, text).urgent(WORD as u16 + 5)])
+        }),
+        "a parser reads like most servers; `stream.reassembly.urgent.policy: inline` for the others",
+    ),
+    lying(
+        "urgent-word",
+        "each letter of the word is urgent and ahead of its turn; only the last pointer of all counts",
+        |text| {
+            let end = WORD + 11;
+            let letters = (WORD..end).map(|nth| at(nth, &text[nth..=nth]).urgent(1));
+            let rest = at(end, &text[end..]).urgent((text.len() - end) as u16);
+            after_open(letters.chain([rest, at(0, &text[..WORD])]).collect())
+        },
+    ),
+    honest(
+        "sack-unsent",
+        "each segment acknowledges bytes, selectively, that were never sent, and conntrack disowns it",
+        |text| {
+            let edges = [100_000, 200_000u32].map(|ahead| Ends::current().server_first.wrapping_add(ahead));
+            let option = [&[1, 1, 5, 10][..], &edges[0].to_be_bytes(), &edges[1].to_be_bytes()].concat();
+            let mut segments = open();
+            segments[0].raw_options = vec![4, 2, 1, 1];
+            segments.extend(cut(text, 6).into_iter().map(|real| real.raw_options(&option)));
+            v4(segments)
+        },
+    ),
     honest("options", "each segment with timestamps", |text| {
         after_open(cut(text, 3).into_iter().enumerate().map(|(nth, real)| real.timestamp(1 + nth as u32)).collect())
     }),

@@ -184,6 +184,9 @@ pub fn answer(v6: bool, seq: u32, ack: u32, flags: u8) -> Vec<u8> {
     header.acknowledgment_number = ack;
     header.ack = true;
     header.syn = flags & SYN != 0;
+    if header.syn {
+        header.set_options(&[TcpOptionElement::SelectiveAcknowledgementPermitted]).unwrap();
+    }
     let mut bytes = Vec::new();
     match v6 {
         true => PacketBuilder::ipv6(server6, client6, 64).tcp_header(header).write(&mut bytes, &[]).unwrap(),
