@@ -1,8 +1,10 @@
 //! What this machine's kernel can do, found by trying it in a namespace of our own.
 
+use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::scenario::Need;
+use crate::scenarios;
 use crate::toolbox::netns::Netns;
 
 /// Name of what is missing, or nothing; by feature.
@@ -11,6 +13,7 @@ pub struct Features {
     nft_queue: bool,
     xt_queue: bool,
     queue_conntrack: bool,
+    vrf: bool,
 }
 
 /// Probed at the first call.
@@ -32,6 +35,8 @@ impl Features {
         let (has, name) = match need {
             Need::Queue => (self.nft_queue || self.xt_queue, "NFQUEUE: neither the nft statement nor the xt target"),
             Need::NftQueue => (self.nft_queue, "NFT_QUEUE, the nft queue statement"),
+            Need::MemoryLimit => (scenarios::memory_can_be_limited(), "a memory control group that we may make"),
+            Need::Vrf => (self.vrf, "NET_VRF, devices of the kind vrf"),
             Need::Guest => (false, "a machine of its own, whose modules can be hidden"),
             Need::Asked => (std::env::var_os("TIDEGATE_MILLION").is_some(), "TIDEGATE_MILLION=1, which asks for it"),
             Need::QueueConntrack => (self.queue_conntrack, "NETFILTER_NETLINK_GLUE_CT, conntrack in queue messages"),
@@ -42,7 +47,7 @@ impl Features {
 
 fn probe() -> Features {
     let Ok(ns) = Netns::create("probe") else {
-        return Features { namespaces: false, nft_queue: false, xt_queue: false, queue_conntrack: false };
+        return Features { namespaces: false, nft_queue: false, xt_queue: false, queue_conntrack: false, vrf: false };
     };
     let nft_queue = ns.nft(
         "table inet probe { chain c { type filter hook forward priority 0; queue flags bypass to symhash mod 2; }; }",
@@ -53,8 +58,10 @@ fn probe() -> Features {
         queue.bind(0)?;
         queue.set_recv_conntrack(0, true)
     });
+    let vrf = Command::new("ip").args(["-n", ns.name(), "link", "add", "v", "type", "vrf", "table", "9"]).output();
     Features {
         namespaces: true,
+        vrf: vrf.is_ok_and(|output| output.status.success()),
         nft_queue: nft_queue.is_ok(),
         xt_queue: xt_queue.is_ok_and(|output| output.status.success()),
         queue_conntrack: queue_conntrack.is_ok(),

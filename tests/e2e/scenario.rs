@@ -44,6 +44,10 @@ pub enum Need {
     NftQueue,
     /// The conntrack entry in the queue message (`NETFILTER_NETLINK_GLUE_CT`).
     QueueConntrack,
+    /// A control group that limits memory.
+    MemoryLimit,
+    /// Devices of the kind `vrf`.
+    Vrf,
     /// A machine to take modules away from: never the one at hand.
     Guest,
     /// Somebody who wants it (`TIDEGATE_MILLION=1`): it takes long, or much of the machine.

@@ -89,6 +89,27 @@ fn firewalls() {
     }
 }
 
+/// Behind firewalld, with a table of our own: what it denies stays denied, and its reloads, which make its table anew, take
+/// nothing from us.
+pub const FIREWALLD: Scenario =
+    Scenario { name: "dropin::firewalld", needs: &[Need::Queue], seconds_max: 60, run: firewalld };
+
+fn firewalld() {
+    const FIREWALLD_RULES: &str = include_str!("rulesets/firewalld.nft");
+    let net = Topology::new();
+    serve_http(&net.server, 80);
+    serve_http(&net.server, 81);
+    net.gateway.nft(FIREWALLD_RULES).expect("what firewalld has loaded");
+    let gate = Gate::started(&net.gateway, RULES);
+    for state in ["as it was found", "reloaded"] {
+        assert_eq!(http_get(&net.client, SERVER4, 80, "/bytes/50000").expect(state).status, 200);
+        http_get(&net.client, SERVER4, 80, "/attack").expect_err(state);
+        http_get(&net.client, SERVER4, 81, "/").expect_err("denied by the firewall");
+        net.gateway.nft(&format!("delete table inet firewalld\n{FIREWALLD_RULES}")).expect("a reload");
+    }
+    gate.wait_for_alerts(1_000_001, 2);
+}
+
 /// The kernel tracks connections only where some rule asks about them.
 #[track_caller]
 fn track(ns: &Netns) {

@@ -10,13 +10,17 @@ mod lab;
 mod ledger;
 mod life;
 mod million;
+mod networks;
 mod nft;
+mod oom;
 mod policy;
 mod related;
 mod ruleset;
 mod state;
 mod tracking;
 mod verdicts;
+
+pub use oom::is_possible as memory_can_be_limited;
 
 use crate::scenario::Scenario;
 
@@ -40,6 +44,7 @@ pub const ALL: &[Scenario] = &[
     ruleset::DROP_IN,
     dropin::IPTABLES,
     dropin::FIREWALLS,
+    dropin::FIREWALLD,
     dropin::REPEAT,
     dropin::ROUTE,
     tracking::NOBODY_ELSE_ASKS,
@@ -47,15 +52,21 @@ pub const ALL: &[Scenario] = &[
     verdicts::REJECT_AND_CONDEMN,
     verdicts::NAT,
     verdicts::RELATED_ICMP,
+    related::FTP_DATA,
     related::ICMP_ERROR,
     life::IDLE_MEMORY,
     life::KILL_UNDER_LOAD,
     life::STOPPED_FAILS_OPEN,
     life::TERM_UNDER_LOAD,
     life::FATE_SURVIVES,
+    oom::KILLED,
     ledger::EXACT,
     block::BY_COMMAND,
     block::BY_RULE,
+    networks::ZONES,
+    networks::VRF,
+    networks::BR_NETFILTER,
+    networks::BRIDGE,
     policy::INVALID,
     policy::UNTRACKED,
     state::NOTHING_IS_LEFT,

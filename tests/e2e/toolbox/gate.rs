@@ -1,6 +1,7 @@
 //! The program under test as a process: started, signalled, killed, and asked what it wrote.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::netns::Netns;
-use super::{queues, wait_until};
+use super::{SLOW, queues, wait_until};
 
 /// How long a start or a graceful stop may take, emulated.
 const LIFE_CYCLE_MAX: Duration = Duration::from_secs(30);
@@ -140,21 +141,39 @@ impl<'n> Gate<'n> {
     #[track_caller]
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
-        self.wait();
+        self.wait(LIFE_CYCLE_MAX);
+    }
+
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the gate runs").id()
+    }
+
+    /// Asks for its rules to be read again, and does not wait.
+    #[track_caller]
+    pub fn reload(&self) {
+        self.signal(Signal::USR2);
+    }
+
+    /// Waits until somebody else has killed it.
+    #[track_caller]
+    pub fn wait_until_killed(&mut self) {
+        let status = self.wait(SLOW);
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{status}:\n{}", self.log());
     }
 
     /// `SIGTERM`, and waits for an end that must be a good one.
     #[track_caller]
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
-        let status = self.wait();
+        let status = self.wait(LIFE_CYCLE_MAX);
         assert!(status.success(), "a graceful stop ended with {status}:\n{}", self.log());
     }
 
     #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
+    fn wait(&mut self, limit: Duration) -> ExitStatus {
         let mut child = self.child.take().expect("the gate runs");
-        let deadline = Instant::now() + LIFE_CYCLE_MAX;
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = child.try_wait().expect("a child of ours") {
                 return status;
@@ -162,7 +181,7 @@ impl<'n> Gate<'n> {
             if Instant::now() >= deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("the gate did not end within {LIFE_CYCLE_MAX:?}:\n{}", self.log());
+                panic!("the gate did not end within {limit:?}:\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
