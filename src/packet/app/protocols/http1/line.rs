@@ -249,14 +249,20 @@ pub(super) fn is_request_line(line: &[u8]) -> bool {
     looks_like_request(line) == Looks::Like || looks_like_request(&[line, b"\n"].concat()) == Looks::Like
 }
 
-/// Whether what stands behind a method is blanks, something, blanks and a version.
+/// Whether what stands behind a method is blanks, a path or URL, blanks and a version.
 fn ends_in_version(behind: &[u8]) -> bool {
     let behind = behind.trim_ascii();
     let Some(blank) = behind.iter().rposition(|byte| is_space(*byte)) else { return false };
     let (uri, version) = behind.split_at_checked(blank).unwrap_or_default();
     let version = version.trim_ascii();
     let named = version.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"http/"));
-    named && version.get(5).is_some_and(u8::is_ascii_digit) && !uri.is_empty()
+    named && version.get(5).is_some_and(u8::is_ascii_digit) && begins_a_target(uri.trim_ascii_start())
+}
+
+/// Servers take nothing else behind a method that they do not know (RFC 9112, 3.2).
+fn begins_a_target(uri: &[u8]) -> bool {
+    let begin = uri.get(..SCHEME_BYTES_MAX).unwrap_or(uri);
+    matches!(begin.first(), Some(b'/' | b'*')) || memchr::memmem::find(begin, b"://").is_some()
 }
 
 /// Whether the beginning of a first line that does not end for long can only be that of a request: a method and a path.
@@ -264,10 +270,8 @@ pub(super) fn is_long_request(begun: &[u8]) -> bool {
     let start = count(begun, 0, is_space);
     let target = start + count(begun, start, |byte| !is_space(byte));
     let target = target + count(begun, target, is_space);
-    let target = begun.get(target..).unwrap_or_default();
-    let begins = target.get(..SCHEME_BYTES_MAX).unwrap_or(target);
-    let is_path = begins.first() == Some(&b'/') || memchr::memmem::find(begins, b"://").is_some();
-    begun.len() >= LONG_LINE_BYTES && looks_like_request(begun) == Looks::Unclear && is_path
+    let is_target = begins_a_target(begun.get(target..).unwrap_or_default());
+    begun.len() >= LONG_LINE_BYTES && looks_like_request(begun) == Looks::Unclear && is_target
 }
 
 /// Whether a line is a status line to browsers: blanks or NUL, then `HTTP` in any case.
