@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::app::{AppLayer, FilePiece, Told};
 use super::conntrack::{Conntrack, CtStatus, Fate, TcpState};
+use super::decode::checksum::{self, Checksum};
 use super::decode::{Headers, Transport};
 use super::detect::Outcome;
 use super::event::{
@@ -13,7 +14,7 @@ use super::event::{
 use super::facts;
 use super::flow::Flow;
 use super::followed::Followed;
-use super::ingress::{Ingress, Timestamp, Tracked};
+use super::ingress::{ChecksumStatus, Ingress, Timestamp, Tracked};
 use super::stream::events::StreamEvents;
 use super::tunnel::Tunnel;
 use super::verdict::{Action, Verdict};
@@ -37,6 +38,16 @@ pub struct Moment<'m, 'p> {
     pub packet: &'m Ingress<'p>,
     pub headers: &'m Headers<'p>,
     pub now: Timestamp,
+}
+
+impl Moment<'_, '_> {
+    /// Whether the receiver throws it away for a checksum that is wrong.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.packet.checksum == ChecksumStatus::NotVerified
+            && (checksum::network(&self.headers.ip) == Checksum::Bad
+                || checksum::transport(self.headers) == Checksum::Bad)
+    }
 }
 
 /// Alerts for every rule that matched, and the drop if they decided on one. Returns how many alerts.

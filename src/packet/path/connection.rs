@@ -58,7 +58,11 @@ impl Path {
             self.stream_counters.midstream_pickups += u64::from(!tcp.has(Tcp::SYN));
         }
         let streams = flow.stream.get_or_insert_with(|| Box::new(Streams::new(Arc::clone(&self.stream_pool))));
-        let segment = Segment::of(tcp, moment.headers.payload, tracked.info.direction().toward());
+        let mut segment = Segment::of(tcp, moment.headers.payload, tracked.info.direction().toward());
+        // Without NFQA_CT nobody tells us that conntrack has disowned it. What ends nothing must not end our stream.
+        if tcp.has(Tcp::FIN) && moment.is_broken() {
+            segment.flags &= !Tcp::FIN;
+        }
         let arrival = streams.arrive(&segment, &self.stream);
         self.detect.note(detect::events::of_stream(arrival.events));
         let by_stream = self.policy.stream(&arrival);

@@ -11,10 +11,9 @@
 
 use super::{Path, Place, World};
 use crate::packet::conntrack::{CtInfo, Fate, FlowKey, Tuple};
-use crate::packet::decode::checksum::{self, Checksum};
 use crate::packet::event::Events;
 use crate::packet::flow::Flow;
-use crate::packet::ingress::{ChecksumStatus, Tracked};
+use crate::packet::ingress::Tracked;
 use crate::packet::stream::Segment;
 use crate::packet::tell::{self, Moment};
 use crate::packet::verdict::{Action, Verdict};
@@ -33,16 +32,12 @@ impl Path {
         let ip = &moment.headers.ip;
         let (src_port, dst_port) = moment.headers.ports();
         let sent = Tuple { src: ip.src, dst: ip.dst, protocol: ip.protocol, src_port, dst_port };
-        let broken = || {
-            moment.packet.checksum == ChecksumStatus::NotVerified
-                && (checksum::network(ip) == Checksum::Bad || checksum::transport(moment.headers) == Checksum::Bad)
-        };
         for (orig, info) in [(sent, CtInfo::New), (sent.inverted(), CtInfo::EstablishedReply)] {
             let key = FlowKey { zone: 0, orig };
             let mut table = world.flows.lock(&key);
             let segment = Segment::of(tcp, moment.headers.payload, info.direction().toward());
             let Some(flow) = table.get_mut(&key).filter(|flow| self.has_part(flow, &segment)) else { continue };
-            if broken() {
+            if moment.is_broken() {
                 return None;
             }
             flow.disowned |= flow.awaits_handshake();

@@ -80,6 +80,7 @@ fn exact() {
 
     let rest = (1_000_000 / scale).saturating_sub(passed(&net.gateway, "in"));
     stopped(&gate, || source.send(rest));
+    settled(&gate);
     attack(&net);
     let blocked = || gate.status()["stats"]["ips"]["blocked"].as_u64();
     wait_until("the attacks to be dropped", SLOW, || blocked() == Some(ATTACKS));
@@ -159,12 +160,14 @@ fn passed(ns: &Netns, counter: &str) -> u64 {
     words.next().and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no packets in: {listed}"))
 }
 
-/// Each from a port of its own, so that no fate spares the gate any of them.
+/// Each from a port of its own, so that no fate spares the gate any of them;
+/// in small steps, for none may find the queue full or the receive buffer without room.
 fn attack(net: &Topology) {
     net.client.run(|| {
         for _ in 0..ATTACKS {
             let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
             socket.send_to(b"attack", (SERVER4, SINK)).expect("a route");
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
     });
 }

@@ -1,5 +1,7 @@
 //! The protocols that we read, and how each is recognised: by how a side begins, not by its port alone.
 
+use std::sync::LazyLock;
+
 use super::{ParseContext, Parser};
 use crate::rules::app::{AppProto, AppProtoSet};
 use crate::rules::plan::Toward;
@@ -147,6 +149,20 @@ pub(super) fn info_over(transport: Transport, protocol: AppProto) -> Option<&'st
     REGISTRY.iter().copied().find(|info| info.protocol == protocol && info.transports.contains(&transport))
 }
 
+/// What [`REGISTRY`] has for one transport, in its order. Each datagram that no parser knows is shown to all of these.
+fn all_over(transport: Transport) -> &'static [&'static ProtocolInfo] {
+    static TCP: LazyLock<Vec<&ProtocolInfo>> = LazyLock::new(|| listed(Transport::Tcp));
+    static UDP: LazyLock<Vec<&ProtocolInfo>> = LazyLock::new(|| listed(Transport::Udp));
+    match transport {
+        Transport::Tcp => &TCP,
+        Transport::Udp => &UDP,
+    }
+}
+
+fn listed(transport: Transport) -> Vec<&'static ProtocolInfo> {
+    REGISTRY.iter().copied().filter(|info| info.transports.contains(&transport)).collect()
+}
+
 pub(super) fn recognise(
     transport: Transport,
     toward: Toward,
@@ -155,8 +171,8 @@ pub(super) fn recognise(
     enabled: AppProtoSet,
 ) -> Recognised {
     let (mut unclear, mut likely) = (false, None);
-    for info in REGISTRY {
-        if !info.transports.contains(&transport) || !enabled.contains(info.protocol) {
+    for info in all_over(transport) {
+        if !enabled.contains(info.protocol) {
             continue;
         }
         match (info.recognise)(toward, bytes, context) {
