@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType};
 
@@ -142,6 +143,12 @@ pub const BRIDGE: Scenario =
 
 fn bridge() {
     let Some(net) = bridged() else { return eprintln!("no bridges in this kernel") };
+    // Where br_netfilter is loaded, the IP hooks would have each packet, too: see nft/README.md.
+    if net.gateway.run(|| Path::new("/proc/sys/net/bridge").exists()) {
+        for table in ["iptables", "ip6tables"] {
+            net.gateway.sysctl(&format!("net.bridge.bridge-nf-call-{table}"), "0");
+        }
+    }
     let rules = "table bridge others { chain forward { type filter hook forward priority 0;
         ether type { ip, ip6 } queue flags bypass to 0; }; }";
     net.gateway.nft(rules).expect("queue in bridges");
