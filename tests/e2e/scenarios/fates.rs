@@ -222,7 +222,7 @@ fn cleared() {
 
 /// Reload after reload under load, two hundred where the machine makes them in time: nothing is dropped, nothing breaks, and what older rules had cleared is looked at again.
 pub const RELOAD_UNDER_LOAD: Scenario =
-    Scenario { name: "fates::reload_under_load", needs: &[Need::Queue], seconds_max: 90, run: reload_under_load };
+    Scenario { name: "fates::reload_under_load", needs: &[Need::Queue], seconds_max: 240, run: reload_under_load };
 
 fn reload_under_load() {
     const RELOADS: u64 = 200;
