@@ -56,6 +56,8 @@ mod begins;
 
 mod windows;
 
+pub mod heads;
+
 pub mod addresses;
 
 pub mod ruleset;

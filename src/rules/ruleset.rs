@@ -8,6 +8,7 @@ use super::addresses::{AddressIndex, AddressLists, Side};
 use super::app::{AppTest, Hashes, ProtocolOf};
 use super::common_sets::CommonSets;
 use super::events::PacketEvent;
+use super::heads::{Entry, Heads};
 use super::keyword::buffers::FRAME;
 use super::lens::Lenses;
 use super::literal::Literal;
@@ -93,6 +94,10 @@ pub struct Group {
     pub payload: Prefilter,
     /// Beside [`Prefilter::all_rules`].
     mentions: Box<[Mention]>,
+    /// Rules that need a literal at one place of the payload.
+    pub heads: Heads,
+    /// Beside [`Heads::all_rules`].
+    head_mentions: Box<[Mention]>,
     /// Rules that do not.
     always: PortIndex,
 }
@@ -226,6 +231,23 @@ impl RuleSet {
         self.sift(mentions, packet)
     }
 
+    /// Calls `found` with the rules worth judging whose literal stands at its place in `payload`; places in front of `from`
+    /// are not asked.
+    #[inline]
+    pub fn look_at_places(
+        &self,
+        group: &Group,
+        payload: &[u8],
+        from: usize,
+        packet: &Sifted,
+        mut found: impl FnMut(u32),
+    ) {
+        group.heads.look(payload, from, |list| {
+            let mentions = group.head_mentions.get(list).unwrap_or_default();
+            self.sift(mentions, packet).for_each(&mut found);
+        });
+    }
+
     /// The rules without a literal that are worth judging.
     pub fn always<'s>(&'s self, group: &'s Group, packet: &'s Sifted) -> impl Iterator<Item = u32> + 's {
         let lists = group.always.lists(packet);
@@ -296,7 +318,8 @@ impl RuleSet {
     /// Heap that the prefilters hold.
     #[must_use]
     pub fn prefilter_bytes(&self) -> usize {
-        self.groups.iter().map(|group| group.payload.memory_bytes()).sum::<usize>() + self.lenses.memory_bytes()
+        let group = |group: &Group| group.payload.memory_bytes() + group.heads.memory_bytes();
+        self.groups.iter().map(group).sum::<usize>() + self.lenses.memory_bytes()
     }
 }
 
@@ -312,6 +335,7 @@ enum Filed {
     /// Judged only on packets whose header is odd.
     Odd,
     Literal,
+    Head,
     DstPort,
     SrcPort,
     /// Both ways, by the ports of one side.
@@ -335,6 +359,7 @@ impl Filed {
         }
         let by_port = Filed::by_port(header);
         match literal {
+            Some(literal) if literal.at.is_some() => return Filed::Head,
             Some(literal) if !literal.poor || by_port.is_none() => return Filed::Literal,
             _ => {}
         }
@@ -388,7 +413,7 @@ fn group(
     class: Class,
     way: Option<Toward>,
 ) -> Group {
-    let mut entries = Vec::new();
+    let (mut entries, mut heads) = (Vec::new(), Vec::new());
     let mut always = Vec::new();
     for ((at, rule), filed) in rules.iter().enumerate().zip(filed) {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
@@ -399,6 +424,9 @@ fn group(
             (Filed::Literal, Some(literal)) => {
                 entries.extend(literal.any_of.iter().map(|bytes| (bytes.clone(), number)))
             }
+            (Filed::Head, Some(Literal { any_of, at: Some(at), .. })) => {
+                heads.extend(any_of.iter().map(|bytes| Entry { at: *at, literal: bytes.clone(), rule: number }))
+            }
             (Filed::Address(_) | Filed::Transactions | Filed::Event | Filed::Odd, _) => {}
             _ => always.push((number, *filed)),
         }
@@ -406,8 +434,10 @@ fn group(
     let (payload, refused) = Prefilter::build(&entries);
     always.extend(refused.into_iter().map(|number| (number, Filed::Everywhere)));
     always.sort_unstable_by_key(|(number, _)| *number);
-    let mentions = payload.all_rules().iter().filter_map(|rule| mention(sieves, *rule)).collect();
-    Group { payload, mentions, always: PortIndex::new(rules, sieves, &always) }
+    let heads = Heads::build(heads);
+    let mentions = |rules: &[u32]| rules.iter().filter_map(|rule| mention(sieves, *rule)).collect();
+    let (mentions, head_mentions) = (mentions(payload.all_rules()), mentions(heads.all_rules()));
+    Group { payload, mentions, heads, head_mentions, always: PortIndex::new(rules, sieves, &always) }
 }
 
 fn mention(sieves: &[Sieve], rule: u32) -> Option<Mention> {

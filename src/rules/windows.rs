@@ -41,20 +41,26 @@ struct Slot {
 /// A literal known by its window.
 #[derive(Debug)]
 struct Windowed {
-    /// In lower case, as much as is looked for; zeros behind the end.
-    bytes: [u8; LITERAL_BYTES_MAX],
-    length: u8,
+    bytes: LiteralBytes,
     /// Where in the literal its window begins.
     at: u8,
     literal: u32,
+}
+
+/// The bytes of a literal, in the form in which they are compared.
+#[derive(Debug)]
+pub(super) struct LiteralBytes {
+    /// In lower case, as much as is looked for; zeros behind the end.
+    bytes: [u8; LITERAL_BYTES_MAX],
+    length: u8,
     numbers: Numbers,
 }
 
-impl Windowed {
-    fn new(literal: &[u8], at: usize, number: u32) -> Windowed {
+impl LiteralBytes {
+    pub(super) fn new(literal: &[u8]) -> LiteralBytes {
         let bytes = filled(literal);
         let length = narrow(literal.len().min(LITERAL_BYTES_MAX));
-        Windowed { bytes, length, at: narrow(at), literal: number, numbers: Numbers::of(&bytes, length) }
+        LiteralBytes { bytes, length, numbers: Numbers::of(&bytes, length) }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -62,7 +68,7 @@ impl Windowed {
     }
 
     #[inline]
-    fn stands_at(&self, haystack: &[u8], start: usize) -> bool {
+    pub(super) fn stands_at(&self, haystack: &[u8], start: usize) -> bool {
         let there = haystack.get(start..).unwrap_or_default();
         match there.first_chunk() {
             Some(there) => Numbers::of(there, self.length) == self.numbers,
@@ -119,7 +125,11 @@ impl<const WIDTH: usize> Windows<WIDTH> {
                 (is_run(window), is_everywhere(window), shared / FEW, commonness(window), shared, key, at)
             });
             if let Some((.., key, at)) = best.min() {
-                by_window.entry(key).or_default().push(Windowed::new(bytes, at, literal));
+                by_window.entry(key).or_default().push(Windowed {
+                    bytes: LiteralBytes::new(bytes),
+                    at: narrow(at),
+                    literal,
+                });
             }
         }
         Windows::filed(by_window)
@@ -178,11 +188,11 @@ impl<const WIDTH: usize> Windows<WIDTH> {
 
     /// The windows, in lower case.
     pub(super) fn windows(&self) -> impl Iterator<Item = &[u8]> {
-        self.literals.iter().filter_map(|literal| literal.bytes().get(usize::from(literal.at)..)?.get(..WIDTH))
+        self.literals.iter().filter_map(|literal| literal.bytes.bytes().get(usize::from(literal.at)..)?.get(..WIDTH))
     }
 
     pub(super) fn literals(&self) -> impl Iterator<Item = &[u8]> {
-        self.literals.iter().map(Windowed::bytes)
+        self.literals.iter().map(|literal| literal.bytes.bytes())
     }
 
     /// Tells of the literals which stand in `haystack` with their window, which has this key, at `at`.
@@ -196,7 +206,7 @@ impl<const WIDTH: usize> Windows<WIDTH> {
         let (Ok(first), Ok(count)) = (usize::try_from(slot.first), usize::try_from(slot.count)) else { return };
         for candidate in self.literals.get(first..).unwrap_or_default().iter().take(count) {
             let start = at.checked_sub(usize::from(candidate.at));
-            if start.is_some_and(|start| candidate.stands_at(haystack, start)) {
+            if start.is_some_and(|start| candidate.bytes.stands_at(haystack, start)) {
                 found(usize::try_from(candidate.literal).unwrap_or(usize::MAX));
             }
         }
@@ -265,6 +275,6 @@ pub(super) fn folded(bytes: u32) -> u32 {
 
 /// Fibonacci hashing: the upper bits depend on all bits of the key.
 #[inline]
-fn spread(key: u32) -> u32 {
+pub(super) fn spread(key: u32) -> u32 {
     key.wrapping_mul(0x9e37_79b1)
 }

@@ -98,6 +98,8 @@ impl DetectThread {
             self.candidates.extend(rules.by_odd_header().iter().filter(worth).map(on_packet));
         }
         let group = rules.group(class(buffers.headers), flow.as_ref().map(|flow| flow.toward()));
+        let candidates = &mut self.candidates;
+        rules.look_at_places(group, buffers.payload, 0, packet, |rule| candidates.push(Candidate::on_packet(rule)));
         if let Some((stream, flow)) = flow.and_then(|flow| flow.stream.zip(Some(flow))) {
             self.collect_in_stream(rules, group, stream, flow, packet);
             if flow.payload == PayloadPlace::Shown {

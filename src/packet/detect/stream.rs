@@ -136,6 +136,9 @@ impl DetectThread {
                 found.extend(rules.found(group, literal, packet));
             }
         });
+        if stream.begins == 0 {
+            rules.look_at_places(group, stream.window, from, packet, |rule| found.push(rule));
+        }
         self.in_stream.sort_unstable();
         self.settled.clear();
         for waiting in waiting.iter_mut().flat_map(|way| &mut way.rules).filter(|waiting| waiting.concerns(stream)) {

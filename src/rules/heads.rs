@@ -1,0 +1,216 @@
+//! Literals that stand at one place of the payload, or nowhere.
+//!
+//! `content:"|02 00 00 00|"; depth:4` asks for the first bytes of a payload. To look for them everywhere would find them
+//! in every other packet of a binary protocol; here each such place is asked once, whatever the payload's length.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use super::prefilter::LITERAL_BYTES_MAX;
+use super::windows::{LiteralBytes, folded, spread};
+
+/// Bits of the bitmap for each literal, to the power of two.
+const SPARSE_LOG2: u32 = 5;
+const BITMAP_LOG2_MIN: u32 = 9;
+const BITMAP_LOG2_MAX: u32 = 18;
+/// Bytes of a literal that make its key.
+const KEY_BYTES_MAX: usize = 4;
+
+/// Literals with a place of their own, and the rules that each makes candidates.
+#[derive(Debug, Default)]
+pub struct Heads {
+    /// Ascending.
+    places: Box<[Place]>,
+    /// A set bit: something with this hash stands somewhere. Empty: there are no literals.
+    bitmap: Box<[u64]>,
+    /// Takes a hash of 32 bits down to the place of its bit.
+    bitmap_shift: u32,
+    /// Which of `literals` have a key: they stand together.
+    by_key: HashMap<Key, Range<u32>, foldhash::fast::FixedState>,
+    literals: Box<[Head]>,
+    /// Rules by literal, ascending, one list behind the other.
+    rules: Box<[u32]>,
+}
+
+/// Where something is asked for, counted from the beginning of the payload, and how many bytes of it are the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Place {
+    at: u16,
+    width: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key(Place, u32);
+
+#[derive(Debug)]
+struct Head {
+    literal: LiteralBytes,
+    rules: Range<u32>,
+}
+
+/// A literal in lower case, not empty, the place where it must stand, and the rule that asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub at: u16,
+    pub literal: Vec<u8>,
+    pub rule: u32,
+}
+
+impl Heads {
+    #[must_use]
+    pub fn build(mut entries: Vec<Entry>) -> Heads {
+        entries.retain(|entry| !entry.literal.is_empty());
+        entries.iter_mut().for_each(|entry| entry.literal.truncate(LITERAL_BYTES_MAX));
+        entries.sort_unstable_by_key(|entry| (key_of(entry), entry.literal.clone(), entry.rule));
+        let mut heads = Heads::sized(entries.len());
+        let (mut literals, mut rules, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for same in entries.chunk_by(|one, other| key_of(one) == key_of(other)) {
+            let Some(key) = same.first().map(key_of) else { continue };
+            places.push(key.0);
+            let (word, bit) = heads.bit(key);
+            heads.bitmap.get_mut(word).into_iter().for_each(|word| *word |= bit);
+            let first = narrow(literals.len());
+            for same in same.chunk_by(|one, other| one.literal == other.literal) {
+                let from = narrow(rules.len());
+                rules.extend(same.iter().map(|entry| entry.rule));
+                let literal = LiteralBytes::new(same.first().map_or(&[], |entry| &entry.literal));
+                literals.push(Head { literal, rules: from..narrow(rules.len()) });
+            }
+            heads.by_key.insert(key, first..narrow(literals.len()));
+        }
+        places.dedup();
+        Heads { places: places.into(), literals: literals.into(), rules: rules.into(), ..heads }
+    }
+
+    fn sized(count: usize) -> Heads {
+        let log2 = (count.next_power_of_two().ilog2() + SPARSE_LOG2).clamp(BITMAP_LOG2_MIN, BITMAP_LOG2_MAX);
+        let words = if count == 0 { 0 } else { 1 << (log2 - 6) };
+        Heads { bitmap: vec![0; words].into(), bitmap_shift: 32 - log2, ..Heads::default() }
+    }
+
+    /// The rules of all literals, one list behind the other.
+    #[must_use]
+    pub fn all_rules(&self) -> &[u32] {
+        &self.rules
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Calls `found` with where the rules of each literal that stands at its place in `payload` are in
+    /// [`Heads::all_rules`]. Places in front of `from` are not asked.
+    #[inline]
+    pub fn look(&self, payload: &[u8], from: usize, mut found: impl FnMut(Range<usize>)) {
+        for place in &self.places {
+            let at = usize::from(place.at);
+            let Some(there) = payload.get(at..) else { return };
+            let Some(key) = key_at(there, place.width) else { continue };
+            let key = Key(*place, key);
+            let (word, bit) = self.bit(key);
+            if at >= from && self.bitmap.get(word).is_some_and(|word| word & bit != 0) {
+                self.compare(key, there, &mut found);
+            }
+        }
+    }
+
+    fn compare(&self, key: Key, there: &[u8], found: &mut impl FnMut(Range<usize>)) {
+        let Some(same) = self.by_key.get(&key) else { return };
+        for head in self.literals.get(wide(same)).unwrap_or_default() {
+            if head.literal.stands_at(there, 0) {
+                found(wide(&head.rules));
+            }
+        }
+    }
+
+    /// Where a key's bit stands in the bitmap.
+    #[inline]
+    fn bit(&self, Key(place, key): Key) -> (usize, u64) {
+        let place = u32::from(place.at) << 3 | u32::from(place.width);
+        let hash = spread(key ^ spread(place)) >> self.bitmap_shift;
+        (usize::try_from(hash >> 6).unwrap_or(0), 1 << (hash & 63))
+    }
+
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let by_key = self.by_key.capacity() * size_of::<(Key, Range<u32>)>();
+        self.bitmap.len() * 8 + by_key + size_of_val(&*self.literals) + self.rules.len() * 4
+    }
+}
+
+fn key_of(entry: &Entry) -> Key {
+    let width = entry.literal.len().min(KEY_BYTES_MAX);
+    let width = u8::try_from(width).unwrap_or(0);
+    Key(Place { at: entry.at, width }, key_at(&entry.literal, width).unwrap_or(0))
+}
+
+/// The first `width` bytes as a number, without regard to case; `None` where there are not so many.
+#[inline]
+fn key_at(there: &[u8], width: u8) -> Option<u32> {
+    let mask = u32::MAX.checked_shr(32 - u32::from(width) * 8).unwrap_or(0);
+    let bytes = match *there {
+        [a, b, c, d, ..] => [a, b, c, d],
+        [a, b, c] if width <= 3 => [a, b, c, 0],
+        [a, b] if width <= 2 => [a, b, 0, 0],
+        [a] if width <= 1 => [a, 0, 0, 0],
+        _ => return None,
+    };
+    Some(folded(u32::from_le_bytes(bytes)) & mask)
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn wide(range: &Range<u32>) -> Range<usize> {
+    let wide = |place: u32| usize::try_from(place).unwrap_or(usize::MAX);
+    wide(range.start)..wide(range.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(heads: &Heads, payload: &[u8], from: usize) -> Vec<u32> {
+        let mut rules = Vec::new();
+        heads.look(payload, from, |list| rules.extend_from_slice(&heads.all_rules()[list]));
+        rules.sort_unstable();
+        rules
+    }
+
+    fn entry(at: u16, literal: &[u8], rule: u32) -> Entry {
+        Entry { at, literal: literal.to_vec(), rule }
+    }
+
+    #[test]
+    fn a_literal_is_found_at_its_place_only_and_in_any_case() {
+        let heads =
+            Heads::build(vec![entry(0, b"user ", 1), entry(2, &[0, 0], 2), entry(2, &[0, 0], 3), entry(0, b"u", 4)]);
+        assert_eq!(found(&heads, b"USER me", 0), [1, 4]);
+        assert_eq!(found(&heads, b".user me", 0), [0; 0]);
+        assert_eq!(found(&heads, &[1, 0, 0, 0], 0), [2, 3]);
+        assert_eq!(found(&heads, &[1, 0, 0, 0], 3), [0; 0], "in front of where the search begins");
+        assert_eq!(found(&heads, b"use", 0), [4], "shorter than the literal");
+        assert_eq!(found(&Heads::default(), b"user me", 0), [0; 0]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_finds_what_a_look_at_each_place_finds(
+            literals in proptest::collection::vec((0..6_u16, proptest::collection::vec(b'a'..b'd', 1..9)), 0..30),
+            payload in proptest::collection::vec(proptest::prop_oneof![b'a'..b'd', b'A'..b'D'], 0..20),
+            from in 0..4_usize,
+        ) {
+            let entries = literals.iter().zip(0..).map(|((at, literal), rule)| entry(*at, literal, rule)).collect();
+            let heads = Heads::build(entries);
+            let lower = payload.to_ascii_lowercase();
+            let stands = |(at, literal): &(u16, Vec<u8>)| {
+                usize::from(*at) >= from && lower.get(usize::from(*at)..).is_some_and(|there| there.starts_with(literal))
+            };
+            let wanted: Vec<u32> = literals.iter().zip(0..).filter(|(literal, _)| stands(literal)).map(|(_, rule)| rule).collect();
+            proptest::prop_assert_eq!(found(&heads, &payload, from), wanted);
+        }
+    }
+}
