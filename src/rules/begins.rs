@@ -55,37 +55,20 @@ impl Begins {
     /// write each place down and to count on only where it is wanted.
     #[inline]
     pub(super) fn pick(&self, haystack: &[u8], mut look: impl FnMut(usize)) {
-        let Some(Tables { pairs, thirds }) = self.0.as_deref() else { return };
+        let Some(tables) = self.0.as_deref() else { return };
         let mut picked = [0_u8; CHUNK_PLACES];
         let mut before = None;
         let mut from = 0;
         while let Some(rest) = haystack.get(from..).filter(|rest| rest.len() >= BLOCK_BYTES) {
-            let (mut at, mut count) = (0_usize, 0);
-            while at < CHUNK_PLACES
-                && let Some(block) = rest.get(at..).and_then(<[u8]>::first_chunk::<BLOCK_BYTES>)
-            {
-                if !(is_run(block) && before == block.first().copied()) {
-                    for (pair, at) in block.array_windows::<2>().take(BLOCK_PLACES).zip(at..) {
-                        if let Some(next) = picked.get_mut(count % CHUNK_PLACES) {
-                            *next = at.to_le_bytes()[0];
-                        }
-                        count += usize::from(stands(pairs, *pair));
-                    }
-                }
-                before = block.get(BLOCK_PLACES - 1).copied();
-                at += BLOCK_PLACES;
-            }
-            let kept = keep(&mut picked, count, |at| {
-                let there = rest.get(usize::from(at)..).and_then(<[u8]>::first_chunk);
-                there.is_some_and(|there| third_stands(thirds, *there))
-            });
+            let (places, kept) = tables.pick_in_chunk(rest, before, &mut picked);
             for at in picked.iter().take(kept) {
                 look(from + usize::from(*at));
             }
-            from += at;
+            before = rest.get(places.wrapping_sub(1)).copied();
+            from += places;
         }
         for (pair, at) in haystack.get(from..).unwrap_or_default().array_windows::<2>().zip(from..) {
-            if stands(pairs, *pair) {
+            if stands(&tables.pairs, *pair) {
                 look(at);
             }
         }
@@ -93,6 +76,36 @@ impl Begins {
 
     pub(super) fn memory_bytes(&self) -> usize {
         if self.0.is_some() { size_of::<Tables>() } else { 0 }
+    }
+}
+
+impl Tables {
+    /// Writes down the places that are picked in the first chunk of `rest`, which the byte `before` stands in front of.
+    /// Returns how many places it has looked at, and how many are picked.
+    ///
+    /// A function of its own, because inside of another the tables' addresses do not stay in registers.
+    #[inline(never)]
+    fn pick_in_chunk(&self, rest: &[u8], mut before: Option<u8>, picked: &mut [u8; CHUNK_PLACES]) -> (usize, usize) {
+        let (mut at, mut count) = (0_usize, 0);
+        while at < CHUNK_PLACES
+            && let Some(block) = rest.get(at..).and_then(<[u8]>::first_chunk::<BLOCK_BYTES>)
+        {
+            if !(is_run(block) && before == block.first().copied()) {
+                for (pair, at) in block.array_windows::<2>().take(BLOCK_PLACES).zip(at..) {
+                    if let Some(next) = picked.get_mut(count % CHUNK_PLACES) {
+                        *next = at.to_le_bytes()[0];
+                    }
+                    count += usize::from(stands(&self.pairs, *pair));
+                }
+            }
+            before = block.get(BLOCK_PLACES - 1).copied();
+            at += BLOCK_PLACES;
+        }
+        let kept = keep(picked, count, |at| {
+            let there = rest.get(usize::from(at)..).and_then(<[u8]>::first_chunk);
+            there.is_some_and(|there| third_stands(&self.thirds, *there))
+        });
+        (at, kept)
     }
 }
 

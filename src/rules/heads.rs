@@ -33,11 +33,12 @@ pub struct Heads {
     rules: Box<[u32]>,
 }
 
-/// Where something is asked for, counted from the beginning of the payload, and how many bytes of it are the key.
+/// Where something is asked for, counted from the beginning of the payload, and which bytes of it are the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Place {
     at: u16,
-    width: u8,
+    /// The bits of these bytes in the first four.
+    mask: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,10 +108,9 @@ impl Heads {
         for place in &self.places {
             let at = usize::from(place.at);
             let Some(there) = payload.get(at..) else { return };
-            let Some(key) = key_at(there, place.width) else { continue };
-            let key = Key(*place, key);
+            let key = Key(*place, key_at(there, place.mask));
             let (word, bit) = self.bit(key);
-            if at >= from && self.bitmap.get(word).is_some_and(|word| word & bit != 0) {
+            if self.bitmap.get(word).is_some_and(|word| word & bit != 0) && at >= from {
                 self.compare(key, there, &mut found);
             }
         }
@@ -128,8 +128,7 @@ impl Heads {
     /// Where a key's bit stands in the bitmap.
     #[inline]
     fn bit(&self, Key(place, key): Key) -> (usize, u64) {
-        let place = u32::from(place.at) << 3 | u32::from(place.width);
-        let hash = spread(key ^ spread(place)) >> self.bitmap_shift;
+        let hash = spread(key.rotate_left(u32::from(place.at)) ^ place.mask) >> self.bitmap_shift;
         (usize::try_from(hash >> 6).unwrap_or(0), 1 << (hash & 63))
     }
 
@@ -141,23 +140,29 @@ impl Heads {
 }
 
 fn key_of(entry: &Entry) -> Key {
-    let width = entry.literal.len().min(KEY_BYTES_MAX);
-    let width = u8::try_from(width).unwrap_or(0);
-    Key(Place { at: entry.at, width }, key_at(&entry.literal, width).unwrap_or(0))
+    let absent = KEY_BYTES_MAX.saturating_sub(entry.literal.len());
+    let mask = u32::MAX >> (8 * u32::try_from(absent).unwrap_or(0)).min(u32::BITS - 1);
+    Key(Place { at: entry.at, mask }, key_at(&entry.literal, mask))
 }
 
-/// The first `width` bytes as a number, without regard to case; `None` where there are not so many.
+/// The first four bytes as a number, without regard to case, and of it what is wanted; bytes that are not there count as
+/// zeros, for what is found is compared.
 #[inline]
-fn key_at(there: &[u8], width: u8) -> Option<u32> {
-    let mask = u32::MAX.checked_shr(32 - u32::from(width) * 8).unwrap_or(0);
-    let bytes = match *there {
-        [a, b, c, d, ..] => [a, b, c, d],
-        [a, b, c] if width <= 3 => [a, b, c, 0],
-        [a, b] if width <= 2 => [a, b, 0, 0],
-        [a] if width <= 1 => [a, 0, 0, 0],
-        _ => return None,
+fn key_at(there: &[u8], mask: u32) -> u32 {
+    let bytes = match there.first_chunk::<KEY_BYTES_MAX>() {
+        Some(bytes) => *bytes,
+        None => filled(there),
     };
-    Some(folded(u32::from_le_bytes(bytes)) & mask)
+    folded(u32::from_le_bytes(bytes)) & mask
+}
+
+#[cold]
+fn filled(there: &[u8]) -> [u8; KEY_BYTES_MAX] {
+    let mut bytes = [0; KEY_BYTES_MAX];
+    for (byte, there) in bytes.iter_mut().zip(there) {
+        *byte = *there;
+    }
+    bytes
 }
 
 fn narrow(count: usize) -> u32 {

@@ -63,6 +63,7 @@ pub mod addresses;
 pub mod ruleset;
 
 pub mod sieve;
+mod sieve_list;
 
 pub mod odd;
 

@@ -102,7 +102,7 @@ impl Prefilter {
     }
 
     /// The literals with a window at `at`, where `key` stands.
-    #[inline]
+    #[inline(always)]
     fn look(&self, key: u32, haystack: &[u8], at: usize, found: &mut impl FnMut(usize)) {
         let (four, three, two) = (self.four.may_have(key), self.three.may_have(key), self.two.may_have(key));
         // Most places that were picked end here: one question is guessed right more often than three.

@@ -16,7 +16,8 @@ use super::odd;
 use super::plan::{Header, HeaderProtocol, PacketTest, Rule, Toward};
 use super::prefilter::Prefilter;
 use super::reputation::Reputation;
-use super::sieve::{Mention, PacketFacts, Sieve, Sifted};
+use super::sieve::{Mention, Sieve, Sifted};
+use super::sieve_list::SieveList;
 use super::vars::{AddressSet, PortSet};
 
 /// Ports that a rule may be filed under one by one; more, and it is looked at on every port.
@@ -248,10 +249,13 @@ impl RuleSet {
         });
     }
 
-    /// The rules without a literal that are worth judging.
-    pub fn always<'s>(&'s self, group: &'s Group, packet: &'s Sifted) -> impl Iterator<Item = u32> + 's {
-        let lists = group.always.lists(packet);
-        lists.into_iter().flat_map(|mentions| self.sift(mentions, packet))
+    /// Calls `found` with the rules without a literal that are worth judging.
+    #[inline]
+    pub fn always(&self, group: &Group, packet: &Sifted, mut found: impl FnMut(u32)) {
+        group.always.any.sift(packet, &mut found);
+        for mentions in group.always.by_port(packet) {
+            self.sift(mentions, packet).for_each(&mut found);
+        }
     }
 
     #[inline]
@@ -264,8 +268,7 @@ impl RuleSet {
     #[inline]
     #[must_use]
     pub fn lets_through(&self, number: u32, packet: &Sifted) -> bool {
-        let sieve = usize::try_from(number).ok().and_then(|at| self.sieves.get(at));
-        sieve.is_some_and(|sieve| sieve.lets_through(packet))
+        sieve(&self.sieves, number).is_some_and(|sieve| sieve.lets_through(packet))
     }
 
     /// The rules for a packet; `toward` is `None` where no flow is known.
@@ -440,8 +443,12 @@ fn group(
     Group { payload, mentions, heads, head_mentions, always: PortIndex::new(rules, sieves, &always) }
 }
 
+fn sieve(sieves: &[Sieve], rule: u32) -> Option<&Sieve> {
+    sieves.get(usize::try_from(rule).ok()?)
+}
+
 fn mention(sieves: &[Sieve], rule: u32) -> Option<Mention> {
-    sieves.get(usize::try_from(rule).ok()?).map(|sieve| Mention::new(rule, sieve))
+    sieve(sieves, rule).map(|sieve| Mention::new(rule, sieve))
 }
 
 fn concerns(rule: &Rule, class: Class, way: Option<Toward>) -> bool {
@@ -483,8 +490,8 @@ impl HeaderProtocol {
 /// Rules by the ports they want, so that a packet meets few of those that have no literal.
 #[derive(Debug, Default)]
 struct PortIndex {
-    /// Those for all ports, by the kind of packet ([`PacketFacts::kind`]) that they do not refuse.
-    any: [Box<[Mention]>; PacketFacts::KIND_COUNT],
+    /// Those for all ports.
+    any: SieveList,
     by_dst: HashMap<u16, Vec<Mention>>,
     by_src: HashMap<u16, Vec<Mention>>,
 }
@@ -503,7 +510,7 @@ impl PortIndex {
                 Filed::EitherPort(Side::Destination) => (true, true, &header.dst_ports),
                 Filed::EitherPort(Side::Source) => (true, true, &header.src_ports),
                 _ => {
-                    any.push(mention);
+                    any.extend(sieve(sieves, *number).map(|sieve| (*number, *sieve)));
                     continue;
                 }
             };
@@ -516,16 +523,13 @@ impl PortIndex {
                 }
             }
         }
-        index.any = std::array::from_fn(|kind| {
-            any.iter().filter(|mention| mention.may_let_through(PacketFacts::of_kind(kind))).copied().collect()
-        });
+        index.any = SieveList::new(&any);
         index
     }
 
-    /// The rules that a packet must be held against, in up to three ascending lists.
-    fn lists(&self, packet: &Sifted) -> [&[Mention]; 3] {
+    /// The rules for the packet's ports, in up to two ascending lists.
+    fn by_port(&self, packet: &Sifted) -> [&[Mention]; 2] {
         [
-            self.any.get(packet.facts.kind()).map_or(&[], |list| &**list),
             self.by_dst.get(&packet.dst_port).map_or(&[], Vec::as_slice),
             self.by_src.get(&packet.src_port).map_or(&[], Vec::as_slice),
         ]

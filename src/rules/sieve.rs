@@ -7,6 +7,9 @@ use super::app::AppProto;
 use super::common_sets::CommonSets;
 use super::plan::{BitsMode, FlowTest, HeaderProtocol, NumberTest, PacketTest, Rule, Toward};
 
+/// Facts of a packet that rules may refuse.
+pub(super) const FACT_COUNT: usize = 9;
+
 /// What a sieve is asked about, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketFacts(u16);
@@ -23,32 +26,14 @@ impl PacketFacts {
     /// TCP acknowledges something.
     pub const ACKNOWLEDGES: PacketFacts = PacketFacts(256);
 
-    /// Kinds of packets that many rules refuse altogether.
-    pub const KIND_COUNT: usize = 6;
-
     #[must_use]
     pub fn with(self, other: PacketFacts) -> PacketFacts {
         PacketFacts(self.0 | other.0)
     }
 
-    /// What all packets of a kind have in common.
-    #[must_use]
-    pub fn of_kind(kind: usize) -> PacketFacts {
-        let flow = [PacketFacts::NO_FLOW, PacketFacts::ESTABLISHED, PacketFacts::NOT_ESTABLISHED].get(kind / 2);
-        let payload = if kind.is_multiple_of(2) { PacketFacts::default() } else { PacketFacts::NO_PAYLOAD };
-        flow.copied().unwrap_or_default().with(payload)
-    }
-
-    /// The packet's kind, below [`PacketFacts::KIND_COUNT`].
-    #[must_use]
-    pub fn kind(self) -> usize {
-        let has = |fact: PacketFacts| self.0 & fact.0 != 0;
-        let flow = match () {
-            () if has(PacketFacts::ESTABLISHED) => 1,
-            () if has(PacketFacts::NOT_ESTABLISHED) => 2,
-            () => 0,
-        };
-        flow * 2 + usize::from(has(PacketFacts::NO_PAYLOAD))
+    #[inline]
+    pub(super) fn bits(self) -> u16 {
+        self.0
     }
 }
 
@@ -126,6 +111,16 @@ impl Sieve {
         }
     }
 
+    /// The facts that the rule refuses, a bit each.
+    pub(super) fn refused(&self) -> u16 {
+        self.refused
+    }
+
+    /// The numbers of the sets that must hold source and destination.
+    pub(super) fn sets(&self) -> (u8, u8) {
+        (self.src_set, self.dst_set)
+    }
+
     /// False where the rule cannot match this packet.
     #[inline]
     #[must_use]
@@ -158,12 +153,6 @@ impl Mention {
     pub fn new(rule: u32, sieve: &Sieve) -> Mention {
         let Sieve { refused, dst_ports, src_set, dst_set, .. } = *sieve;
         Mention { rule, refused, dst_ports, src_set, dst_set }
-    }
-
-    /// False where the rule refuses all packets with these facts.
-    #[must_use]
-    pub fn may_let_through(&self, facts: PacketFacts) -> bool {
-        self.refused & facts.0 == 0
     }
 
     /// As [`Sieve::lets_through`], which knows more.
@@ -245,18 +234,6 @@ fn flow(test: FlowTest) -> PacketFacts {
 mod tests {
     use super::*;
     use crate::rules::plan::BitsTest;
-
-    #[test]
-    fn a_packet_has_the_facts_of_its_kind() {
-        for flow in [PacketFacts::NO_FLOW, PacketFacts::ESTABLISHED, PacketFacts::NOT_ESTABLISHED] {
-            for payload in [PacketFacts::default(), PacketFacts::NO_PAYLOAD] {
-                let facts = flow.with(payload).with(PacketFacts::IPV4);
-                let of_kind = PacketFacts::of_kind(facts.kind());
-                assert_eq!(of_kind, flow.with(payload));
-                assert!(facts.kind() < PacketFacts::KIND_COUNT);
-            }
-        }
-    }
 
     /// A sieve may let through what the rule refuses, and never the other way round.
     #[test]

@@ -135,7 +135,8 @@ impl DetectThread {
         [src, dst]: [AddressFacts; 2],
     ) {
         let worth = |rule: &&u32| rules.lets_through(**rule, packet);
-        self.candidates.extend(rules.always(group, packet).map(Candidate::on_packet));
+        let candidates = &mut self.candidates;
+        rules.always(group, packet, |rule| candidates.push(Candidate::on_packet(rule)));
         for list in rules.by_address(buffers.headers.ip.src.is_ipv4(), src, dst) {
             self.candidates.extend(list.iter().filter(worth).map(|rule| Candidate::on_packet(*rule)));
         }
