@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
+use super::needle::Alphabet;
 use super::prefilter::LITERAL_BYTES_MAX;
 use super::windows::{LiteralBytes, folded, spread};
 
@@ -21,7 +22,7 @@ const KEY_BYTES_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub struct Heads {
     /// Ascending.
-    places: Box<[Place]>,
+    spots: Box<[Spot]>,
     /// A set bit: something with this hash stands somewhere. Empty: there are no literals.
     bitmap: Box<[u64]>,
     /// Takes a hash of 32 bits down to the place of its bit.
@@ -43,6 +44,15 @@ struct Place {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key(Place, u32);
+
+/// What stands at one place.
+#[derive(Debug)]
+struct Spot {
+    at: u16,
+    /// The bytes with which something begins there, in any case: most payloads have another.
+    first: Alphabet,
+    places: Box<[Place]>,
+}
 
 #[derive(Debug)]
 struct Head {
@@ -81,7 +91,9 @@ impl Heads {
             heads.by_key.insert(key, first..narrow(literals.len()));
         }
         places.dedup();
-        Heads { places: places.into(), literals: literals.into(), rules: rules.into(), ..heads }
+        let spots =
+            places.chunk_by(|one, other| one.at == other.at).map(|places| Spot::new(places, &entries)).collect();
+        Heads { spots, literals: literals.into(), rules: rules.into(), ..heads }
     }
 
     fn sized(count: usize) -> Heads {
@@ -98,20 +110,25 @@ impl Heads {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.spots.is_empty()
     }
 
     /// Calls `found` with where the rules of each literal that stands at its place in `payload` are in
     /// [`Heads::all_rules`]. Places in front of `from` are not asked.
     #[inline]
     pub fn look(&self, payload: &[u8], from: usize, mut found: impl FnMut(Range<usize>)) {
-        for place in &self.places {
-            let at = usize::from(place.at);
-            let Some(there) = payload.get(at..) else { return };
-            let key = Key(*place, key_at(there, place.mask));
-            let (word, bit) = self.bit(key);
-            if self.bitmap.get(word).is_some_and(|word| word & bit != 0) && at >= from {
-                self.compare(key, there, &mut found);
+        for spot in &self.spots {
+            let at = usize::from(spot.at);
+            let Some(there @ [first, ..]) = payload.get(at..) else { return };
+            if at < from || !spot.first.contains(*first) {
+                continue;
+            }
+            for place in &spot.places {
+                let key = Key(*place, key_at(there, place.mask));
+                let (word, bit) = self.bit(key);
+                if self.bitmap.get(word).is_some_and(|word| word & bit != 0) {
+                    self.compare(key, there, &mut found);
+                }
             }
         }
     }
@@ -136,6 +153,19 @@ impl Heads {
     pub fn memory_bytes(&self) -> usize {
         let by_key = self.by_key.capacity() * size_of::<(Key, Range<u32>)>();
         self.bitmap.len() * 8 + by_key + size_of_val(&*self.literals) + self.rules.len() * 4
+    }
+}
+
+impl Spot {
+    /// `places` have one beginning.
+    fn new(places: &[Place], entries: &[Entry]) -> Spot {
+        let at = places.first().map_or(0, |place| place.at);
+        let mut first = Alphabet::default();
+        for byte in entries.iter().filter(|entry| entry.at == at).filter_map(|entry| entry.literal.first()) {
+            first.add(*byte);
+            first.add(byte.to_ascii_uppercase());
+        }
+        Spot { at, first, places: places.into() }
     }
 }
 

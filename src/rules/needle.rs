@@ -69,7 +69,7 @@ impl Alphabet {
         }
     }
 
-    fn add(&mut self, byte: u8) {
+    pub(super) fn add(&mut self, byte: u8) {
         if let Some(word) = self.0.get_mut(usize::from(byte >> 6)) {
             *word |= 1 << (byte & 63);
         }
