@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
-use super::needle::Alphabet;
+use super::alphabet::Alphabet;
 use super::prefilter::LITERAL_BYTES_MAX;
 use super::windows::{LiteralBytes, folded, spread};
 

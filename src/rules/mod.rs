@@ -40,6 +40,8 @@ pub mod plan;
 
 pub mod compile;
 
+pub mod alphabet;
+
 pub mod needle;
 
 pub mod literal;

@@ -7,6 +7,7 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
+use super::alphabet::Alphabet;
 use super::plan::rarity;
 use super::prefilter::LITERAL_BYTES_MAX;
 
@@ -14,12 +15,12 @@ use super::prefilter::LITERAL_BYTES_MAX;
 const NEEDLE_COUNT_MAX: usize = 256;
 /// Spellings of one stretch of an expression.
 const SPELLING_COUNT_MAX: usize = 128;
+/// Spellings of something that may be there or not.
+const OPTIONAL_SPELLING_COUNT_MAX: usize = 16;
 /// A stretch of one byte is met too often to say anything.
 const NEEDLE_BYTES_MIN: usize = 2;
 /// Steps of one expression that are looked at.
 const STEP_COUNT_MAX: usize = 512;
-/// Different bytes of a narrow set: digits with what separates them, for example.
-const NARROW_BYTE_COUNT_MAX: u32 = 16;
 /// Copies of what is repeated: longer than any needle.
 const COPY_COUNT_MAX: u32 = 12;
 
@@ -38,76 +39,33 @@ pub struct Hint {
     pub alphabet: Option<Box<Alphabet>>,
     /// A match is no shorter than this.
     pub match_bytes_min: usize,
+    /// A match begins with one of these bytes.
+    pub first: Option<Box<Alphabet>>,
 }
 
-/// A set of bytes.
+/// How an expression is to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Alphabet([u64; 4]);
-
-impl Alphabet {
-    #[must_use]
-    pub fn contains(&self, byte: u8) -> bool {
-        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 != 0)
-    }
-
-    /// Runs of few different bytes are rare: to look for one costs less than to run an expression.
-    fn is_narrow(&self) -> bool {
-        self.0.iter().map(|word| word.count_ones()).sum::<u32>() <= NARROW_BYTE_COUNT_MAX
-    }
-
-    /// Where in `bytes` the first `count` bytes in a row begin that are all of the set. Looks at no byte more than twice,
-    /// and at few of those between bytes that are not.
-    #[must_use]
-    pub fn first_run(&self, bytes: &[u8], count: usize) -> Option<usize> {
-        let mut at = 0;
-        loop {
-            let run = bytes.get(at..)?.get(..count)?;
-            match run.iter().rposition(|byte| !self.contains(*byte)) {
-                Some(other) => at += other + 1,
-                None => return Some(at),
-            }
-        }
-    }
-
-    pub(super) fn add(&mut self, byte: u8) {
-        if let Some(word) = self.0.get_mut(usize::from(byte >> 6)) {
-            *word |= 1 << (byte & 63);
-        }
-    }
-
-    /// Adds what can be in a match. False: anything can.
-    fn add_all(&mut self, hir: &Hir) -> bool {
-        match hir.kind() {
-            HirKind::Empty | HirKind::Look(_) => true,
-            HirKind::Literal(literal) => {
-                literal.0.iter().for_each(|byte| self.add(*byte));
-                true
-            }
-            HirKind::Class(Class::Bytes(class)) => {
-                class.ranges().iter().flat_map(|range| range.start()..=range.end()).for_each(|byte| self.add(byte));
-                true
-            }
-            HirKind::Class(Class::Unicode(_)) => false,
-            HirKind::Repetition(repetition) => self.add_all(&repetition.sub),
-            HirKind::Capture(capture) => self.add_all(&capture.sub),
-            HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(|part| self.add_all(part)),
-        }
-    }
+pub struct Mode {
+    pub caseless: bool,
+    /// `^` and `$` match at the ends of lines, too.
+    pub multi_line: bool,
 }
 
 impl Hint {
     /// From where on it may match in `bytes`; `None`: nowhere.
     #[must_use]
     pub fn begin(&self, bytes: &[u8]) -> Option<usize> {
+        let is_first = |first: &Alphabet| bytes.first().is_some_and(|byte| first.contains(*byte));
         match &self.alphabet {
+            _ if self.begins_at_once => self.first.as_deref().is_none_or(is_first).then_some(0),
             Some(alphabet) if alphabet.is_narrow() => alphabet.first_run(bytes, self.match_bytes_min),
             _ => Some(0),
         }
     }
 
     #[must_use]
-    pub fn of(expression: &str, caseless: bool) -> Hint {
-        let Some((hir, looks_around)) = read(expression, caseless) else { return Hint::default() };
+    pub fn of(expression: &str, mode: Mode) -> Hint {
+        let Some((hir, looks_around)) = read(expression, mode) else { return Hint::default() };
         let alone = !looks_around && hir.properties().look_set().is_empty();
         Hint {
             needles: best(&hir).map(|found| found.needles).unwrap_or_default().into(),
@@ -118,31 +76,32 @@ impl Hint {
 
     /// What can be told where no needles are wanted.
     #[must_use]
-    pub fn of_shape(expression: &str, caseless: bool) -> Hint {
-        read(expression, caseless).map(|(hir, looks_around)| shape(&hir, looks_around)).unwrap_or_default()
+    pub fn of_shape(expression: &str, mode: Mode) -> Hint {
+        read(expression, mode).map(|(hir, looks_around)| shape(&hir, looks_around)).unwrap_or_default()
     }
 }
 
 /// The expression, and whether it looks around.
-fn read(expression: &str, caseless: bool) -> Option<(Hir, bool)> {
+fn read(expression: &str, Mode { caseless, multi_line }: Mode) -> Option<(Hir, bool)> {
     let (common, looks_around) = common_syntax(expression)?;
     // Whether a dot takes the end of a line is said elsewhere: as if it did.
-    let mut parser =
-        ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).case_insensitive(caseless).build();
-    parser.parse(&common).ok().map(|hir| (hir, looks_around))
+    let mut builder = ParserBuilder::new();
+    builder.unicode(false).utf8(false).dot_matches_new_line(true).case_insensitive(caseless).multi_line(multi_line);
+    builder.build().parse(&common).ok().map(|hir| (hir, looks_around))
 }
 
 fn shape(hir: &Hir, looks_around: bool) -> Hint {
-    let mut alphabet = Alphabet::default();
+    let (mut alphabet, mut first) = (Alphabet::default(), Alphabet::default());
     let begins_at_once = hir.properties().look_set_prefix().contains(Look::Start);
     // Where a search begins is no property of the bytes, and it is asked for in one of several choices.
     let looks_around = looks_around || !begins_at_once && hir.properties().look_set().contains(Look::Start);
-    let is_known = !looks_around && alphabet.add_all(hir) && alphabet != Alphabet([u64::MAX; 4]);
+    let is_known = !looks_around && alphabet.add_all(hir) && !alphabet.is_everything();
     Hint {
         reach_bytes_max: hir.properties().maximum_len().filter(|_| !looks_around),
         begins_at_once,
         alphabet: is_known.then(|| Box::new(alphabet)),
         match_bytes_min: hir.properties().minimum_len().unwrap_or(0),
+        first: (!first.add_first(hir)).then(|| Box::new(first)),
         ..Hint::default()
     }
 }
@@ -155,8 +114,8 @@ struct Found {
 
 /// What an expression asks for, one after the other.
 enum Step<'h> {
-    /// One of these bytes, in lower case, ascending.
-    One(Vec<u8>),
+    /// One of these, in lower case; one of them may be empty.
+    One(Vec<Vec<u8>>),
     /// One of these expressions.
     Choice(&'h [Hir]),
     /// Anything.
@@ -198,9 +157,9 @@ fn flatten<'h>(hir: &'h Hir, steps: &mut Vec<Step<'h>>) {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => {
-            steps.extend(literal.0.iter().map(|byte| Step::One(vec![byte.to_ascii_lowercase()])))
+            steps.extend(literal.0.iter().map(|byte| Step::One(vec![vec![byte.to_ascii_lowercase()]])))
         }
-        HirKind::Class(class) => steps.push(one_of(class)),
+        HirKind::Class(class) => steps.push(one_of(class).map_or(Step::Gap, Step::One)),
         HirKind::Concat(parts) => parts.iter().for_each(|part| flatten(part, steps)),
         HirKind::Capture(capture) => flatten(&capture.sub, steps),
         HirKind::Alternation(branches) => steps.push(Step::Choice(branches)),
@@ -209,6 +168,10 @@ fn flatten<'h>(hir: &'h Hir, steps: &mut Vec<Step<'h>>) {
 }
 
 fn repeat<'h>(repetition: &'h Repetition, steps: &mut Vec<Step<'h>>) {
+    if (repetition.min, repetition.max) == (0, Some(1)) {
+        steps.push(optional(&repetition.sub));
+        return;
+    }
     for _ in 0..repetition.min.min(COPY_COUNT_MAX) {
         flatten(&repetition.sub, steps);
         if steps.len() >= STEP_COUNT_MAX {
@@ -222,8 +185,43 @@ fn repeat<'h>(repetition: &'h Repetition, steps: &mut Vec<Step<'h>>) {
     }
 }
 
-fn one_of(class: &Class) -> Step<'_> {
-    let Class::Bytes(class) = class else { return Step::Gap };
+/// All spellings of what is short and may be there or not.
+fn optional<'h>(hir: &Hir) -> Step<'h> {
+    let Some(mut spelled) = spell(hir) else { return Step::Gap };
+    spelled.push(Vec::new());
+    Step::One(spelled)
+}
+
+/// In lower case, where there are few.
+fn spell(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    let spelled = match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => vec![Vec::new()],
+        HirKind::Literal(literal) => vec![literal.0.to_ascii_lowercase()],
+        HirKind::Class(class) => one_of(class)?,
+        HirKind::Capture(capture) => spell(&capture.sub)?,
+        HirKind::Concat(parts) => {
+            parts.iter().try_fold(vec![Vec::new()], |begun, part| few(joined(&begun, &spell(part)?)))?
+        }
+        HirKind::Alternation(parts) => parts.iter().try_fold(Vec::new(), |mut all, part| {
+            all.append(&mut spell(part)?);
+            few(all)
+        })?,
+        HirKind::Repetition(_) => return None,
+    };
+    few(spelled)
+}
+
+fn few(spelled: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
+    let is_short = |spelling: &Vec<u8>| spelling.len() < LITERAL_BYTES_MAX;
+    (spelled.len() <= OPTIONAL_SPELLING_COUNT_MAX && spelled.iter().all(is_short)).then_some(spelled)
+}
+
+fn joined(begun: &[Vec<u8>], next: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    begun.iter().flat_map(|begun| next.iter().map(move |next| [&begun[..], next].concat())).collect()
+}
+
+fn one_of(class: &Class) -> Option<Vec<Vec<u8>>> {
+    let Class::Bytes(class) = class else { return None };
     let mut bytes = Vec::new();
     for range in class.ranges() {
         let lower = (range.start()..=range.end()).map(|byte| byte.to_ascii_lowercase());
@@ -231,7 +229,7 @@ fn one_of(class: &Class) -> Step<'_> {
     }
     bytes.sort_unstable();
     bytes.dedup();
-    if bytes.len() > SPELLING_COUNT_MAX { Step::Gap } else { Step::One(bytes) }
+    (bytes.len() <= SPELLING_COUNT_MAX).then(|| bytes.into_iter().map(|byte| vec![byte]).collect())
 }
 
 /// The part of a stretch without gaps that is least likely to stand anywhere by chance.
@@ -239,17 +237,19 @@ fn best_of_stretch(stretch: &[Step<'_>]) -> Option<Found> {
     let mut best: Option<(f32, &[Step<'_>])> = None;
     for from in 0..stretch.len() {
         let (mut count, mut worth) = (1_usize, 0.0);
+        let (mut shortest, mut longest) = (0, 0);
         let rest = stretch.get(from..).unwrap_or_default();
-        for (length, step) in (1..=LITERAL_BYTES_MAX).zip(rest) {
-            let Step::One(bytes) = step else { break };
-            count = count.saturating_mul(bytes.len());
-            if count > SPELLING_COUNT_MAX {
+        for (steps, step) in (1..).zip(rest) {
+            let Step::One(spelled) = step else { break };
+            count = count.saturating_mul(spelled.len());
+            shortest += spelled.iter().map(Vec::len).min().unwrap_or(0);
+            longest += spelled.iter().map(Vec::len).max().unwrap_or(0);
+            if count > SPELLING_COUNT_MAX || longest > LITERAL_BYTES_MAX {
                 break;
             }
-            let chance: f32 = bytes.iter().map(|byte| (-1.0 - f32::from(rarity(*byte))).exp2()).sum();
-            worth -= chance.log2();
-            if length >= NEEDLE_BYTES_MIN && best.is_none_or(|(before, _)| worth > before) {
-                best = rest.get(..length).map(|part| (worth, part));
+            worth -= spelled.iter().map(|spelling| chance(spelling)).sum::<f32>().log2();
+            if shortest >= NEEDLE_BYTES_MIN && best.is_none_or(|(before, _)| worth > before) {
+                best = rest.get(..steps).map(|part| (worth, part));
             }
         }
     }
@@ -257,12 +257,16 @@ fn best_of_stretch(stretch: &[Step<'_>]) -> Option<Found> {
     Some(Found { needles: spellings(part), worth })
 }
 
+/// How likely it stands at one place.
+fn chance(spelling: &[u8]) -> f32 {
+    spelling.iter().map(|byte| (-1.0 - f32::from(rarity(*byte))).exp2()).product()
+}
+
 fn spellings(part: &[Step<'_>]) -> Vec<Vec<u8>> {
     let mut all = vec![Vec::new()];
     for step in part {
-        let Step::One(bytes) = step else { continue };
-        let longer = |begun: Vec<u8>| bytes.iter().map(move |byte| begun.iter().chain([byte]).copied().collect());
-        all = all.into_iter().flat_map(longer).collect();
+        let Step::One(spelled) = step else { continue };
+        all = joined(&all, spelled);
     }
     all
 }
@@ -361,7 +365,7 @@ mod tests {
     use super::*;
 
     fn spelled(expression: &str) -> Vec<String> {
-        let needles = Hint::of(expression, false).needles;
+        let needles = Hint::of(expression, Mode::default()).needles;
         needles.iter().map(|needle| String::from_utf8_lossy(needle).into_owned()).collect()
     }
 
@@ -374,7 +378,9 @@ mod tests {
             ("x{3}y+", &["xxxy"]),
             ("(?=abc)quux(?!d)", &["quux"]),
             ("^\\x00\\x01\\xff", &["\0\u{1}\u{fffd}"]),
-            ("(?i)Ab(?-i)c?dE", &["ab", "de"]),
+            ("(?i)Ab(?-i)c?dE", &["abcde", "abde"]),
+            ("\\Wd(ate)?-?ob[^a]", &["dob", "d-ob", "dateob", "date-ob"]),
+            ("ab(c|\\d+)?de", &["ab", "de"]),
         ];
         for (expression, expected) in cases {
             let found = spelled(expression);
@@ -407,16 +413,6 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn the_first_run_is_the_first_run(bytes in "[ab]{0,40}", count in 0..6_usize) {
-            let mut alphabet = Alphabet::default();
-            alphabet.add(b'a');
-            let first = alphabet.first_run(bytes.as_bytes(), count);
-            prop_assert_eq!(first, bytes.find(&"a".repeat(count)));
-        }
-    }
-
     /// Small expressions over few letters, so that many of them match.
     fn expression() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
@@ -445,11 +441,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn nothing_matches_without_a_needle(expression in expression(), caseless: bool, subject in "[abcABC1 \n]{0,12}") {
-            let hint = Hint::of(&expression, caseless);
+        fn nothing_matches_without_a_needle(expression in expression(), caseless: bool, multi_line: bool, subject in "[abcABC1 \n]{0,12}") {
+            let hint = Hint::of(&expression, Mode { caseless, multi_line });
             let begin = hint.begin(subject.as_bytes());
-            let Hint { needles, match_bytes_max, reach_bytes_max, begins_at_once, alphabet, .. } = hint;
-            let regex = pcre2::bytes::RegexBuilder::new().caseless(caseless).build(&expression).unwrap();
+            let Hint { needles, match_bytes_max, reach_bytes_max, begins_at_once, alphabet, first, .. } = hint;
+            let mut builder = pcre2::bytes::RegexBuilder::new();
+            let regex = builder.caseless(caseless).multi_line(multi_line).build(&expression).unwrap();
             if let Some(found) = regex.find(subject.as_bytes()).unwrap() {
                 let lower = subject.to_ascii_lowercase().into_bytes();
                 let stands = |needle: &Vec<u8>| lower.windows(needle.len()).any(|window| window == needle);
@@ -462,6 +459,9 @@ mod tests {
                 prop_assert!(!begins_at_once || found.start() == 0, "{expression:?} matches {subject:?}");
                 let strange = found.as_bytes().iter().find(|byte| alphabet.as_ref().is_some_and(|all| !all.contains(**byte)));
                 prop_assert!(strange.is_none(), "{expression:?} matches {subject:?} with {strange:?}");
+                let begun = found.as_bytes().first().copied();
+                let said = first.is_none_or(|first| begun.is_some_and(|byte| first.contains(byte)));
+                prop_assert!(said, "{expression:?} matches {subject:?}");
                 let alone = regex.is_match(found.as_bytes()).unwrap();
                 prop_assert!(match_bytes_max.is_none() || alone, "{expression:?} matches {subject:?}");
             }

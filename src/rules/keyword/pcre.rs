@@ -12,7 +12,7 @@ use super::buffers::Buffer;
 use super::{Arg, Draft, Keyword, option};
 use crate::rules::error::{Code, Mistake, Span};
 use crate::rules::lex::{split, trim};
-use crate::rules::needle::Hint;
+use crate::rules::needle::{Hint, Mode};
 use crate::rules::plan::{BufferTest, Capture, Pcre, VariableScope};
 
 /// Groups of one expression that become variables, as in Suricata.
@@ -122,11 +122,12 @@ fn pcre(draft: &mut Draft<'_>, arg: &Arg<'_>) -> Result<(), Mistake> {
     let regex = Arc::new(regex);
     // A content serves the prefilter better than what can be read out of an expression.
     let useless = negated || flags.extended || flags.anchored || draft.has_content();
+    let mode = Mode { caseless: flags.caseless, multi_line: flags.multi_line };
     let hint = match useless {
-        false => Hint::of(text, flags.caseless),
+        false => Hint::of(text, mode),
         // Where a body grows, it counts how far such a one looks.
         true if flags.relative && !(negated || flags.extended || flags.multi_line) && text.starts_with('^') => {
-            Hint::of_shape(text, flags.caseless)
+            Hint::of_shape(text, mode)
         }
         true => Hint::default(),
     };
