@@ -11,7 +11,8 @@ use super::growth::FailedAt;
 use crate::packet::event::Variable;
 use crate::rules::plan::{
     Amount, Asn1, Base64, BufferTest, ByteExtract, ByteJump, ByteMath, ByteOperator, ByteTest, Chain, Content,
-    DataOperation, IsDataAt, JumpFrom, MathOperator, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX, VariableScope,
+    DataOperation, IsDataAt, JumpFrom, MathOperator, Neighbour, Number, NumberForm, Pcre, Step, VARIABLE_COUNT_MAX,
+    VariableScope,
 };
 
 /// Places tried for one rule and packet: Suricata's `inspection-recursion-limit`.
@@ -39,6 +40,8 @@ pub(super) struct Evaluation {
     /// other place for what comes before it is worth a try.
     hopeless: bool,
     ascends: bool,
+    /// A boundless step of the chain that is judged was asked.
+    pub(super) went_beyond: bool,
     /// Which chain of the last plan that failed it was.
     pub(super) failed_chain: usize,
     /// What the expressions of the present choice of places have captured.
@@ -48,10 +51,11 @@ pub(super) struct Evaluation {
 impl Evaluation {
     pub(super) fn matches(&mut self, chain: &Chain, buffer: &[u8]) -> bool {
         if chain.ending().is_some_and(|content| !content.is_at_end_of(buffer)) {
+            self.went_beyond = true;
             return false;
         }
         let kept = self.captured.len();
-        (self.ascends, self.hopeless) = (chain.ascends, false);
+        (self.ascends, self.hopeless, self.went_beyond) = (chain.ascends, false, false);
         let matched = self.run(&chain.steps, buffer, 0);
         if !matched {
             self.captured.truncate(kept);
@@ -63,13 +67,13 @@ impl Evaluation {
     /// behind it.
     pub(super) fn matches_from(&mut self, chain: &Chain, buffer: &[u8], from: usize) -> bool {
         let Some((first, rest)) = chain.steps.split_first() else { return true };
-        (self.ascends, self.hopeless) = (chain.ascends, false);
+        (self.ascends, self.hopeless, self.went_beyond) = (chain.ascends, false, false);
         match &first.test {
             BufferTest::Content(content) => {
                 let window = self.window(content, buffer.len(), 0);
                 let window = (window.0.max(from), window.1);
                 match first.anchors {
-                    true => self.try_places(content, rest, buffer, window),
+                    true => self.try_places(content, first.neighbour, rest, buffer, window),
                     false => find(content, buffer, window)
                         .is_some_and(|start| self.run(rest, buffer, start + content.pattern.len())),
                 }
@@ -81,7 +85,7 @@ impl Evaluation {
 
     /// Where the rule failed: in `plan`.
     pub(super) fn failed_at(&self, plan: usize) -> FailedAt {
-        FailedAt { plan, chain: self.failed_chain, given_up: self.limit_reached() }
+        FailedAt { plan, chain: self.failed_chain, given_up: self.limit_reached(), went_beyond: self.went_beyond }
     }
 
     pub(super) fn limit_reached(&self) -> bool {
@@ -92,10 +96,13 @@ impl Evaluation {
     fn run(&mut self, steps: &[Step], buffer: &[u8], mut position: usize) -> bool {
         let mut steps = steps;
         while let Some((step, rest)) = steps.split_first() {
+            if step.boundless {
+                self.went_beyond |= may_begin(&step.test, buffer, position);
+            }
             match (&step.test, step.anchors) {
                 (BufferTest::Content(content), true) => {
                     let window = self.window(content, buffer.len(), position);
-                    return self.try_places(content, rest, buffer, window);
+                    return self.try_places(content, step.neighbour, rest, buffer, window);
                 }
                 (BufferTest::Pcre(pcre), true) => return self.try_matches(pcre, rest, buffer, position),
                 _ => {}
@@ -110,8 +117,19 @@ impl Evaluation {
     }
 
     /// Tries each place of an anchoring content in `window`.
-    fn try_places(&mut self, content: &Content, rest: &[Step], buffer: &[u8], mut window: (usize, usize)) -> bool {
-        while let Some(start) = find(content, buffer, window) {
+    fn try_places(
+        &mut self,
+        content: &Content,
+        neighbour: Option<Neighbour>,
+        rest: &[Step],
+        buffer: &[u8],
+        mut window: (usize, usize),
+    ) -> bool {
+        let next = neighbour.zip(rest.first().and_then(|step| step.test.content()));
+        while let Some(start) = match next {
+            Some((neighbour, next)) => find_both(content, next, neighbour, buffer, window),
+            None => find(content, buffer, window),
+        } {
             self.tries = self.tries.saturating_add(1);
             if self.limit_reached() {
                 return false;
@@ -239,7 +257,9 @@ impl Evaluation {
         let mut decoded = std::mem::take(&mut self.decoded);
         decoded.clear();
         decode_base64(text, &mut decoded);
+        let outer = (self.ascends, self.hopeless, self.went_beyond);
         let holds = !decoded.is_empty() && decode.data.iter().all(|chain| self.matches(chain, &decoded));
+        (self.ascends, self.hopeless, self.went_beyond) = outer;
         self.decoded = decoded;
         holds
     }
@@ -269,7 +289,7 @@ impl Evaluation {
     }
 
     /// Where the content may begin and must end: `from..to` in the buffer, empty if nowhere.
-    fn window(&self, content: &Content, length: usize, position: usize) -> (usize, usize) {
+    pub(super) fn window(&self, content: &Content, length: usize, position: usize) -> (usize, usize) {
         let end = i64::try_from(length).unwrap_or(i64::MAX);
         let position = i64::try_from(position).unwrap_or(i64::MAX);
         let (from, to) = if content.is_relative() {
@@ -403,6 +423,16 @@ impl Evaluation {
     }
 }
 
+/// Whether more is to be asked than the byte at `position`.
+fn may_begin(test: &BufferTest, buffer: &[u8], position: usize) -> bool {
+    match test {
+        BufferTest::Pcre(pcre) if pcre.relative && pcre.hint.begins_at_once && !pcre.negated => {
+            buffer.get(position..).and_then(|subject| pcre.hint.begin(subject)).is_some()
+        }
+        _ => true,
+    }
+}
+
 /// The first place of the pattern inside of `window`.
 fn find(content: &Content, buffer: &[u8], window: (usize, usize)) -> Option<usize> {
     let (from, to) = window;
@@ -413,6 +443,35 @@ fn find(content: &Content, buffer: &[u8], window: (usize, usize)) -> Option<usiz
         return fits.then_some(start);
     }
     content.pattern.find(searched).map(|at| from + at)
+}
+
+/// The first place of the pattern inside of `window` that has its neighbour with it.
+fn find_both(
+    content: &Content,
+    next: &Content,
+    neighbour: Neighbour,
+    buffer: &[u8],
+    (mut from, to): (usize, usize),
+) -> Option<usize> {
+    let distance = usize::from(neighbour.distance);
+    if !neighbour.leads {
+        loop {
+            let start = find(content, buffer, (from, to))?;
+            if next.pattern.is_at(buffer, start + distance) {
+                return Some(start);
+            }
+            from = start + 1;
+        }
+    }
+    let last = to.checked_sub(content.pattern.len())?;
+    let searched = buffer.get(..last + distance + next.pattern.len()).unwrap_or(buffer);
+    loop {
+        let start = from + next.pattern.find(searched.get(from + distance..)?)?;
+        if content.pattern.is_at(buffer, start) {
+            return Some(start);
+        }
+        from = start + 1;
+    }
 }
 
 fn masked(value: u64, mask: Option<u32>) -> u64 {

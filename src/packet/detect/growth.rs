@@ -26,7 +26,7 @@ impl Failure {
         let failed = tests.chains.get(at.chain)?;
         let (missing, from) = match at.given_up {
             true => (0, give_up(failed, buffer)?),
-            false => missing(failed, buffer, 0).or_else(|| Some((0, resume(failed, buffer, 0)?)))?,
+            false => missing(failed, buffer, 0).or_else(|| Some((0, resume(failed, buffer, 0, at.went_beyond)?)))?,
         };
         Some(Failure {
             plan: at.plan.try_into().ok()?,
@@ -64,7 +64,7 @@ impl Failure {
         }
         match missing(chain, buffer, from) {
             Some((missing, from)) => Failure { missing: missing.try_into().ok()?, ..self }.known_from(from),
-            None => self.known_from(resume(chain, buffer, from)?),
+            None => self.known_from(resume(chain, buffer, from, evaluation.went_beyond)?),
         }
     }
 
@@ -79,6 +79,8 @@ pub(super) struct FailedAt {
     pub plan: usize,
     pub chain: usize,
     pub given_up: bool,
+    /// A boundless step of the chain was asked.
+    pub went_beyond: bool,
 }
 
 /// Whether its bytes alone decide, as they are.
@@ -86,28 +88,39 @@ fn is_followed(plan: &BufferPlan) -> bool {
     plan.settled_by_bytes && plan.transforms.is_empty()
 }
 
-/// The content that is missing where each content before it only has to come somewhere, so that its first place is its
-/// best: which step it is, and from where on it may yet begin. `None`: something else is missing, or the first one.
+/// The content that is missing behind the first place of the first one, where each between them only has to come somewhere:
+/// then it is missing behind all later places, too. Which step it is, and from where on it may yet begin. `None`: something
+/// else is missing, or the first one.
 fn missing(chain: &Chain, buffer: &[u8], from: usize) -> Option<(usize, usize)> {
-    let mut begin = from;
-    for (number, step) in chain.steps.iter().enumerate() {
-        let BufferTest::Content(content) = &step.test else { return None };
-        if number == 0 && !is_anywhere(content) || number > 0 && !comes_somewhere_behind(content) {
-            return None;
+    let mut steps = chain.steps.iter().enumerate();
+    let (_, first) = steps.next()?;
+    let mut position = first_end(&first.test, buffer, from)?;
+    for (number, step) in steps {
+        match &step.test {
+            BufferTest::Content(content) if comes_somewhere_behind(content) => {
+                let Some(Amount::Number(distance)) = content.distance else { return None };
+                let begin = position.saturating_add_signed(isize::try_from(distance).ok()?);
+                let found = buffer.get(begin..).and_then(|rest| content.pattern.find(rest));
+                let Some(found) = found else { return Some((number, end_of_search(content, buffer).max(begin))) };
+                position = begin + found + content.pattern.len();
+            }
+            // It only narrows what matches.
+            test if !test.moves() => {}
+            _ => return None,
         }
-        if let Some(Amount::Number(distance)) = content.distance {
-            begin = begin.saturating_add_signed(isize::try_from(distance).ok()?);
-        }
-        let found = buffer.get(begin..).and_then(|rest| content.pattern.find(rest));
-        let Some(found) = found else {
-            return (number > 0).then(|| (number, end_of_search(content, buffer).max(begin)));
-        };
-        if step.anchors {
-            return None;
-        }
-        begin += found + content.pattern.len();
     }
     None
+}
+
+/// Where the first content of a chain ends if it stands where it first can.
+fn first_end(test: &BufferTest, buffer: &[u8], from: usize) -> Option<usize> {
+    let content = test.content()?;
+    if content.negated || content.endswith || test.uses_variables() {
+        return None;
+    }
+    let (begin, end) = Evaluation::default().window(content, buffer.len(), 0);
+    let begin = begin.max(from);
+    Some(begin + content.pattern.find(buffer.get(begin..end)?)? + content.pattern.len())
 }
 
 /// All places in front of this one have been looked at.
@@ -124,16 +137,16 @@ fn give_up(chain: &Chain, buffer: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where a chain that has failed on `buffer` from `from` on may begin to match when bytes are added.
-fn resume(chain: &Chain, buffer: &[u8], from: usize) -> Option<usize> {
+/// Where a chain that has failed on `buffer` from `from` on, in a boundless step or in front of all, may begin to match when
+/// bytes are added.
+fn resume(chain: &Chain, buffer: &[u8], from: usize, went_beyond: bool) -> Option<usize> {
     let place = match (&chain.steps.first()?.test, chain.steps.len()) {
         (BufferTest::Content(content), _) if is_anywhere(content) => {
             let Some(first) = content.pattern.find(buffer.get(from..)?) else {
                 return Some(end_of_search(content, buffer).max(from));
             };
-            let settled = chain
-                .extent
-                .map_or(0, |extent| buffer.len().saturating_sub(usize::try_from(extent).unwrap_or(usize::MAX)));
+            let extent = chain.extent.filter(|_| !went_beyond).and_then(|extent| usize::try_from(extent).ok());
+            let settled = extent.map_or(0, |extent| buffer.len().saturating_sub(extent));
             settled.max(from + first)
         }
         (BufferTest::Pcre(pcre), 1) if !(pcre.negated || pcre.relative || pcre.hint.begins_at_once) => {

@@ -9,7 +9,7 @@ fn failed(rule: &Rule, buffer: &[u8]) -> Option<FailedAt> {
     let mut evaluation = Evaluation::default();
     rule.buffers.iter().enumerate().find_map(|(plan, tests)| {
         let chain = tests.chains.iter().position(|chain| !evaluation.matches(chain, buffer))?;
-        Some(FailedAt { plan, chain, given_up: false })
+        Some(FailedAt { chain, ..evaluation.failed_at(plan) })
     })
 }
 
@@ -50,7 +50,7 @@ fn a_chain_without_end_goes_on_with_what_is_missing_and_a_bounded_one_at_its_len
          alert tcp any any -> any any (content:\"zz\"; content:\"ab\"; sid:4;)",
     );
     let buffer = b"..ab....................ab..............";
-    let at = FailedAt { plan: 0, chain: 0, given_up: false };
+    let at = FailedAt { plan: 0, chain: 0, given_up: false, went_beyond: false };
     let mut from: Vec<(u32, u32)> = (bench.set.rules().iter())
         .map(|rule| (rule.meta.sid, Failure::new(rule, at, buffer).map_or(0, |failure| failure.from)))
         .collect();

@@ -357,7 +357,7 @@ pub(super) fn option() -> impl Strategy<Value = String> {
         1 => (prop::sample::select(vec!["<=", "!", "<", ">="]), 4..24u8).prop_map(|(o, n)| format!("bsize:{o}{n};")),
         3 => (
             negation.clone(),
-            prop::sample::select(vec!["a+b", "[ab]{2}", "^a", "b$", "a.b", "b|A", "(a|ab)b?", "^.{1,3}b", "\\x00+", "(?=a).."]),
+            prop::sample::select(vec!["a+b", "[ab]{2}", "^a", "b$", "a.b", "b|A", "(a|ab)b?", "^.{1,3}b", "^a+b", "\\x00+", "(?=a).."]),
             prop::sample::select(vec!["", "R", "i", "s", "Ri", "Rs", "RG", "A", "RE"]),
         )
             .prop_map(|(n, e, f)| format!("pcre:{n}\"/{e}/{f}\";")),

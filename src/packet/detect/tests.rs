@@ -631,6 +631,7 @@ fn base64_is_looked_into() {
         ("base64_decode:offset 4;", false),
         // The first place leads nowhere; the second one does.
         ("content:\"h \"; base64_decode:relative; base64_data; content:\"guest\";", true),
+        ("content:\" \"; base64_decode:relative; base64_data; content:\"e\"; content:\"t\"; distance:0;", true),
     ];
     table("tcp", &tcp(b"auth dXNlcj1hZG1pbg== h Z3Vlc3Q="), &cases);
 }

@@ -1,6 +1,6 @@
 //! The tests of a buffer as chains that can be judged independently.
 
-use crate::rules::plan::{Amount, BufferTest, ByteTest, Chain, Content, IsDataAt, NumberForm, Step};
+use crate::rules::plan::{Amount, BufferTest, ByteTest, Chain, Content, IsDataAt, Neighbour, NumberForm, Step};
 
 /// Cuts the tests of a buffer into chains that can be judged independently, cheapest first.
 pub(super) fn chains(tests: Vec<BufferTest>) -> Box<[Chain]> {
@@ -32,17 +32,19 @@ pub(super) fn chains(tests: Vec<BufferTest>) -> Box<[Chain]> {
 }
 
 fn chain(tests: Vec<BufferTest>) -> Chain {
-    let anchors: Vec<bool> = (0..tests.len()).map(|at| is_anchor(&tests, at)).collect();
-    let extent = extent(&tests).and_then(|extent| u32::try_from(extent).ok());
-    let ending = tests.iter().position(|test| match test {
-        BufferTest::Content(content) => content.endswith && !content.negated,
-        _ => false,
+    let (bounded_count, extent) = extent(&tests);
+    let steps = tests.iter().enumerate().map(|(at, test)| Step {
+        test: test.clone(),
+        anchors: is_anchor(&tests, at),
+        neighbour: neighbour(&tests, at),
+        boundless: at >= bounded_count,
     });
-    let ascends = tests.iter().all(ascends);
+    let ending =
+        tests.iter().position(|test| test.content().is_some_and(|content| content.endswith && !content.negated));
     Chain {
-        steps: tests.into_iter().zip(anchors).map(|(test, anchors)| Step { test, anchors }).collect(),
-        extent,
-        ascends,
+        steps: steps.collect(),
+        extent: extent.and_then(|extent| u32::try_from(extent).ok()),
+        ascends: tests.iter().all(ascends),
         ending: ending.and_then(|at| u8::try_from(at).ok()),
     }
 }
@@ -56,24 +58,41 @@ fn ascends(test: &BufferTest) -> bool {
     }
 }
 
-/// How far from the beginning of the first content the tests may look, at most; `None` where that is anywhere.
-fn extent(tests: &[BufferTest]) -> Option<i64> {
-    let (first, rest) = tests.split_first()?;
-    let BufferTest::Content(first) = first else { return None };
-    if first.negated || first.is_relative() || first.endswith {
+/// The content behind the one at `at`, if a place of that leaves it only one.
+fn neighbour(tests: &[BufferTest], at: usize) -> Option<Neighbour> {
+    let (BufferTest::Content(one), BufferTest::Content(next)) = (tests.get(at)?, tests.get(at + 1)?) else {
+        return None;
+    };
+    let Amount::Number(distance) = next.distance.unwrap_or(Amount::Number(0)) else { return None };
+    let Some(Amount::Number(within)) = next.within else { return None };
+    let (length, room) = (one.pattern.len(), usize::try_from(within).ok()?);
+    if one.negated || next.negated || one.endswith || next.endswith || room != next.pattern.len() {
         return None;
     }
+    let distance = length.checked_add(usize::try_from(distance).ok()?)?;
+    Some(Neighbour { distance: distance.try_into().ok()?, leads: next.pattern.rarity() > one.pattern.rarity() })
+}
+
+/// How many tests in a row look no further than so far from the beginning of the first content, and how far that is.
+fn extent(tests: &[BufferTest]) -> (usize, Option<i64>) {
+    let Some(first) = tests.first().and_then(BufferTest::content) else { return (0, None) };
+    let Ok(length) = i64::try_from(first.pattern.len()) else { return (0, None) };
+    if first.negated || first.is_relative() || first.endswith {
+        return (0, None);
+    }
     // The furthest place where the match before may end.
-    let mut position = i64::try_from(first.pattern.len()).ok()?;
-    let mut extent = position;
-    for test in rest {
-        let end = position.checked_add(reach(test)?)?;
+    let (mut position, mut extent) = (length, length);
+    for (at, test) in tests.iter().enumerate().skip(1) {
+        let Some(end) = reach(test).and_then(|reach| position.checked_add(reach)) else {
+            // The first byte of an expression is looked at before it runs.
+            return (at, position.max(extent).checked_add(1));
+        };
         extent = extent.max(end);
         if test.moves() {
             position = end.max(0);
         }
     }
-    Some(extent)
+    (tests.len(), Some(extent))
 }
 
 /// How far behind the match before a relative test may look.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{NumberTest, Toward};
+use super::{NumberTest, Pattern, Toward};
 use crate::rules::dataset::DataSet;
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::needle::Hint;
@@ -120,7 +120,8 @@ pub enum XorKey {
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub steps: Box<[Step]>,
-    /// All that the chain asks for lies in so many bytes from where its first content begins; `None`: it may lie anywhere.
+    /// All that the steps in front of the first boundless one ask for lies in so many bytes from where the first content
+    /// begins; `None`: the chain does not begin with a content that may stand anywhere.
     pub extent: Option<u32>,
     /// The later a content is placed, the later all behind it: what comes nowhere behind one place comes nowhere behind a
     /// later one.
@@ -133,10 +134,7 @@ impl Chain {
     /// The content that must stand at the end of the buffer.
     #[must_use]
     pub fn ending(&self) -> Option<&Content> {
-        match &self.steps.get(usize::from(self.ending?))?.test {
-            BufferTest::Content(content) => Some(content),
-            _ => None,
-        }
+        self.steps.get(usize::from(self.ending?))?.test.content()
     }
 }
 
@@ -145,6 +143,19 @@ pub struct Step {
     pub test: BufferTest,
     /// A later test depends on where this one matched, so other places are worth a try.
     pub anchors: bool,
+    /// Of two contents: where the next one stands.
+    pub neighbour: Option<Neighbour>,
+    /// It, or a step before it, may look anywhere in the buffer.
+    pub boundless: bool,
+}
+
+/// The next content of a chain, where just one place is left to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Bytes from the beginning of the one to that of the other.
+    pub distance: u16,
+    /// It is the rarer of the two, and found first.
+    pub leads: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -288,112 +299,6 @@ pub enum FastPattern {
     },
 }
 
-/// Bytes to look for, with the rarest of them to look for first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    /// Lower case if `nocase`.
-    bytes: Box<[u8]>,
-    nocase: bool,
-    rare_at: u16,
-    /// Its first eight bytes as a number, and which of them there are: most places are told by these.
-    head: u64,
-    mask: u64,
-}
-
-impl Pattern {
-    #[must_use]
-    pub fn new(bytes: &[u8], nocase: bool) -> Pattern {
-        let bytes: Box<[u8]> = if nocase { bytes.to_ascii_lowercase().into() } else { bytes.into() };
-        let rarest = bytes.iter().enumerate().max_by_key(|(_, byte)| rarity(**byte)).map_or(0, |(at, _)| at);
-        let (mut head, mut mask) = ([0; 8], [0; 8]);
-        for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(&bytes) {
-            (*head, *mask) = (*byte, 0xff);
-        }
-        let mask = u64::from_le_bytes(mask);
-        let head = (u64::from_le_bytes(head) | case(nocase)) & mask;
-        Pattern { bytes, nocase, rare_at: u16::try_from(rarest).unwrap_or(0), head, mask }
-    }
-
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    #[must_use]
-    pub fn nocase(&self) -> bool {
-        self.nocase
-    }
-
-    /// Where the pattern first begins in `haystack`.
-    #[must_use]
-    pub fn find(&self, haystack: &[u8]) -> Option<usize> {
-        let last_start = haystack.len().checked_sub(self.bytes.len())?;
-        let rare_at = usize::from(self.rare_at);
-        let rare = *self.bytes.get(rare_at)?;
-        let mut start = 0;
-        while start <= last_start {
-            let window = haystack.get(start + rare_at..=last_start + rare_at)?;
-            let found = if self.nocase && rare.is_ascii_alphabetic() {
-                memchr::memchr2(rare, rare.to_ascii_uppercase(), window)
-            } else {
-                memchr::memchr(rare, window)
-            };
-            start += found?;
-            if self.is_at(haystack, start) {
-                return Some(start);
-            }
-            start += 1;
-        }
-        None
-    }
-
-    /// Whether the pattern begins at `start`.
-    #[must_use]
-    #[inline]
-    pub fn is_at(&self, haystack: &[u8], start: usize) -> bool {
-        let Some(rest) = haystack.get(start..) else { return false };
-        if let Some(first) = rest.first_chunk::<8>()
-            && (u64::from_le_bytes(*first) | case(self.nocase)) & self.mask != self.head
-        {
-            return false;
-        }
-        let Some(window) = rest.get(..self.bytes.len()) else { return false };
-        if self.nocase { window.eq_ignore_ascii_case(&self.bytes) } else { window == &*self.bytes }
-    }
-}
-
-/// The bit in which letters of both cases differ, in each of eight bytes, if case does not count. Some other bytes are taken
-/// for one another, too.
-#[inline]
-fn case(nocase: bool) -> u64 {
-    if nocase { 0x2020_2020_2020_2020 } else { 0 }
-}
-
-/// How seldom a byte is met in traffic, roughly: 0 is everywhere.
-#[must_use]
-pub fn rarity(byte: u8) -> u8 {
-    match byte {
-        0 | b' ' => 1,
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 2,
-        b'h' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'g' | b'w' | b'b' => 3,
-        b'\r' | b'\n' | 0xff | b'/' | b'.' | b'-' | b'=' | b':' | b'0'..=b'9' => 4,
-        b'y' | b'v' | b'k' | b'x' | b'j' | b'q' | b'z' | 1 => 5,
-        b'A'..=b'Z' | b'"' | b';' | b',' | b'<' | b'>' | b'(' | b')' | b'&' | b'_' => 6,
-        0x20..=0x7e => 7,
-        _ => 8,
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IsDataAt {
     pub amount: Amount,
@@ -490,6 +395,14 @@ pub enum MathOperator {
 }
 
 impl BufferTest {
+    #[must_use]
+    pub fn content(&self) -> Option<&Content> {
+        match self {
+            BufferTest::Content(content) => Some(content),
+            _ => None,
+        }
+    }
+
     /// Whether the result depends on where the test before it ended.
     #[must_use]
     pub fn is_relative(&self) -> bool {

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod packet;
+mod pattern;
 mod state;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::rules::vars::{AddressSet, PortSet};
 
 pub use buffer::*;
 pub use packet::*;
+pub use pattern::*;
 pub use state::*;
 
 /// One rule of a rule set.
