@@ -4,7 +4,7 @@ use super::app::AppProto;
 use super::keyword::buffers::Buffer;
 use super::literal::Literal;
 use super::plan::{Rule, Toward, Transform};
-use super::prefilter::Prefilter;
+use super::prefilter::{Length, Prefilter};
 
 /// One way of looking at a buffer, and what is looked for in it.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ impl Lenses {
         }
         let mut lenses = Vec::with_capacity(filling.len());
         for lens in filling {
-            let (prefilter, refused) = Prefilter::build(&lens.entries);
+            let length = if lens.literal.buffer.info().growing { Length::Long } else { Length::Short };
+            let (prefilter, refused) = Prefilter::build(&lens.entries, length);
             always.extend(refused.into_iter().map(|number| (number, lens.toward)));
             let Literal { buffer, ref transforms, .. } = *lens.literal;
             lenses.push(Lens { buffer, toward: lens.toward, transforms: transforms.clone(), prefilter });

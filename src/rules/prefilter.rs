@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::begins::Begins;
+pub use super::begins::Length;
 use super::common::common_bytes;
 use super::plan::rarity;
 use super::windows::{Windows, folded};
@@ -36,7 +37,7 @@ impl Prefilter {
     /// `entries` are literals in lower case, none of them empty, and the rules that they make candidates. Gives back the
     /// rules that it could not take.
     #[must_use]
-    pub fn build(entries: &[(Vec<u8>, u32)]) -> (Prefilter, Vec<u32>) {
+    pub fn build(entries: &[(Vec<u8>, u32)], length: Length) -> (Prefilter, Vec<u32>) {
         let mut index: HashMap<&[u8], usize> = HashMap::new();
         let mut literals: Vec<&[u8]> = Vec::new();
         let mut rules: Vec<Vec<u32>> = Vec::new();
@@ -61,7 +62,7 @@ impl Prefilter {
             Windows::<2>::new(&literals, |length| length == 2),
         );
         let prefilter = Prefilter {
-            begins: Begins::of(four.windows().chain(three.windows()).chain(two.windows())),
+            begins: Begins::of(four.windows().chain(three.windows()).chain(two.windows()), length),
             four,
             three,
             two,
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn every_literal_in_any_case_is_found() {
         let entries = [(b"abc".to_vec(), 0), (b"bc".to_vec(), 1), (b"abc".to_vec(), 2), (b"x".to_vec(), 3)];
-        let (prefilter, left) = Prefilter::build(&entries);
+        let (prefilter, left) = Prefilter::build(&entries, Length::Long);
         assert!(left.is_empty());
         let mut rules = Vec::new();
         prefilter.scan(b"..aBC", |_| true, |literal| rules.extend_from_slice(prefilter.rules(literal)));
@@ -259,7 +260,7 @@ mod tests {
             haystack in proptest::collection::vec(proptest::prop_oneof![b'a'..b'e', b'A'..b'E'], 0..60),
         ) {
             let entries: Vec<(Vec<u8>, u32)> = literals.iter().cloned().zip(0..).collect();
-            let (prefilter, left) = Prefilter::build(&entries);
+            let (prefilter, left) = Prefilter::build(&entries, Length::Long);
             assert!(left.is_empty());
             let mut found = std::collections::BTreeSet::new();
             prefilter.scan(&haystack, |_| true, |literal| found.extend(prefilter.rules(literal)));

@@ -14,7 +14,7 @@ use super::lens::Lenses;
 use super::literal::Literal;
 use super::odd;
 use super::plan::{Header, HeaderProtocol, PacketTest, Rule, Toward};
-use super::prefilter::Prefilter;
+use super::prefilter::{Length, Prefilter};
 use super::reputation::Reputation;
 use super::sieve::{Mention, Sieve, Sifted};
 use super::sieve_list::SieveList;
@@ -434,7 +434,7 @@ fn group(
             _ => always.push((number, *filed)),
         }
     }
-    let (payload, refused) = Prefilter::build(&entries);
+    let (payload, refused) = Prefilter::build(&entries, Length::Long);
     always.extend(refused.into_iter().map(|number| (number, Filed::Everywhere)));
     always.sort_unstable_by_key(|(number, _)| *number);
     let heads = Heads::build(heads);

@@ -121,6 +121,12 @@ impl Sieve {
         (self.src_set, self.dst_set)
     }
 
+    /// False where the rule cannot match a packet with these TCP flags.
+    #[inline]
+    pub(super) fn lets_flags_through(&self, flags: u8) -> bool {
+        flags & self.flags_mask == self.flags
+    }
+
     /// False where the rule cannot match this packet.
     #[inline]
     #[must_use]
@@ -132,7 +138,7 @@ impl Sieve {
             && packet.src_sets >> self.src_set & 1 != 0
             && packet.dst_sets >> self.dst_set & 1 != 0
             && within(self.payload_sizes, packet.payload_size)
-            && packet.tcp_flags & self.flags_mask == self.flags
+            && self.lets_flags_through(packet.tcp_flags)
             && within(self.tcp_windows, packet.tcp_window)
             && (self.app == 0 || packet.app.is_some_and(|protocol| self.app & 1 << protocol as u8 != 0))
     }

@@ -10,6 +10,9 @@ const WORD_RULE_COUNT: usize = u64::BITS as usize;
 /// Numbers of sets of addresses that a sieve can ask for.
 const SET_COUNT: usize = u16::BITS as usize;
 
+/// Values of a packet's TCP flags.
+const FLAGS_COUNT: usize = 1 << u8::BITS;
+
 /// Rules with their sieves, in the order in which they were given.
 #[derive(Debug, Default)]
 pub(super) struct SieveList(Box<[Word]>);
@@ -21,6 +24,8 @@ struct Word {
     /// The rules that want the source, or the destination, in the set of this number.
     src_in: [u64; SET_COUNT],
     dst_in: [u64; SET_COUNT],
+    /// The rules that let a packet with these TCP flags through.
+    with_flags: Box<[u64; FLAGS_COUNT]>,
     rules: Box<[(u32, Sieve)]>,
 }
 
@@ -50,14 +55,18 @@ impl SieveList {
 impl Word {
     fn new(rules: &[(u32, Sieve)]) -> Word {
         let (mut refusing, mut src_in, mut dst_in) = ([0; FACT_COUNT], [0; SET_COUNT], [0; SET_COUNT]);
+        let mut with_flags = Box::new([0; FLAGS_COUNT]);
         for (at, (_, sieve)) in rules.iter().enumerate() {
             let bit = 1 << (at % WORD_RULE_COUNT);
             each_bit(sieve.refused(), &mut refusing, bit);
             let (src, dst) = sieve.sets();
             each_bit(1 << src, &mut src_in, bit);
             each_bit(1 << dst, &mut dst_in, bit);
+            for (word, flags) in with_flags.iter_mut().zip(0..=u8::MAX) {
+                *word |= if sieve.lets_flags_through(flags) { bit } else { 0 };
+            }
         }
-        Word { refusing, src_in, dst_in, rules: rules.into() }
+        Word { refusing, src_in, dst_in, with_flags, rules: rules.into() }
     }
 
     /// The rules that neither a fact nor a set rules out.
@@ -65,7 +74,8 @@ impl Word {
     fn open(&self, packet: &Sifted) -> u64 {
         let from = joined(&self.src_in, packet.src_sets);
         let to = joined(&self.dst_in, packet.dst_sets);
-        from & to & !joined(&self.refusing, packet.facts.bits())
+        let flags = self.with_flags.get(usize::from(packet.tcp_flags)).copied().unwrap_or(0);
+        flags & from & to & !joined(&self.refusing, packet.facts.bits())
     }
 }
 

@@ -18,7 +18,7 @@ use tidegate::packet::decode;
 use tidegate::packet::ingress::{Ingress, Timestamp};
 use tidegate::packet::verdict::Action;
 use tidegate::rules::plan::Toward;
-use tidegate::rules::prefilter::Prefilter;
+use tidegate::rules::prefilter::{Length, Prefilter};
 use tidegate::rules::ruleset::Class;
 use tidegate::rules::{self, Context, Options, Source, Vars};
 
@@ -44,7 +44,7 @@ fn main() {
     dump(&literals, &payloads);
 
     let numbered: Vec<(Vec<u8>, u32)> = literals.iter().cloned().zip(0..).collect();
-    let (ours, _) = Prefilter::build(&numbered);
+    let (ours, _) = Prefilter::build(&numbered, Length::Long);
     let automaton =
         |kind| AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(kind)).build(&literals).unwrap();
     let (contiguous, dfa) = (automaton(AhoCorasickKind::ContiguousNFA), automaton(AhoCorasickKind::DFA));

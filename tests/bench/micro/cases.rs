@@ -7,7 +7,7 @@ use tidegate::kernel::queue;
 use tidegate::packet::conntrack::CtInfo;
 use tidegate::packet::decode;
 use tidegate::packet::ingress::Ingress;
-use tidegate::rules::prefilter::Prefilter;
+use tidegate::rules::prefilter::{Length, Prefilter};
 
 use super::judge::{Judge, tcp, udp};
 
@@ -133,7 +133,7 @@ fn http_request() -> Case {
 /// Two thousand literals over text that holds none of them.
 fn prefilter() -> Case {
     let literals: Vec<(Vec<u8>, u32)> = (0..2000u32).map(|at| (word(at).into_bytes(), at)).collect();
-    let (prefilter, _) = Prefilter::build(&literals);
+    let (prefilter, _) = Prefilter::build(&literals, Length::Long);
     let text: Vec<u8> = b"The river runs out at night, and in the morning it comes back. ".repeat(1024);
     Box::new(move || {
         let mut found = 0u32;
