@@ -73,7 +73,7 @@ impl Evaluation {
                 let window = self.window(content, buffer.len(), 0);
                 let window = (window.0.max(from), window.1);
                 match first.anchors {
-                    true => self.try_places(content, first.neighbour, rest, buffer, window),
+                    true => self.try_places(first, content, rest, buffer, window),
                     false => find(content, buffer, window)
                         .is_some_and(|start| self.run(rest, buffer, start + content.pattern.len())),
                 }
@@ -102,7 +102,7 @@ impl Evaluation {
             match (&step.test, step.anchors) {
                 (BufferTest::Content(content), true) => {
                     let window = self.window(content, buffer.len(), position);
-                    return self.try_places(content, step.neighbour, rest, buffer, window);
+                    return self.try_places(step, content, rest, buffer, window);
                 }
                 (BufferTest::Pcre(pcre), true) => return self.try_matches(pcre, rest, buffer, position),
                 _ => {}
@@ -116,16 +116,20 @@ impl Evaluation {
         true
     }
 
-    /// Tries each place of an anchoring content in `window`.
+    /// Tries each place of an anchoring content, which is that of `step`, in `window`.
     fn try_places(
         &mut self,
+        step: &Step,
         content: &Content,
-        neighbour: Option<Neighbour>,
         rest: &[Step],
         buffer: &[u8],
         mut window: (usize, usize),
     ) -> bool {
-        let next = neighbour.zip(rest.first().and_then(|step| step.test.content()));
+        if let Some(bytes) = step.end_bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+            let near_end = (buffer.len() + 1).saturating_sub(content.pattern.len().saturating_add(bytes));
+            window.0 = window.0.max(near_end);
+        }
+        let next = step.neighbour.zip(rest.first().and_then(|step| step.test.content()));
         while let Some(start) = match next {
             Some((neighbour, next)) => find_both(content, next, neighbour, buffer, window),
             None => find(content, buffer, window),

@@ -37,6 +37,7 @@ fn chain(tests: Vec<BufferTest>) -> Chain {
         test: test.clone(),
         anchors: is_anchor(&tests, at),
         neighbour: neighbour(&tests, at),
+        end_bytes: end_bytes(&tests, at),
         boundless: at >= bounded_count,
     });
     let ending =
@@ -71,6 +72,17 @@ fn neighbour(tests: &[BufferTest], at: usize) -> Option<Neighbour> {
     }
     let distance = length.checked_add(usize::try_from(distance).ok()?)?;
     Some(Neighbour { distance: distance.try_into().ok()?, leads: next.pattern.rarity() > one.pattern.rarity() })
+}
+
+/// How near to the end of the buffer the content at `at` must end, if the next test asks that.
+fn end_bytes(tests: &[BufferTest], at: usize) -> Option<u32> {
+    let (BufferTest::Content(_), BufferTest::IsDataAt(test)) = (tests.get(at)?, tests.get(at + 1)?) else {
+        return None;
+    };
+    match test {
+        IsDataAt { amount: Amount::Number(amount), relative: true, negated: true } => u32::try_from(*amount).ok(),
+        _ => None,
+    }
 }
 
 /// How many tests in a row look no further than so far from the beginning of the first content, and how far that is.

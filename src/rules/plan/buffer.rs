@@ -145,6 +145,8 @@ pub struct Step {
     pub anchors: bool,
     /// Of two contents: where the next one stands.
     pub neighbour: Option<Neighbour>,
+    /// Of a content: fewer bytes than these stand behind it in the buffer.
+    pub end_bytes: Option<u32>,
     /// It, or a step before it, may look anywhere in the buffer.
     pub boundless: bool,
 }
