@@ -97,8 +97,8 @@ pub type Messages<M> = Transactions<Lone<M>>;
 
 impl<M: Message> Messages<M> {
     /// One more message from this side.
-    pub fn say(&mut self, toward: Toward, message: M, events: Vec<&'static str>, context: &ParseContext<'_>) {
-        self.open(Lone::new(message, events), context.limits.transaction_count_max).touch(toward);
+    pub fn say(&mut self, toward: Toward, message: M, events: Vec<&'static str>, count_max: usize) {
+        self.open(Lone::new(message, events), count_max).touch(toward);
     }
 
     /// Heap of all of them, roughly.
@@ -129,7 +129,7 @@ impl<M> Default for Datagrams<M> {
 impl<M: Datagram> Parser for Datagrams<M> {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         if let Some((message, events)) = M::read(toward, bytes, context) {
-            self.messages.say(toward, message, events, context);
+            self.messages.say(toward, message, events, context.limits.transaction_count_max);
         }
         Step::all(bytes)
     }

@@ -1,5 +1,7 @@
 //! For parsers' tests: a conversation through [`AppLayer`], and all that rules and EVE could see of it.
 
+use std::collections::BTreeSet;
+
 use super::{AppCounters, AppLayer, AppLimits, AppRecord, Hashes, ParseContext, Told};
 use crate::packet::ingress::Timestamp;
 use crate::rules::app::{AppProto, AppProtoSet};
@@ -21,6 +23,8 @@ pub struct Conversation {
     /// Bytes of the stream so far.
     pub said_to_server: u64,
     pub said_to_client: u64,
+    /// Transactions that rules have looked at, by number.
+    pub judged: BTreeSet<u64>,
 }
 
 impl Conversation {
@@ -35,6 +39,7 @@ impl Conversation {
             wants_sides: false,
             said_to_server: 0,
             said_to_client: 0,
+            judged: BTreeSet::new(),
         }
     }
 
@@ -92,8 +97,20 @@ impl Conversation {
         for at in 0..view.count() {
             if let Some((_, tx)) = view.transaction(at, toward) {
                 tx.inspection.seen_version = tx.version;
+                self.judged.insert(tx.id);
             }
         }
+    }
+
+    /// Of how many transactions rules see what comes in one piece, where a flow may have two.
+    pub fn judged_of_burst(&mut self, toward: Toward, bytes: &[u8], datagram: bool) -> usize {
+        self.judge(toward);
+        let before = self.judged.len();
+        self.limits.transaction_count_max = 2;
+        self.say(toward, bytes, datagram);
+        self.judge(toward);
+        assert_eq!(self.counters.parser_errors, 0);
+        self.judged.len() - before
     }
 
     /// The instances of a buffer in the `at`th transaction, as text.

@@ -32,6 +32,9 @@ pub struct Remembered {
     pub failure: Option<Failure>,
 }
 
+/// Transactions that one message may open beyond the limit of its flow: the commands of an SMB2 compound.
+pub const BURST_COUNT_MAX: usize = 64;
+
 /// A transaction with its number and its history.
 #[derive(Debug)]
 pub struct Slot<T> {
@@ -46,6 +49,13 @@ pub struct Slot<T> {
 struct Side {
     version: u32,
     inspection: Inspection,
+}
+
+impl Side {
+    /// Something that rules have not seen.
+    fn has_news(&self) -> bool {
+        self.version != self.inspection.seen_version
+    }
 }
 
 impl<T> Slot<T> {
@@ -92,7 +102,7 @@ impl<T> Transactions<T> {
         let oldest = self.slots.front().filter(|_| self.slots.len() >= count_max.max(1));
         oldest.is_some_and(|slot| {
             let side = if toward == Toward::Server { &slot.to_server } else { &slot.to_client };
-            side.version != side.inspection.seen_version
+            side.has_news()
         })
     }
 
@@ -102,9 +112,26 @@ impl<T> Transactions<T> {
 
     /// Begins a transaction. With `count_max` there already, the oldest is given up.
     pub fn open(&mut self, data: T, count_max: usize) -> &mut Slot<T> {
-        if self.slots.len() >= count_max.max(1) {
+        while self.slots.len() >= count_max.max(1) {
             self.give_up_oldest();
         }
+        self.push(data)
+    }
+
+    /// Begins one of several transactions of this side's message, in which its parser cannot stop: what rules have not
+    /// seen gives way only when there are [`BURST_COUNT_MAX`] more than `count_max`.
+    pub fn open_in_burst(&mut self, toward: Toward, data: T, count_max: usize) -> &mut Slot<T> {
+        let hard_max = count_max.max(1).saturating_add(BURST_COUNT_MAX);
+        while self.slots.len() >= count_max.max(1) {
+            if self.is_crowded(toward, count_max) && self.slots.len() < hard_max {
+                break;
+            }
+            self.give_up_oldest();
+        }
+        self.push(data)
+    }
+
+    fn push(&mut self, data: T) -> &mut Slot<T> {
         let id = self.next_id;
         self.next_id += 1;
         if self.slots.is_empty() {

@@ -65,9 +65,13 @@ impl AppLayer {
             // A datagram that cannot be read says nothing of the next.
             let step = counted(parser.as_mut(), counters, |parser| parser.parse(toward, bytes, &marking));
             self.frames = marks.into_inner();
+            let is_crowded = parser.transactions().is_crowded(toward, context.limits.transaction_count_max(*protocol));
             match step {
                 Step::Opaque => self.finish(true),
                 Step::Failed => counters.datagrams_unread += 1,
+                Step::Taken { consumed, .. } if is_crowded && consumed < bytes.len() => {
+                    self.kept(toward).stop(bytes.get(consumed..).unwrap_or_default().to_vec(), 0);
+                }
                 Step::Taken { .. } | Step::Changed { .. } => {}
             }
         }

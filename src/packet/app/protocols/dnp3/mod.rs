@@ -128,7 +128,7 @@ impl Dnp3 {
     fn note(&mut self, toward: Toward, events: Vec<&'static str>, context: &ParseContext<'_>) {
         if !events.is_empty() {
             let nothing = Dnp3Message { record: None, data: Vec::new(), indications: 0 };
-            self.messages.say(toward, nothing, events, context);
+            self.messages.say(toward, nothing, events, context.limits.transaction_count_max(AppProto::Dnp3));
         }
     }
 
@@ -173,7 +173,7 @@ impl Dnp3 {
             }),
         };
         let message = Dnp3Message { record: Some(record), data, indications: indications.unwrap_or(0) };
-        self.messages.say(toward, message, events, context);
+        self.messages.say(toward, message, events, context.limits.transaction_count_max(AppProto::Dnp3));
     }
 }
 

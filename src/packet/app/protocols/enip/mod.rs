@@ -121,7 +121,8 @@ impl Parser for Stream {
     fn parse(&mut self, toward: Toward, bytes: &[u8], context: &ParseContext<'_>) -> Step {
         let mut consumed = 0;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
-            if self.messages.is_crowded(toward, context.limits.transaction_count_max(AppProto::Enip)) {
+            let count_max = context.limits.transaction_count_max(AppProto::Enip);
+            if self.messages.is_crowded(toward, count_max) {
                 return Step::Taken { consumed, wanted: 0 };
             }
             let Some((command, length)) = header(rest) else { return Step::Taken { consumed, wanted: HEADER_BYTES } };
@@ -131,7 +132,7 @@ impl Parser for Stream {
             let Some(body) = rest.get(HEADER_BYTES..HEADER_BYTES + length) else {
                 return Step::Taken { consumed, wanted: HEADER_BYTES + length };
             };
-            self.messages.say(toward, Enip::of(command, body), Vec::new(), context);
+            self.messages.say(toward, Enip::of(command, body), Vec::new(), count_max);
             consumed += HEADER_BYTES + length;
         }
         Step::all(bytes)

@@ -10,7 +10,7 @@ pub mod record;
 use super::{Guess, ProtocolInfo, Transport};
 use crate::packet::app::expected::{Announcement, Opener, Transfer};
 use crate::packet::app::greeting;
-use crate::packet::app::{AppRecord, ParseContext, Parser, Step, Transaction, Transactions, TxList};
+use crate::packet::app::{AppRecord, ParseContext, Parser, Slot, Step, Transaction, Transactions, TxList};
 use crate::rules::app::{AppProto, AppTest, Field};
 use crate::rules::keyword::buffers::Buffer;
 use crate::rules::plan::Toward;
@@ -59,6 +59,8 @@ pub enum Mode {
 #[derive(Debug, Default)]
 struct Ftp {
     transactions: Transactions<FtpTx>,
+    /// Commands without a whole reply, those included that have given way to later ones.
+    unanswered: usize,
     client: Line,
     server: Line,
     /// What was agreed on for the next transfer.
@@ -172,6 +174,7 @@ impl Ftp {
             tx.events.push("ftp.too_many_transactions");
         }
         self.transactions.open(tx, count_max.saturating_add(1)).touch(Toward::Server);
+        self.unanswered = self.unanswered.saturating_add(1);
     }
 
     /// PORT or EPRT: the server will open a connection to the client, or to somebody else.
@@ -195,13 +198,23 @@ impl Ftp {
         }
     }
 
+    /// What the next reply belongs to: the oldest command without a whole one. The greeting answers none, and neither does
+    /// what answers a command that has given way.
+    fn replied(&mut self, context: &ParseContext<'_>) -> &mut Slot<FtpTx> {
+        let waiting = self.transactions.iter().filter(|slot| slot.data.is_waiting()).count();
+        let is_orphan = self.unanswered > waiting;
+        // What comes unasked, as a greeting does, waits for the rest of itself.
+        self.unanswered = self.unanswered.max(1);
+        self.transactions.find_or_open(
+            |slot| !slot.data.answered && slot.data.is_orphan == is_orphan,
+            || FtpTx { is_orphan, asks_passive: is_orphan, ..FtpTx::default() },
+            context.limits.transaction_count_max(AppProto::Ftp).saturating_add(1),
+        )
+    }
+
     /// Whether TLS begins.
     fn reply(&mut self, line: &[u8], cut: bool, context: &ParseContext<'_>) -> bool {
-        // The oldest command without a whole reply; the greeting answers none.
-        if !self.transactions.iter().any(|slot| !slot.data.answered) {
-            self.transactions.open(FtpTx::default(), context.limits.transaction_count_max(AppProto::Ftp));
-        }
-        let Some(slot) = self.transactions.iter_mut().find(|slot| !slot.data.answered) else { return false };
+        let slot = self.replied(context);
         let tx = &mut slot.data;
         let code = line.get(..3).filter(|code| code.iter().all(u8::is_ascii_digit));
         let is_last = code.is_some() && line.get(3) != Some(&b'-');
@@ -223,7 +236,9 @@ impl Ftp {
         // 1xx announces another reply to the same command.
         tx.answered = is_last && code.is_none_or(|code| !code.starts_with(b"1"));
         let encrypts = tx.answered && tx.asks_tls && code == Some(b"234");
+        let answered = usize::from(tx.answered);
         slot.touch(Toward::Client);
+        self.unanswered = self.unanswered.saturating_sub(answered);
         if let Some(place) = agreed {
             self.agreed = Some((Mode::Passive, place.port));
         }
@@ -244,11 +259,17 @@ struct FtpTx {
     /// PORT names somebody else.
     bounces: bool,
     answered: bool,
+    /// The reply to a command that has given way; of what it was, only the reply tells.
+    is_orphan: bool,
     told: bool,
     events: Vec<&'static str>,
 }
 
 impl FtpTx {
+    fn is_waiting(&self) -> bool {
+        !self.answered && !self.is_orphan
+    }
+
     fn keep_reply(&mut self, code: Option<&[u8]>, line: &[u8]) {
         if self.replies.len() >= REPLY_LINE_COUNT_MAX {
             return;

@@ -97,6 +97,33 @@ fn transfers_are_announced_with_their_place() {
 }
 
 #[test]
+fn replies_meet_their_commands_behind_some_that_gave_way() {
+    for many in [255, 256, 257, 300, 600] {
+        let mut told = talk(&[client("USER x\r\n"), server("331 x\r\n")]);
+        told.records(false);
+        told.stream(Toward::Server, "NOOP\r\n".repeat(many).as_bytes()).stream(Toward::Server, b"PASV\r\n");
+        for _ in 0..many {
+            told.stream(Toward::Client, b"200-yes\r\n 227 (1,1,1,1,1,1)\r\n200 ok\r\n");
+            told.records(false);
+        }
+        told.stream(Toward::Client, b"227 Entering (192,0,2,1,19,136)\r\n");
+        assert_eq!(told.buffers(0, Buffer::FTP_COMMAND, Toward::Client), ["PASV"], "{many}");
+        assert_eq!(told.records(false).len(), 1, "{many}: nothing waits");
+        told.stream(Toward::Server, b"RETR a\r\n").stream(Toward::Client, b"150 x\r\n226 x\r\n");
+        assert_eq!(told.app.take_announced().iter().map(|what| what.port).collect::<Vec<_>>(), [5000], "{many}");
+        assert_eq!(told.buffers(0, Buffer::FTP_COMPLETION_CODE, Toward::Client), ["150", "226"], "{many}");
+    }
+}
+
+#[test]
+fn the_reply_to_a_command_that_gave_way_announces_all_the_same() {
+    let mut told = talk(&[client("USER x\r\n"), server("331 x\r\n"), client("PASV\r\n")]);
+    told.stream(Toward::Server, "NOOP\r\n".repeat(300).as_bytes());
+    told.stream(Toward::Client, b"227 Entering (192,0,2,1,19,136)\r\n").stream(Toward::Server, b"RETR a\r\n");
+    assert_eq!(told.app.take_announced().len(), 1);
+}
+
+#[test]
 fn rules_ask_for_the_channel() {
     let asks = |told: &mut Conversation, at: usize, test: AppTest| {
         let mut view = told.app.view().unwrap();

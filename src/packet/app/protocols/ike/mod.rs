@@ -158,7 +158,7 @@ impl Parser for Ike {
             Some(head) if head.major == 2 => self.second.read(&head, &mut reader, toward),
             _ => (IkeMessage::default(), vec![MALFORMED]),
         };
-        self.messages.say(toward, message, events, context);
+        self.messages.say(toward, message, events, context.limits.transaction_count_max(AppProto::Ike));
         Step::all(bytes)
     }
 

@@ -250,6 +250,9 @@ impl Parser for Ldap {
             *skip -= consumed;
         }
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.exchanges.is_crowded(toward, context.limits.transaction_count_max(AppProto::Ldap)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let (head_bytes, body_bytes) = match head(rest) {
                 Some(Ok(head)) => head,
                 Some(Err(NotLdap)) => return self.malformed(toward, context),

@@ -93,3 +93,10 @@ proptest::proptest! {
         proptest::prop_assert_eq!(cut_up(389, &turns, &cuts), cut_up(389, &turns, &[255]));
     }
 }
+
+#[test]
+fn rules_see_all_requests_of_one_piece() {
+    let many = b"\x30\x05\x02\x01\x03\x42\0".repeat(9);
+    assert_eq!(searched().judged_of_burst(Toward::Server, &many, false), 9);
+    assert_eq!(Conversation::with(389).judged_of_burst(Toward::Server, &many, true), 9, "of one datagram, too");
+}

@@ -219,6 +219,9 @@ impl Parser for Pgsql {
         let mut consumed = (*skip).min(bytes.len());
         *skip -= consumed;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.exchanges.is_crowded(toward, context.limits.transaction_count_max(AppProto::Pgsql)) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let turn = match toward {
                 Toward::Server => self.read_client(rest, context),
                 Toward::Client => self.read_server(rest, context),

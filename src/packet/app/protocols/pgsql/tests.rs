@@ -30,6 +30,13 @@ fn a_query_has_its_rows_and_its_end() {
 }
 
 #[test]
+fn rules_see_all_requests_of_one_piece() {
+    let mut talk = Conversation::with(5432);
+    talk.stream(Toward::Server, STARTUP);
+    assert_eq!(talk.judged_of_burst(Toward::Server, &message(b'Q', b"SELECT 1\0").repeat(9), false), 9);
+}
+
+#[test]
 fn tls_follows_a_yes_and_nothing_else() {
     for (answer, next, protocol) in
         [(b"S", &b"\x16\x03\x01\0\x05\x01\0\0\x01\0"[..], AppProto::Tls), (b"N", STARTUP, AppProto::Pgsql)]

@@ -175,6 +175,9 @@ impl Parser for Pop3 {
         let side = usize::from(toward == Toward::Client);
         let mut consumed = 0;
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.exchanges.is_crowded(toward, context.limits.transaction_count_max(AppProto::Pop3)) {
+                break;
+            }
             let window = rest.get(..LINE_BYTES_MAX).unwrap_or(rest);
             let end = memchr::memchr(b'\n', window);
             if end.is_none() && window.len() < LINE_BYTES_MAX {

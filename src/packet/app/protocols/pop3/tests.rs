@@ -47,3 +47,8 @@ fn long_lines_are_told_once() {
     assert_eq!(talk.events(), ["pop3.command_too_long"]);
     assert_eq!(talk.app.view().unwrap().count(), 3);
 }
+
+#[test]
+fn rules_see_all_commands_of_one_piece() {
+    assert_eq!(greeted().judged_of_burst(Toward::Server, &b"NOOP\r\n".repeat(9), false), 9);
+}

@@ -90,7 +90,7 @@ impl Parser for Rdp {
             if let Some(mut record) = messages::read(body, toward) {
                 record.tx_id = self.messages.opened();
                 self.begun |= record.event_type == "connect_response";
-                self.messages.say(toward, record, Vec::new(), context);
+                self.messages.say(toward, record, Vec::new(), context.limits.transaction_count_max(AppProto::Rdp));
             }
         }
         Step::all(bytes)

@@ -98,15 +98,21 @@ pub struct SmbFlow {
 }
 
 impl SmbFlow {
-    pub fn open(&mut self, label: Label, detail: Detail, context: &ParseContext<'_>) -> &mut Slot<SmbTransaction> {
+    pub fn open(
+        &mut self,
+        label: Label,
+        toward: Toward,
+        detail: Detail,
+        context: &ParseContext<'_>,
+    ) -> &mut Slot<SmbTransaction> {
         let id = self.transactions.opened() + 1;
         let tx = SmbTransaction::new(id, label, detail, &self.negotiated);
-        self.transactions.open(tx, context.limits.transaction_count_max(AppProto::Smb))
+        self.transactions.open_in_burst(toward, tx, context.limits.transaction_count_max(AppProto::Smb))
     }
 
     /// A transaction whose request is whole.
     pub fn request(&mut self, label: Label, detail: Detail, context: &ParseContext<'_>) -> &mut Slot<SmbTransaction> {
-        let slot = self.open(label, detail, context);
+        let slot = self.open(label, Toward::Server, detail, context);
         slot.data.request_done = true;
         slot.touch(Toward::Server);
         slot
@@ -132,7 +138,7 @@ impl SmbFlow {
 
     /// An oddity that belongs to the newest transaction, or to one of its own.
     pub fn raise(&mut self, label: Label, toward: Toward, event: &'static str, context: &ParseContext<'_>) {
-        let slot = self.open(label, Detail::None, context);
+        let slot = self.open(label, toward, Detail::None, context);
         slot.data.raise(event);
         slot.data.request_done = true;
         slot.data.response_done = true;
@@ -169,7 +175,7 @@ impl SmbFlow {
             let name = self.names.get(&handle).cloned().unwrap_or_default();
             let share = self.tree(&label).map(|tree| tree.name.clone()).unwrap_or_default();
             let transfer = Transfer::new(handle, toward, &name, &share, context);
-            self.open(label, Detail::File(Box::new(transfer)), context).id
+            self.open(label, toward, Detail::File(Box::new(transfer)), context).id
         });
         let place = Place { tx: id, offset };
         if let Some(slot) = self.transactions.by_id(id)
@@ -297,7 +303,7 @@ impl SmbFlow {
             None if !asks => return,
             None => {
                 let call = Box::new(Call { in_pipe: true, ..Call::new(header.call_id) });
-                self.open(label, Detail::Dcerpc { handle, call }, context).id
+                self.open(label, toward, Detail::Dcerpc { handle, call }, context).id
             }
         };
         let Some(slot) = self.transactions.by_id(id) else { return };

@@ -6,13 +6,14 @@ use super::ntlmssp::{narrow, token};
 use super::transaction::{Create, Detail, Label, Negotiate, SessionSetup, Status, TreeConnect};
 use super::transfer::Handle;
 use crate::packet::app::ParseContext;
+use crate::packet::app::transactions::BURST_COUNT_MAX;
 use crate::packet::app::reader::Reader;
 use crate::rules::plan::Toward;
 use std::sync::Arc;
 
 pub const HEADER_BYTES: usize = 64;
-/// Commands of one record that are read.
-const CHAIN_COUNT_MAX: usize = 64;
+/// Commands of one record that are read: those that rules still see when none has given way to another.
+const CHAIN_COUNT_MAX: usize = BURST_COUNT_MAX;
 /// Dialects of one NEGOTIATE that are kept.
 const DIALECT_COUNT_MAX: usize = 64;
 /// Bytes of a path that are kept.

@@ -154,6 +154,14 @@ fn a_chain_opens_and_writes_at_once() {
 }
 
 #[test]
+fn rules_see_all_commands_of_a_chain_and_of_one_piece() {
+    let echo = |message| smb2(13, 0, message, 5, &[4, 0, 0, 0]);
+    let chained = (1..60).fold(echo(0), |rest, message| chain(echo(message), rest));
+    let mut talk = hear(&file_talk()[..2]);
+    assert_eq!(talk.judged_of_burst(Toward::Server, &frame(&chained).repeat(3), false), 180);
+}
+
+#[test]
 fn a_large_write_is_read_as_it_comes() {
     let mut talk = hear(&file_talk()[..4]);
     let data: Vec<u8> = (0..200_000u32).map(|at| at as u8).collect();

@@ -180,7 +180,11 @@ impl Parser for Websocket {
         let skip = &mut self.side(toward).skip;
         let mut consumed = usize::try_from(*skip).unwrap_or(usize::MAX).min(bytes.len());
         *skip -= consumed as u64;
+        let count_max = context.limits.transaction_count_max(AppProto::Websocket);
         while let Some(rest) = bytes.get(consumed..).filter(|rest| !rest.is_empty()) {
+            if self.frames.is_crowded(toward, count_max) {
+                return Step::Taken { consumed, wanted: 0 };
+            }
             let Some(head) = Head::read(rest) else { return Step::Taken { consumed, wanted: 0 } };
             let length = usize::try_from(head.payload_bytes).unwrap_or(usize::MAX);
             let kept = head.head_bytes + length.min(PAYLOAD_BYTES_MAX);
@@ -196,7 +200,7 @@ impl Parser for Websocket {
                 events.push("websocket.skip_end_of_payload");
             }
             let payload = self.side(toward).join(head, head.unmasked(payload), &mut events);
-            self.frames.say(toward, Frame { head, payload }, events, context);
+            self.frames.say(toward, Frame { head, payload }, events, count_max);
             consumed += kept;
             let unseen = head.payload_bytes.saturating_sub(PAYLOAD_BYTES_MAX as u64);
             let here = usize::try_from(unseen).unwrap_or(usize::MAX).min(bytes.len() - consumed);

@@ -66,3 +66,8 @@ fn a_bomb_is_defused() {
     talk.stream(Toward::Client, &[&[0xc2, 0x7e][..], &length, &packed].concat());
     assert!(talk.app.heap_bytes() < 512 << 10, "{}", talk.app.heap_bytes());
 }
+
+#[test]
+fn rules_see_all_frames_of_one_piece() {
+    assert_eq!(upgraded().judged_of_burst(Toward::Server, &b"\x81\x02hi".repeat(9), false), 9);
+}
