@@ -41,6 +41,13 @@ pub enum SocketError {
         .0.display()
     )]
     NobodyThere(PathBuf),
+    #[error(
+        "the tidegate at {} has not answered within {} s: it is busy, with a reload or with another client (one is served at a \
+         time), or it is stopped. Ask again; if it stays silent, its log says more",
+        path.display(),
+        waited.as_secs()
+    )]
+    Silent { path: PathBuf, waited: Duration },
     #[error("talking to the tidegate at {}", path.display())]
     Talk { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
@@ -101,13 +108,21 @@ pub fn ask(path: &Path, request: &Value) -> Result<Value, SocketError> {
 pub struct Client {
     path: PathBuf,
     stream: BufReader<UnixStream>,
+    /// For an answer.
+    patience: Duration,
 }
 
 impl Client {
     pub fn connect(path: &Path) -> Result<Client, SocketError> {
         let stream = UnixStream::connect(path).map_err(|_| SocketError::NobodyThere(path.to_owned()))?;
-        let client = Client { path: path.to_owned(), stream: BufReader::new(stream) };
-        client.stream.get_ref().set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(|source| client.failed(source))?;
+        Client::waiting(path, stream, ANSWER_TIMEOUT)
+    }
+
+    fn waiting(path: &Path, stream: UnixStream, patience: Duration) -> Result<Client, SocketError> {
+        let client = Client { path: path.to_owned(), stream: BufReader::new(stream), patience };
+        let stream = client.stream.get_ref();
+        let set = stream.set_read_timeout(Some(patience)).and_then(|()| stream.set_write_timeout(Some(patience)));
+        set.map_err(|source| client.failed(source))?;
         Ok(client)
     }
 
@@ -130,7 +145,12 @@ impl Client {
     }
 
     fn failed(&self, source: std::io::Error) -> SocketError {
-        SocketError::Talk { path: self.path.clone(), source }
+        let path = self.path.clone();
+        match source.kind() {
+            // A timeout of a Unix socket is EAGAIN.
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => SocketError::Silent { path, waited: self.patience },
+            _ => SocketError::Talk { path, source },
+        }
     }
 }
 
@@ -170,6 +190,20 @@ mod tests {
             Some("echo") => Ok(request.clone()),
             other => Err(format!("unknown command {other:?}")),
         })
+    }
+
+    #[test]
+    fn silence_has_a_name_and_a_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.socket");
+        // Somebody listens, and answers nobody.
+        let _listener = UnixListener::bind(&path).unwrap();
+        let stream = UnixStream::connect(&path).unwrap();
+        let mut client = Client::waiting(&path, stream, Duration::from_millis(10)).unwrap();
+        let error = client.ask(&json!({ "command": "echo" })).unwrap_err();
+        assert!(matches!(error, SocketError::Silent { .. }), "{error}");
+        let told = error.to_string();
+        assert!(told.contains("control.socket has not answered within 0 s") && told.contains("Ask again"), "{told}");
     }
 
     #[test]
