@@ -6,9 +6,10 @@
 
 use anyhow::{Context, bail};
 
-use super::config::Config;
+use super::config::{BrNetfilter, Config};
 use super::gate;
 use crate::kernel::nft::{self, Asked, ConflictKind, WhoAsks};
+use crate::kernel::probe::TwofoldBridge;
 
 /// What this gate asks about. Nothing where a table of its own does.
 #[derive(Debug, Default)]
@@ -90,6 +91,20 @@ impl Asking {
             remove(&self.asked);
         }
     }
+}
+
+/// Bridged packets that two families have at once are not guarded.
+///
+/// # Errors
+/// When they are queued to us, unless the user allows it; when the ruleset cannot be read.
+pub fn refuse_twofold_bridges(config: &Config) -> anyhow::Result<()> {
+    let queues = gate::table_of(config, config.fate.place()).queues;
+    let Some(twofold) = TwofoldBridge::here(queues).context("cannot read the ruleset")? else { return Ok(()) };
+    if twofold.is_ours && config.conntrack.br_netfilter == BrNetfilter::Refuse {
+        bail!("{twofold}. {}; or say `conntrack.br-netfilter: allow` if that is what you want", twofold.way_out());
+    }
+    tracing::warn!("{twofold}. {}", twofold.way_out());
+    Ok(())
 }
 
 /// Without its entry a packet does not show its zone: connections of two networks would be taken for one.

@@ -79,6 +79,7 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     if fresh.set.is_empty() {
         tracing::warn!("no rules: every packet passes; give some with -S FILE or the key rule-files");
     }
+    asking::refuse_twofold_bridges(&config)?;
     let store = fates::choose(&config, options.install, present.as_ref())?;
     tracing::info!("fates stand in {store}");
     let table = options.install.then(|| in_force(gate::table_of(&config, store), &fresh));

@@ -252,6 +252,11 @@ const KEYS: &[Key] = &[
         "yes",
         "Behind rules of others (`--no-install`): keep the table `inet tidegate_conntrack`, which no packet meets, so that the kernel tracks connections; `no` only warns where nobody asks",
     ),
+    key(
+        "conntrack.br-netfilter",
+        "refuse",
+        "Rules of the bridge family queue to us, and `br_netfilter` shows bridged packets to the IP hooks as well, with which attacks pass: `refuse` to start, or `allow` and only warn",
+    ),
     key("conntrack.event-buffer", "32mb", "Receive buffer for the kernel's events"),
     key("app-layer.error-policy", "pass", "A connection whose parser has given up: it is not what it began as"),
     key(

@@ -32,7 +32,7 @@ mod tests;
 mod tree;
 mod vars;
 
-pub use conntrack::{Conntrack, Sysctl};
+pub use conntrack::{BrNetfilter, Conntrack, Sysctl};
 pub use datasets::Datasets;
 pub use fate::{Clear, Fate, FateStore, Flowtable};
 pub use flow::Flow;

@@ -56,7 +56,7 @@ gate: {hook: host, priority: -150, install: no, remove-on-exit: TRUE, never-bloc
 fate: {store: label, mask: 0x3}
 policy: {invalid: drop, untracked: drop, decode-error: drop, flow-memcap: drop}
 flow: {count-max: 1000, sweep-interval: 5m}
-conntrack: {sysctl: keep, ask: no, event-buffer: 1mb}
+conntrack: {sysctl: keep, ask: no, br-netfilter: allow, event-buffer: 1mb}
 unix-command: {enabled: auto, filename: /tmp/s}
 pid-file: t.pid
 run-as: {user: nobody}
@@ -77,7 +77,10 @@ action-order: [drop, pass, reject, alert]
     assert_eq!(config.fate, Fate { store: FateStore::Label, mask: FateMask::new(3).unwrap(), ..Fate::default() });
     assert_eq!(config.policy.untracked, OnTrouble::Drop);
     assert_eq!(config.flow, Flow { count_max: 1000, sweep_interval_s: 300 });
-    assert_eq!(config.conntrack, Conntrack { sysctl: Sysctl::Keep, ask: false, event_buffer_bytes: 1 << 20 });
+    assert_eq!(
+        config.conntrack,
+        Conntrack { sysctl: Sysctl::Keep, ask: false, br_netfilter: BrNetfilter::Allow, event_buffer_bytes: 1 << 20 }
+    );
     assert_eq!(config.service.unix_command, UnixCommand { enabled: true, filename: "/tmp/s".into() });
     assert_eq!(config.service.pid_file, Some("/run/tidegate/t.pid".into()));
     assert_eq!(config.service.run_as, Some(RunAs { user: "nobody".into(), group: None }));

@@ -92,6 +92,42 @@ pub fn zone_rules() -> Result<Vec<String>, NftError> {
     Ok(rules.filter(|(_, rule)| rule.sets_zone).map(|(family, rule)| name_of(family, &rule)).collect())
 }
 
+/// A rule of the bridge family that queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeQueueRule {
+    /// `family table chain handle N`, as `nft -a list` names it.
+    pub rule: String,
+    /// `None`: they are computed, and not known.
+    pub queues: Option<Queues>,
+}
+
+impl BridgeQueueRule {
+    /// Whether it queues to some of these, as far as can be told.
+    #[must_use]
+    pub fn may_meet(&self, queues: Queues) -> bool {
+        self.queues.is_none_or(|own| overlap(own, queues))
+    }
+}
+
+/// Rules of the bridge family that queue, to whomever.
+pub fn bridge_queue_rules() -> Result<Vec<BridgeQueueRule>, NftError> {
+    let replies = Control::open()?.query("read all rules", NFT_MSG_GETRULE, NFPROTO_UNSPEC, true, |_| {})?;
+    let of_bridges = replies.iter().filter(|reply| reply.family == NFPROTO_BRIDGE);
+    let rules = of_bridges.map(|reply| expressions::of_rule(reply.attributes()));
+    let queueing = rules.filter_map(|rule| {
+        let queues = queues_of(rule.queueing()?);
+        Some(BridgeQueueRule { rule: name_of(NFPROTO_BRIDGE, &rule), queues })
+    });
+    Ok(queueing.collect())
+}
+
+fn queues_of(queueing: Queueing) -> Option<Queues> {
+    match queueing {
+        Queueing::Range { queues, .. } => Some(queues),
+        Queueing::Computed { queues } => queues,
+    }
+}
+
 fn name_of(family: u8, rule: &RuleFacts) -> String {
     format!("{} {} {} handle {}", family_name(family), rule.table, rule.chain, rule.handle)
 }
@@ -102,10 +138,7 @@ fn shared(table: &GateTable, family: u8, rule: &RuleFacts) -> Vec<Conflict> {
     let mask = ours.mark.map_or(0, |(_, mask)| mask);
     let labels = ours.labels.map_or(Labels::default(), |(_, mask)| mask);
     let some = |labels: Labels| (!labels.is_empty()).then_some(labels);
-    let queues = match rule.queueing() {
-        Some(Queueing::Range { queues, .. } | Queueing::Computed { queues: Some(queues) }) => Some(queues),
-        Some(Queueing::Computed { queues: None }) | None => None,
-    };
+    let queues = rule.queueing().and_then(queues_of);
     let kinds = [
         queues.filter(|queues| overlap(*queues, table.queues)).map(ConflictKind::Queue),
         (rule.mark_written & mask != 0).then_some(ConflictKind::MarkWritten(rule.mark_written & mask)),

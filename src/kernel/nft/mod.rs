@@ -43,7 +43,9 @@ mod transaction;
 
 pub use asking::{Asked, WhoAsks, ask, is_asking, stop_asking, who_asks};
 pub use blocks::{Block, block, blocked, unblock};
-pub use conflicts::{Conflict, ConflictKind, conflicts, legacy_tables, zone_rules};
+pub use conflicts::{
+    BridgeQueueRule, Conflict, ConflictKind, bridge_queue_rules, conflicts, legacy_tables, zone_rules,
+};
 pub use error::NftError;
 pub use probe::{NftFeatures, probe};
 pub use read::{CounterValue, Counters, Present, present, read_counters, table_handle};

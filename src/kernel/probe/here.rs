@@ -1,5 +1,6 @@
 //! What the network namespace at hand has: privileges, sysctls, owners of our queues, foreign rules, our own table.
 
+use super::bridges;
 use super::finding::{Finding, State};
 use crate::kernel::nft::{self, ConflictKind, GateTable, Hook, NftError};
 use crate::kernel::queue::proc;
@@ -26,7 +27,7 @@ pub fn findings(table: &GateTable, asker: Asker) -> Vec<Finding> {
     findings.push(tracking(asker));
     findings.push(receive_buffer());
     findings.push(forwarding(table.hook));
-    findings.extend(bridge());
+    findings.extend(bridges::finding(table.queues));
     findings.extend(queue_owners(table));
     findings.push(own_table());
     findings.extend(foreign_rules(table));
@@ -192,24 +193,6 @@ fn tracking(asker: Asker) -> Finding {
         ),
         "`conntrack.ask: yes`, or a rule with `ct state` (`-m conntrack`) in each family",
     )
-}
-
-/// Only where br_netfilter is loaded.
-fn bridge() -> Option<Finding> {
-    let name = "bridge-nf-call";
-    let on = |key: &str| sysctl(&format!("net/bridge/bridge-nf-call-{key}"));
-    let (ip, ip6) = (on("iptables")?, on("ip6tables")?);
-    Some(if ip == 0 && ip6 == 0 {
-        Finding::ok(name, "bridged packets do not meet the IP hooks")
-    } else {
-        Finding::new(
-            name,
-            State::Degraded,
-            "packets between ports of a bridge meet the IP hooks, too; the kernel drops first packets that a bridge \
-             floods to several ports while they are queued",
-            "sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0, unless that is wanted",
-        )
-    })
 }
 
 fn queue_owners(table: &GateTable) -> Vec<Finding> {

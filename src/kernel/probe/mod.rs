@@ -4,10 +4,12 @@
 //! [`KernelFeatures`] is found by trying, in a network namespace of its own that nobody's traffic meets; nothing of it
 //! remains. [`findings`] adds what the namespace at hand has: sysctls, capability, owners of our queues, foreign rules.
 
+mod bridges;
 mod features;
 mod finding;
 mod here;
 
+pub use bridges::TwofoldBridge;
 pub use features::KernelFeatures;
 pub use finding::{Finding, State};
 pub use here::Asker;

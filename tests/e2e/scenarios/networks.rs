@@ -7,11 +7,12 @@ use std::path::Path;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType};
 
 use crate::scenario::{Need, Scenario};
+use crate::toolbox::SLOW;
 use crate::toolbox::gate::{Gate, tidegate_ok};
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVERS, Topology};
-use crate::toolbox::traffic::{PATIENCE, ask, ask_in_vain, http_get, serve_http, tcp_connect};
+use crate::toolbox::traffic::{ask, ask_in_vain, http_get, http_get_in_vain, serve_http, tcp_connect};
 
 const ECHO: u16 = 7;
 const HTTP: u16 = 80;
@@ -105,7 +106,7 @@ impl Twin {
             Ok::<_, std::io::Error>(TcpStream::from(socket))
         });
         let stream = stream.expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_read_timeout(Some(SLOW)).expect("a timeout above zero");
         stream.set_nodelay(true).expect("TCP");
         stream
     }
@@ -143,16 +144,26 @@ pub const BRIDGE: Scenario =
 
 fn bridge() {
     let Some(net) = bridged() else { return eprintln!("no bridges in this kernel") };
-    // Where br_netfilter is loaded, the IP hooks would have each packet, too: see nft/README.md.
-    if net.gateway.run(|| Path::new("/proc/sys/net/bridge").exists()) {
-        for table in ["iptables", "ip6tables"] {
-            net.gateway.sysctl(&format!("net.bridge.bridge-nf-call-{table}"), "0");
-        }
-    }
     let rules = "table bridge others { chain forward { type filter hook forward priority 0;
         ether type { ip, ip6 } queue flags bypass to 0; }; }";
     net.gateway.nft(rules).expect("queue in bridges");
-    guards(&net, Gate::new(&net.gateway, RULES).with_queues(0, 1).with("--no-install"), &[BRIDGED_SERVER]);
+    let gate = Gate::new(&net.gateway, RULES).with_queues(0, 1).with("--no-install");
+    // Where br_netfilter is loaded, the IP hooks may have each packet, too: see nft/README.md.
+    let _ = net.gateway.command("modprobe").args(["-q", "br_netfilter"]).status();
+    if net.gateway.run(|| Path::new("/proc/sys/net/bridge").exists()) {
+        let switch = |to| {
+            for table in ["iptables", "ip6tables"] {
+                net.gateway.sysctl(&format!("net.bridge.bridge-nf-call-{table}"), to);
+            }
+        };
+        switch("1");
+        assert!(!gate.command().status().expect("the program can be started").success(), "{}", gate.log());
+        for named in ["net.bridge.bridge-nf-call-iptables", "bridge others forward handle", "conntrack.br-netfilter"] {
+            assert!(gate.log().contains(named), "{named}:\n{}", gate.log());
+        }
+        switch("0");
+    }
+    guards(&net, gate, &[BRIDGED_SERVER]);
 }
 
 const BRIDGED_SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 1, 3));
@@ -178,7 +189,7 @@ fn guards(net: &Topology, mut gate: Gate<'_>, servers: &[IpAddr]) {
     gate.start();
     for server in servers {
         assert_eq!(http_get(&net.client, *server, HTTP, "/bytes/100000").expect("benign passes").body.len(), 100_000);
-        http_get(&net.client, *server, HTTP, "/attack").expect_err("dropped");
+        http_get_in_vain(&net.client, *server, HTTP, "/attack").expect_err("dropped");
         let mut stream = tcp_connect(&net.client, *server, ECHO).expect("a connection");
         ask(&mut stream, b"fine").expect("an echo");
         ask_in_vain(&mut stream, b"attack").expect_err("dropped");
