@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
 use crate::scenarios;
-use crate::toolbox::netns;
+use crate::toolbox::{self, netns};
 
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -21,14 +21,16 @@ const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 pub struct Scenario {
     pub name: &'static str,
     pub needs: &'static [Need],
-    /// Seconds that the scenario may take on this kernel; emulated ones get [`SLOW_FACTOR`] times as many.
+    /// Seconds that the scenario may take on this kernel, [`toolbox::SLOW`] aside; emulated ones get [`SLOW_FACTOR`] times as
+    /// many.
     pub seconds_max: u64,
     pub run: fn(),
 }
 
 impl Scenario {
+    /// What waits in vain is to tell of it before the whole is ended.
     pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.seconds_max)
+        Duration::from_secs(self.seconds_max) + toolbox::SLOW
     }
 }
 

@@ -1,7 +1,6 @@
 //! The test bed itself: if these fail, the others say nothing about tidegate.
 
 use std::net::UdpSocket;
-use std::time::Duration;
 
 use nfq::{Queue, Verdict};
 
@@ -54,13 +53,13 @@ fn queue_conntrack() {
         let server = SERVERS[0];
         move || {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+            socket.set_read_timeout(Some(SLOW))?;
             socket.send_to(b"echo", (server, 5353))?;
             socket.recv(&mut [0; 16])
         }
     });
     let mut ids = Vec::new();
-    wait_until("two packets with conntrack", Duration::from_secs(10), || {
+    wait_until("two packets with conntrack", SLOW, || {
         if let Ok(mut packet) = queue.recv() {
             ids.push(packet.get_conntrack().expect("an entry").get_id());
             packet.set_verdict(Verdict::Accept);
@@ -100,7 +99,7 @@ fn queue_listing() {
     net.gateway.sh("iptables -A FORWARD -i lan -j NFQUEUE --queue-num 12");
     let ask = net.client.spawn(|| {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        socket.set_read_timeout(Some(SLOW))?;
         socket.send_to(b"echo", (SERVERS[0], 5353))?;
         socket.recv(&mut [0; 16])
     });

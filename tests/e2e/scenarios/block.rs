@@ -9,8 +9,8 @@ use crate::toolbox::gate::{Gate, tidegate_ok};
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
-use crate::toolbox::traffic::{ask, ask_in_vain, tcp_connect};
-use crate::toolbox::{SLOW, wait_until};
+use crate::toolbox::traffic::{ask, ask_in_vain, tcp_connect, tcp_connect_in_vain};
+use crate::toolbox::{SENT_AGAIN, SLOW, wait_until};
 
 const ECHO: u16 = 7;
 const RULES: &str = r#"
@@ -38,19 +38,21 @@ fn by_command() {
     ask_in_vain(&mut here4, b"anything").expect_err("blocked");
     ask_in_vain(&mut here6, b"anything").expect_err("blocked");
     ask(&mut other, b"fine").expect("nobody else is");
-    try_connect(&net, 3, SERVER4).expect_err("no new ones either");
+    try_connect(&net, 3, SERVER4, tcp_connect_in_vain).expect_err("no new ones either");
     let listed = block(&net.gateway, "list");
     assert!(listed.contains("10.77.1.3  for good") && listed.contains("fd77:0:1::3  for another 3"), "{listed}");
 
     gate.kill();
     ask_in_vain(&mut here6, b"anything").expect_err("blocked, by the kernel alone");
     block(&net.gateway, "del 10.77.1.3");
-    wait_until("what was sent in vain to be sent again", SLOW, || ask(&mut here4, b"").is_ok() && arrived(&mut here4));
+    wait_until("what was sent in vain to be sent again", SENT_AGAIN, || {
+        ask(&mut here4, b"").is_ok() && arrived(&mut here4)
+    });
     gate.start();
     ask_in_vain(&mut here6, b"anything").expect_err("a start keeps blocks");
 
     // A server: neither side reaches the other.
-    block(&net.gateway, "add 10.77.2.2 --for 2s");
+    block(&net.gateway, "add 10.77.2.2 --for 10s");
     ask_in_vain(&mut other, b"anything").expect_err("blocked");
     wait_until("the block's time to be over", SLOW, || !block(&net.gateway, "list").contains("10.77.2.2"));
     connect(&net, 4, SERVER4);
@@ -104,12 +106,17 @@ fn by_rule() {
 /// From `10.77.1.HOST` or `fd77:0:1::HOST`.
 #[track_caller]
 fn connect(net: &Topology, host: u8, server: IpAddr) -> TcpStream {
-    let mut stream = try_connect(net, host, server).expect("a connection");
+    let mut stream = try_connect(net, host, server, tcp_connect).expect("a connection");
     ask(&mut stream, b"fine").expect("an echo");
     stream
 }
 
-fn try_connect(net: &Topology, host: u8, server: IpAddr) -> std::io::Result<TcpStream> {
+fn try_connect(
+    net: &Topology,
+    host: u8,
+    server: IpAddr,
+    connect: fn(&Netns, IpAddr, u16) -> std::io::Result<TcpStream>,
+) -> std::io::Result<TcpStream> {
     let (address, prefix) = match server {
         IpAddr::V4(_) => (format!("10.77.1.{host}"), "10.77.2.2/32"),
         IpAddr::V6(_) => (format!("fd77:0:1::{host:x}"), "fd77:0:2::2/128"),
@@ -119,7 +126,7 @@ fn try_connect(net: &Topology, host: u8, server: IpAddr) -> std::io::Result<TcpS
         "address replace {address}/{mask} dev eth0 {dad}
          route replace {prefix} via {gateway} src {address}"
     ));
-    tcp_connect(&net.client, server, ECHO)
+    connect(&net.client, server, ECHO)
 }
 
 #[track_caller]

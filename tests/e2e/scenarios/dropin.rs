@@ -11,7 +11,9 @@ use crate::toolbox::gate::Gate;
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVERS, Topology};
-use crate::toolbox::traffic::{ask, ask_in_vain, http_get, serve_http, tcp_connect};
+use crate::toolbox::traffic::{
+    ask, ask_in_vain, http_get, http_get_in_vain, serve_http, tcp_connect, tcp_connect_in_vain,
+};
 use crate::toolbox::{SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
@@ -67,7 +69,7 @@ fn firewalls() {
         let mut gate = Gate::new(&net.gateway, RULES).with_queues(0, 1).with("--no-install");
         gate.start();
         assert_eq!(http_get(&net.client, SERVER4, 80, "/").expect(name).status, 200);
-        http_get(&net.client, SERVER4, 80, "/attack").expect_err(name);
+        http_get_in_vain(&net.client, SERVER4, 80, "/attack").expect_err(name);
         gate.wait_for_alerts(1_000_001, 1);
         // An accepted packet goes on behind the whole base chain of iptables: the queue rule's place is a decision.
         assert_eq!(http_get(&net.client, SERVER4, 81, "/").expect(name).status, 200, "{name}: our accept is theirs");
@@ -83,8 +85,8 @@ fn firewalls() {
         restore(&net.gateway, rules);
         let gate = Gate::started(&net.gateway, RULES);
         assert_eq!(http_get(&net.client, SERVER4, 80, "/").expect(name).status, 200);
-        http_get(&net.client, SERVER4, 80, "/attack").expect_err(name);
-        http_get(&net.client, SERVER4, 81, "/").expect_err("denied by the firewall");
+        http_get_in_vain(&net.client, SERVER4, 80, "/attack").expect_err(name);
+        tcp_connect_in_vain(&net.client, SERVER4, 81).expect_err("denied by the firewall");
         gate.wait_for_alerts(1_000_001, 1);
     }
 }
@@ -103,8 +105,8 @@ fn firewalld() {
     let gate = Gate::started(&net.gateway, RULES);
     for state in ["as it was found", "reloaded"] {
         assert_eq!(http_get(&net.client, SERVER4, 80, "/bytes/50000").expect(state).status, 200);
-        http_get(&net.client, SERVER4, 80, "/attack").expect_err(state);
-        http_get(&net.client, SERVER4, 81, "/").expect_err("denied by the firewall");
+        http_get_in_vain(&net.client, SERVER4, 80, "/attack").expect_err(state);
+        tcp_connect_in_vain(&net.client, SERVER4, 81).expect_err("denied by the firewall");
         net.gateway.nft(&format!("delete table inet firewalld\n{FIREWALLD_RULES}")).expect("a reload");
     }
     gate.wait_for_alerts(1_000_001, 2);
@@ -132,7 +134,7 @@ fn guards(net: &Topology, gate: Gate<'_>, how: &str) {
         for _ in 0..5 {
             assert_eq!(http_get(&net.client, server, 80, "/bytes/50000").expect(how).status, 200, "{how}");
         }
-        http_get(&net.client, server, 80, "/attack").expect_err(how);
+        http_get_in_vain(&net.client, server, 80, "/attack").expect_err(how);
     }
     gate.wait_for_alerts(1_000_001, 2);
     gate.stop();

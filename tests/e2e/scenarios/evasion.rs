@@ -24,7 +24,7 @@ use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::Gate;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::Topology;
-use crate::toolbox::traffic::{serve_udp_echo, udp_ask};
+use crate::toolbox::traffic::{serve_udp_echo, udp_ask_for};
 use crate::toolbox::{SLOW, wait_until};
 
 #[allow(dead_code, reason = "some of it is for the page")]
@@ -48,6 +48,8 @@ const MARKER: u16 = 5353;
 const FIRST_PORT: u16 = 20_000;
 /// How long a SYN waits for its answer before it is sent again.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// For the echo of one marker, before the next is sent.
+const MARKER_MAX: Duration = Duration::from_secs(3);
 /// As large as an interface takes them: some disguises are super-packets.
 const MTU_BYTES: u32 = 65_535;
 
@@ -178,7 +180,9 @@ impl<'n> Bed<'n> {
     /// Waits until everything sent so far has come to the victim, or will not.
     fn settle(&self) {
         for victim in [IpAddr::V4(VICTIM4), IpAddr::V6(VICTIM6)] {
-            wait_until("the marker comes back", SLOW, || udp_ask(&self.net.client, victim, MARKER, b"marker").is_ok());
+            wait_until("the marker comes back", SLOW, || {
+                udp_ask_for(&self.net.client, victim, MARKER, b"marker", MARKER_MAX).is_ok()
+            });
         }
     }
 

@@ -14,7 +14,7 @@ use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
 use crate::toolbox::traffic::{ask, ask_in_vain, serve_udp_echo, tcp_connect, udp_ask};
-use crate::toolbox::{SLOW, wait_until};
+use crate::toolbox::{SENT_AGAIN, SLOW, wait_until};
 
 const ECHO: u16 = 7;
 const RULES: &str = r#"
@@ -94,11 +94,11 @@ fn killed() {
     expect_condemned(&kill(&["--port", &port(&silent), "-p", "tcp"]), 1);
     let before = counter(&net.gateway, "fate_dropped");
     ask_in_vain(&mut silent, b"fine").expect_err("condemned");
-    wait_until("nftables to drop it", SLOW, || counter(&net.gateway, "fate_dropped") > before);
+    wait_until("nftables to drop it", SENT_AGAIN, || counter(&net.gateway, "fate_dropped") > before);
     expect_condemned(&kill(&["--port", &port(&silent)]), 0);
 
     expect_condemned(&kill(&["--reject", "--src", &address(&reset), "--port", &port(&reset)]), 1);
-    let error = ask_in_vain(&mut reset, b"fine").expect_err("a reset");
+    let error = ask(&mut reset, b"fine").expect_err("a reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     ask(&mut others, b"fine").expect("others go on");
 

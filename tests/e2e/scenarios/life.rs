@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -11,7 +10,7 @@ use crate::toolbox::gate::{Gate, counter, queueing_is_installed};
 use crate::toolbox::load::{Heartbeats, Iperf, UdpLoad, serve_tcp_echo};
 use crate::toolbox::topology::{SERVER4, SERVER6, Topology};
 use crate::toolbox::traffic::{ask, ask_in_vain, tcp_connect};
-use crate::toolbox::{SLOW, queues, wait_until};
+use crate::toolbox::{SENT_AGAIN, SLOW, queues, wait_until};
 
 const ECHO: u16 = 7;
 const RULES: &str = r#"
@@ -95,7 +94,7 @@ fn stopped_fails_open() {
     let rows = queues(&net.gateway);
     assert_eq!(missing, 0, "of {sent} datagrams; {rows:?}");
     assert!(rows.iter().all(|row| row.dropped == 0 && row.user_dropped == 0), "{rows:?}");
-    wait_until("the ledger to tell of it", Duration::from_secs(10), || {
+    wait_until("the ledger to tell of it", SLOW, || {
         let status = gate.status();
         status["stats"]["ledger"]["uninspected"]["fail_open"].as_u64().is_some_and(|count| count >= 1000)
     });
@@ -129,7 +128,7 @@ fn term_under_load() {
 
 /// A condemned connection stays condemned: while the program is dead, and after it has come back.
 pub const FATE_SURVIVES: Scenario =
-    Scenario { name: "life::fate_survives", needs: &[Need::Queue], seconds_max: 60, run: fate_survives };
+    Scenario { name: "life::fate_survives", needs: &[Need::Queue], seconds_max: 180, run: fate_survives };
 
 fn fate_survives() {
     let net = Topology::new();
@@ -158,6 +157,5 @@ fn fate_survives() {
 fn stays_condemned(net: &Topology, stream: &mut TcpStream, when: &str) {
     let before = counter(&net.gateway, "fate_dropped");
     ask_in_vain(stream, b"anything").expect_err("condemned");
-    // What was sent is sent again and again, less and less often.
-    wait_until(&format!("nftables drops {when}"), SLOW, || counter(&net.gateway, "fate_dropped") > before);
+    wait_until(&format!("nftables drops {when}"), SENT_AGAIN, || counter(&net.gateway, "fate_dropped") > before);
 }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::{Gate, counter};
 use crate::toolbox::load::{Heartbeats, serve_tcp_echo};
 use crate::toolbox::topology::{SERVER4, Topology};
 use crate::toolbox::traffic::{ask, ask_in_vain, tcp_connect};
-use crate::toolbox::{SLOW, wait_until};
+use crate::toolbox::{SENT_AGAIN, SLOW, wait_until};
 
 const ECHO: u16 = 7;
 const RULES: &str = r#"
@@ -18,11 +19,13 @@ drop tcp any any -> any 7 (msg:"E2E attack"; flow:to_server,established; content
 /// Enough to run on, not enough to load [`MANY_RULES`].
 const MEMORY_BYTES: u64 = 6 << 20;
 const MANY_RULES: u32 = 20_000;
+/// A gate without memory may stall for long before the kernel has had enough of it.
+const DYING_MAX: Duration = Duration::from_secs(240);
 
 /// A reload asks for more memory than there is: rules and fates stay in force, connections live, and the next start knows
 /// them.
 pub const KILLED: Scenario =
-    Scenario { name: "oom::killed", needs: &[Need::Queue, Need::MemoryLimit], seconds_max: 60, run: killed };
+    Scenario { name: "oom::killed", needs: &[Need::Queue, Need::MemoryLimit], seconds_max: 300, run: killed };
 
 fn killed() {
     let net = Topology::new();
@@ -34,17 +37,19 @@ fn killed() {
     gate.wait_for_alerts(1_000_001, 1);
     let heartbeats = Heartbeats::start(&net.client, SERVER4, ECHO, 4);
     heartbeats.wait_for_rounds(2, SLOW);
+    let _report = Report(&net);
 
     let group = MemoryGroup::new(MEMORY_BYTES).expect("a control group for memory");
     group.take_in(gate.pid());
     let rules = gate.path("test.rules");
     fs::write(&rules, format!("{RULES}{}", many_rules())).expect("room for a rule file");
     gate.reload();
-    gate.wait_until_killed();
+    gate.wait_until_killed(DYING_MAX);
     assert!(group.kills() > 0, "it was the kernel, for memory");
 
     stays_condemned(&net, &mut condemned);
-    heartbeats.wait_for_rounds(2, SLOW);
+    // What it held when it died is sent again.
+    heartbeats.wait_for_rounds(2, SENT_AGAIN);
     fs::write(&rules, RULES).expect("room for a rule file");
     gate.start();
     assert!(gate.log().contains("1 of them with a fate"), "{}", gate.log());
@@ -58,7 +63,25 @@ fn killed() {
 fn stays_condemned(net: &Topology, stream: &mut std::net::TcpStream) {
     let before = counter(&net.gateway, "fate_dropped");
     ask_in_vain(stream, b"anything").expect_err("condemned");
-    wait_until("nftables to drop", SLOW, || counter(&net.gateway, "fate_dropped") > before);
+    wait_until("nftables to drop", SENT_AGAIN, || counter(&net.gateway, "fate_dropped") > before);
+}
+
+/// What the kernel has, for a failure; the gate's own log is told with it.
+struct Report<'n>(&'n Topology);
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for line in ["nft list counters table inet tidegate", "conntrack -L", "cat /proc/net/netfilter/nfnetlink_queue"]
+        {
+            let mut words = line.split(' ');
+            let output = self.0.gateway.command(words.next().unwrap_or_default()).args(words).output();
+            let told = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            eprintln!("--- {line} ---\n{}", told.unwrap_or_else(|error| error.to_string()));
+        }
+    }
 }
 
 fn many_rules() -> String {
@@ -125,6 +148,12 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for file in ["memory.events", "memory.max", "memory.current", "memory.oom_control", "cgroup.procs"] {
+                let text = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+                eprintln!("--- {file} ---\n{text}");
+            }
+        }
         let _ = Command::new("rmdir").arg(&self.dir).status();
     }
 }

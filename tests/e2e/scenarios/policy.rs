@@ -1,12 +1,10 @@
 //! What conntrack refuses or never tracks passes, unless the user says otherwise; and then it has that name.
 
-use std::time::Duration;
-
 use crate::scenario::{Need, Scenario};
 use crate::toolbox::gate::Gate;
 use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::topology::{SERVER4, SERVERS, Topology};
-use crate::toolbox::traffic::{ask, ask_in_vain, serve_udp_echo, tcp_connect, udp_ask};
+use crate::toolbox::traffic::{ask, ask_in_vain, serve_udp_echo, tcp_connect, udp_ask, udp_ask_in_vain};
 use crate::toolbox::{SLOW, wait_until};
 
 const ECHO: u16 = 7;
@@ -36,7 +34,7 @@ fn invalid() {
     ask(&mut stream, b"fine").expect("INVALID passes by default");
     for server in SERVERS {
         udp_ask(&net.client, server, UDP_ECHO, b"fine").expect("exempted packets pass by default");
-        udp_ask(&net.client, server, UDP_ECHO, b"attack").expect_err("and rules look at them");
+        udp_ask_in_vain(&net.client, server, UDP_ECHO, b"attack").expect_err("and rules look at them");
     }
     wait_until("a count", SLOW, || count(&gate, "/conntrack/invalid") >= 4);
     assert_eq!(count(&gate, "/ips/drop_reason/conntrack_invalid"), 0);
@@ -74,8 +72,8 @@ fn untracked() {
     let mut gate = gate.with("--set policy.untracked=drop");
     gate.start();
     net.client.sh("ip -6 neigh flush dev eth0");
-    udp_ask(&net.client, gateway, UDP_ECHO, b"fine").expect_err("the user asked for it");
-    wait_until("the reason's counter", Duration::from_secs(10), || count(&gate, "/ips/drop_reason/untracked") > 0);
+    udp_ask_in_vain(&net.client, gateway, UDP_ECHO, b"fine").expect_err("the user asked for it");
+    wait_until("the reason's counter", SLOW, || count(&gate, "/ips/drop_reason/untracked") > 0);
 }
 
 fn count(gate: &Gate<'_>, pointer: &str) -> u64 {

@@ -13,7 +13,7 @@ use crate::toolbox::load::serve_tcp_echo;
 use crate::toolbox::netns::Netns;
 use crate::toolbox::topology::{SERVER4, Topology};
 use crate::toolbox::traffic::{SILENCE, ask, ask_in_vain, tcp_connect};
-use crate::toolbox::{SLOW, wait_until};
+use crate::toolbox::{SENT_AGAIN, SLOW, wait_until};
 
 const FTP: u16 = 21;
 const DATA: u16 = 2000;
@@ -64,7 +64,7 @@ fn ftp_data() {
     let before = counter(&net.gateway, "fate_dropped");
     // The kernel drops the first SYN, and the expectation goes with it: the second one is a stranger's.
     let mut stranger = tcp_connect(&net.client, SERVER4, DATA).expect("one that nobody announced any more");
-    assert!(counter(&net.gateway, "fate_dropped") > before, "the announced one was dropped");
+    wait_until("the announced one to be dropped", SENT_AGAIN, || counter(&net.gateway, "fate_dropped") > before);
     ask(&mut stranger, b"fine").expect("an echo");
 }
 

@@ -13,12 +13,8 @@ use tempfile::TempDir;
 use super::netns::Netns;
 use super::{SLOW, queues, wait_until};
 
-/// How long a start or a graceful stop may take, emulated.
-const LIFE_CYCLE_MAX: Duration = Duration::from_secs(30);
 /// In a report of a failure.
 const EVENTS_SHOWN_MAX: usize = 20;
-/// How long an event may take from the packet to the file.
-const EVENT_MAX: Duration = Duration::from_secs(10);
 
 /// The program as built, unless `TIDEGATE_BIN` says otherwise, as it does in a guest.
 pub fn binary() -> PathBuf {
@@ -99,11 +95,11 @@ impl<'n> Gate<'n> {
     pub fn start(&mut self) {
         let ready_before = self.ready_count();
         self.child = Some(self.command().spawn().expect("the program can be started"));
-        let deadline = Instant::now() + LIFE_CYCLE_MAX;
+        let deadline = Instant::now() + SLOW;
         while self.ready_count() == ready_before {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child of ours"));
             assert!(ended.is_none(), "the gate ended at its start, {}:\n{}", ended.unwrap_or_default(), self.log());
-            assert!(Instant::now() < deadline, "the gate is not ready after {LIFE_CYCLE_MAX:?}:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the gate is not ready after {SLOW:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(queues(self.ns).len(), self.queue_count, "queues of a gate that is ready:\n{}", self.log());
@@ -141,7 +137,7 @@ impl<'n> Gate<'n> {
     #[track_caller]
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
-        self.wait(LIFE_CYCLE_MAX);
+        self.wait(SLOW);
     }
 
     #[track_caller]
@@ -157,8 +153,8 @@ impl<'n> Gate<'n> {
 
     /// Waits until somebody else has killed it.
     #[track_caller]
-    pub fn wait_until_killed(&mut self) {
-        let status = self.wait(SLOW);
+    pub fn wait_until_killed(&mut self, limit: Duration) {
+        let status = self.wait(limit);
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{status}:\n{}", self.log());
     }
 
@@ -166,7 +162,7 @@ impl<'n> Gate<'n> {
     #[track_caller]
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
-        let status = self.wait(LIFE_CYCLE_MAX);
+        let status = self.wait(SLOW);
         assert!(status.success(), "a graceful stop ended with {status}:\n{}", self.log());
     }
 
@@ -221,9 +217,7 @@ impl<'n> Gate<'n> {
     /// Waits for at least `count` alerts of one rule and returns all that are there.
     #[track_caller]
     pub fn wait_for_alerts(&self, sid: u64, count: usize) -> Vec<Value> {
-        wait_until(&format!("{count} alerts of {sid}; log:\n{}", self.log()), EVENT_MAX, || {
-            self.alerts(sid).len() >= count
-        });
+        wait_until(&format!("{count} alerts of {sid}; log:\n{}", self.log()), SLOW, || self.alerts(sid).len() >= count);
         self.alerts(sid)
     }
 

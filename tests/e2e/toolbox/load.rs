@@ -13,8 +13,8 @@ use super::netns::Netns;
 use super::traffic::tcp_connect;
 use super::wait_until;
 
-/// A socket that is silent for so long has lost its connection.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A socket that is silent for so long has lost its connection: longer than TCP waits before it sends again.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// Fewer than `net.core.netdev_max_backlog`.
 const IN_FLIGHT_MAX: u64 = 800;
 const UDP_RECEIVE_BUFFER_BYTES: usize = 16 << 20;

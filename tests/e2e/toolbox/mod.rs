@@ -11,7 +11,10 @@ use self::netns::Netns;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that is only a matter of speed: emulated, loaded, beside somebody else's work.
-pub const SLOW: Duration = Duration::from_secs(60);
+pub const SLOW: Duration = Duration::from_secs(180);
+
+/// TCP sends again what nobody acknowledges less and less often, but after two minutes at the latest (`TCP_RTO_MAX`).
+pub const SENT_AGAIN: Duration = Duration::from_secs(300);
 
 /// Waits until `condition` holds; panics with `what` after `limit`.
 #[track_caller]

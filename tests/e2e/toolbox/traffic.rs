@@ -8,11 +8,10 @@ use std::time::Duration;
 use super::SLOW;
 use super::netns::Netns;
 
-/// How long a client waits before it calls a packet lost. Long enough for a first retransmission under emulation.
-pub const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long a client waits for an answer that must not come.
+/// How long a client waits for an answer that must not come. Long enough for a first retransmission under emulation.
 pub const SILENCE: Duration = Duration::from_millis(1500);
+/// The same for a connection: a second SYN goes after a second.
+const NO_CONNECTION: Duration = Duration::from_secs(3);
 
 /// What an HTTP server answered.
 #[derive(Debug)]
@@ -42,17 +41,32 @@ pub fn serve_udp_echo(ns: &Netns, port: u16) {
     });
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own, however slow the machine is.
 pub fn http_get(ns: &Netns, server: IpAddr, port: u16, path: &str) -> io::Result<HttpReply> {
+    http_get_on(tcp_connect(ns, server, port)?, path)
+}
+
+/// One request on a connection of its own, which is opened, but not answered: gives up after [`SILENCE`].
+pub fn http_get_in_vain(ns: &Netns, server: IpAddr, port: u16, path: &str) -> io::Result<HttpReply> {
     let stream = tcp_connect(ns, server, port)?;
+    stream.set_read_timeout(Some(SILENCE))?;
     http_get_on(stream, path)
 }
 
-/// A connection with [`PATIENCE`] set as its read and write timeouts.
+/// A connection, however slow the machine is. Its reads and writes have as much time.
 pub fn tcp_connect(ns: &Netns, server: IpAddr, port: u16) -> io::Result<TcpStream> {
-    let stream = ns.run(|| TcpStream::connect_timeout(&SocketAddr::new(server, port), PATIENCE))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    tcp_connect_within(ns, server, port, SLOW)
+}
+
+/// Tries to open a connection where none is to be had.
+pub fn tcp_connect_in_vain(ns: &Netns, server: IpAddr, port: u16) -> io::Result<TcpStream> {
+    tcp_connect_within(ns, server, port, NO_CONNECTION)
+}
+
+fn tcp_connect_within(ns: &Netns, server: IpAddr, port: u16, patience: Duration) -> io::Result<TcpStream> {
+    let stream = ns.run(|| TcpStream::connect_timeout(&SocketAddr::new(server, port), patience))?;
+    stream.set_read_timeout(Some(SLOW))?;
+    stream.set_write_timeout(Some(SLOW))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -84,11 +98,21 @@ pub fn http_get_on(mut stream: TcpStream, path: &str) -> io::Result<HttpReply> {
     parse_reply(&reply).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no whole HTTP response"))
 }
 
-/// Sends one datagram and waits for its echo.
+/// Sends one datagram and waits for its echo, however slow the machine is.
 pub fn udp_ask(ns: &Netns, server: IpAddr, port: u16, payload: &[u8]) -> io::Result<Vec<u8>> {
+    udp_ask_for(ns, server, port, payload, SLOW)
+}
+
+/// Sends one datagram where no echo is to come, and gives up after [`SILENCE`].
+pub fn udp_ask_in_vain(ns: &Netns, server: IpAddr, port: u16, payload: &[u8]) -> io::Result<Vec<u8>> {
+    udp_ask_for(ns, server, port, payload, SILENCE)
+}
+
+/// Sends one datagram and waits so long for its echo.
+pub fn udp_ask_for(ns: &Netns, server: IpAddr, port: u16, payload: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = ns.run(|| UdpSocket::bind(any))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.connect((server, port))?;
     socket.send(payload)?;
     let mut buffer = vec![0; 65536];

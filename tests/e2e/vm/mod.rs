@@ -27,7 +27,8 @@ use crate::scenario::{Outcome, SLOW_FACTOR, tail_of};
 /// The kernels, by the series that `tests/vm/fetch-kernels` files them under.
 pub const SERIES: [&str; 2] = ["6.1", "6.12"];
 
-const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+/// Alone, an emulated one takes 6 seconds.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 const KVM_PROBE_TIMEOUT: Duration = Duration::from_secs(6);
 /// The guest ends a scenario by itself; this much later the host stops waiting for it.
 const GRACE: Duration = Duration::from_secs(15);

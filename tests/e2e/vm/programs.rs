@@ -11,7 +11,7 @@ use crate::scenario::Outcome;
 
 /// Where the guest has them.
 pub const GUEST_DIR: &str = "/tidegate/tests";
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Their names, from the files in `tests/`.
 pub fn names() -> Vec<String> {
