@@ -52,6 +52,10 @@ const METHODS: &[&str] = &[
 ];
 
 fn recognise(_: Toward, bytes: &[u8], _: &ParseContext<'_>) -> Guess {
+    // Asked of every datagram that nobody knows: all words begin with a capital.
+    if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+        return Guess::No;
+    }
     let words = METHODS.iter().map(|method| (method.as_bytes(), b' ')).chain([(VERSION, b' ')]);
     let mut guess = Guess::No;
     for (word, end) in words {
