@@ -44,21 +44,29 @@ impl Alphabet {
         }
     }
 
-    /// Adds what a match can begin with. True: it can be empty, so that what follows may begin it, too.
-    pub(super) fn add_first(&mut self, hir: &Hir) -> bool {
+    /// Adds what a match can begin with. True: it can be empty, so that what follows may begin it, too; `None`: it can begin
+    /// with anything.
+    pub(super) fn add_first(&mut self, hir: &Hir) -> Option<bool> {
         match hir.kind() {
-            HirKind::Empty | HirKind::Look(_) => true,
-            HirKind::Literal(literal) => literal.0.first().map(|byte| self.add(*byte)).is_none(),
-            HirKind::Class(_) => !self.add_all(hir),
-            HirKind::Repetition(repetition) => self.add_first(&repetition.sub) || repetition.min == 0,
+            HirKind::Empty | HirKind::Look(_) => Some(true),
+            HirKind::Literal(literal) => Some(literal.0.first().map(|byte| self.add(*byte)).is_none()),
+            HirKind::Class(_) => self.add_all(hir).then_some(false),
+            HirKind::Repetition(repetition) => Some(self.add_first(&repetition.sub)? || repetition.min == 0),
             HirKind::Capture(capture) => self.add_first(&capture.sub),
-            HirKind::Concat(parts) => parts.iter().all(|part| self.add_first(part)),
+            HirKind::Concat(parts) => {
+                for part in parts {
+                    if !self.add_first(part)? {
+                        return Some(false);
+                    }
+                }
+                Some(true)
+            }
             HirKind::Alternation(parts) => {
                 let mut empty = false;
                 for part in parts {
-                    empty |= self.add_first(part);
+                    empty |= self.add_first(part)?;
                 }
-                empty
+                Some(empty)
             }
         }
     }
@@ -71,16 +79,23 @@ impl Alphabet {
                 literal.0.iter().for_each(|byte| self.add(*byte));
                 true
             }
-            HirKind::Class(Class::Bytes(class)) => {
-                class.ranges().iter().flat_map(|range| range.start()..=range.end()).for_each(|byte| self.add(byte));
-                true
-            }
-            HirKind::Class(Class::Unicode(_)) => false,
+            HirKind::Class(class) => bytes_of(class).map(|bytes| bytes.for_each(|byte| self.add(byte))).is_some(),
             HirKind::Repetition(repetition) => self.add_all(&repetition.sub),
             HirKind::Capture(capture) => self.add_all(&capture.sub),
             HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(|part| self.add_all(part)),
         }
     }
+}
+
+/// The bytes of a class. The parser makes characters of a choice between single ones, also where it was told to read bytes:
+/// of ASCII both are the same.
+pub(super) fn bytes_of(class: &Class) -> Option<impl Iterator<Item = u8> + use<>> {
+    let bytes = match class {
+        Class::Bytes(class) => class.clone(),
+        Class::Unicode(class) => class.to_byte_class()?,
+    };
+    let ranges: Vec<_> = bytes.ranges().to_vec();
+    Some(ranges.into_iter().flat_map(|range| range.start()..=range.end()))
 }
 
 #[cfg(test)]

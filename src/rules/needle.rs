@@ -7,7 +7,7 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
-use super::alphabet::Alphabet;
+use super::alphabet::{Alphabet, bytes_of};
 use super::plan::rarity;
 use super::prefilter::LITERAL_BYTES_MAX;
 
@@ -101,7 +101,7 @@ fn shape(hir: &Hir, looks_around: bool) -> Hint {
         begins_at_once,
         alphabet: is_known.then(|| Box::new(alphabet)),
         match_bytes_min: hir.properties().minimum_len().unwrap_or(0),
-        first: (!first.add_first(hir)).then(|| Box::new(first)),
+        first: (first.add_first(hir) == Some(false)).then(|| Box::new(first)),
         ..Hint::default()
     }
 }
@@ -221,12 +221,7 @@ fn joined(begun: &[Vec<u8>], next: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 fn one_of(class: &Class) -> Option<Vec<Vec<u8>>> {
-    let Class::Bytes(class) = class else { return None };
-    let mut bytes = Vec::new();
-    for range in class.ranges() {
-        let lower = (range.start()..=range.end()).map(|byte| byte.to_ascii_lowercase());
-        bytes.extend(lower);
-    }
+    let mut bytes: Vec<u8> = bytes_of(class)?.map(|byte| byte.to_ascii_lowercase()).collect();
     bytes.sort_unstable();
     bytes.dedup();
     (bytes.len() <= SPELLING_COUNT_MAX).then(|| bytes.into_iter().map(|byte| vec![byte]).collect())
@@ -411,6 +406,15 @@ mod tests {
         for expression in ["(abc)*", "a?b?", "(abc|.)", "[^a]{3}", "\\w+", ""] {
             assert!(spelled(expression).is_empty(), "{expression}");
         }
+    }
+
+    /// The parser makes a class of characters of such a choice, and once it was taken for something that can be empty.
+    #[test]
+    fn a_choice_between_single_characters_begins_with_each_of_them() {
+        let hint = Hint::of("(\\d|C)(?>\\s)", Mode { caseless: true, multi_line: false });
+        let first = hint.first.unwrap();
+        assert!(b"019cC".iter().all(|byte| first.contains(*byte)) && !first.contains(b'\n'));
+        assert!(hint.needles.contains(&b"c\n".to_vec()));
     }
 
     /// Small expressions over few letters, so that many of them match.
