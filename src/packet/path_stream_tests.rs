@@ -300,6 +300,22 @@ fn a_cleared_connection_holds_nothing_and_begins_anew() {
     assert_ne!(line.at(5008, b"load"), Action::Accept);
 }
 
+/// The prefilter looks for a part of a long content: it may have come with an earlier segment than the rest.
+#[test]
+fn a_content_longer_than_what_the_prefilter_looks_for_may_be_cut_anywhere() {
+    let long = "one content of many more bytes";
+    for options in ["", "nocase;", "startswith;", "depth:30;", "offset:0; depth:30;", "fast_pattern:20,8;"] {
+        for size in [1, 2, 7, 11, 12, 13, 18, 29] {
+            let mut line = Line::ips();
+            line.bench.rules =
+                rule_set(&format!("drop tcp any any -> any 53 (content:\"{long}\"; {options} sid:1;)"), 1);
+            let pieces = long.as_bytes().chunks(size).zip((0..).step_by(size));
+            let last = pieces.map(|(piece, at)| line.at(at, piece)).last();
+            assert_ne!(last, Some(Action::Accept), "{options} in pieces of {size}");
+        }
+    }
+}
+
 #[test]
 fn beyond_the_depth_packets_are_judged_one_by_one_or_the_connection_is_cleared() {
     for bypass in [false, true] {

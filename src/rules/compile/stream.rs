@@ -1,7 +1,8 @@
 //! What can be told beforehand of a rule that looks into streams.
 
 use crate::rules::keyword::buffers::Buffer;
-use crate::rules::plan::{Amount, BufferPlan, BufferTest, Content, JumpFrom, Reach, StreamShape};
+use crate::rules::plan::{Amount, BufferPlan, BufferTest, Content, FastPattern, JumpFrom, Reach, StreamShape};
+use crate::rules::prefilter::LITERAL_BYTES_MAX;
 
 pub(super) fn stream_shape(buffers: &[BufferPlan]) -> StreamShape {
     let mut tests = payload_tests(buffers);
@@ -10,12 +11,17 @@ pub(super) fn stream_shape(buffers: &[BufferPlan]) -> StreamShape {
         asks_for_places: payload_tests(buffers).any(is_about_a_place),
         told_twice: contents(buffers).any(is_placed) && !contents(buffers).any(|content| content.endswith),
         // A rule that asks for its literal alone has nothing to wait for.
-        may_wait: !matches!(first_two, (Some(BufferTest::Content(_)), None)),
+        may_wait: !matches!(first_two, (Some(BufferTest::Content(content)), None) if is_whole_literal(content)),
         reach: match first_two {
             (Some(test), None) => reach(test),
             _ => Reach::default(),
         },
     }
+}
+
+/// Whether the prefilter looks for all of it: what is longer may be cut behind the part that it looks for.
+fn is_whole_literal(content: &Content) -> bool {
+    content.pattern.len() <= LITERAL_BYTES_MAX && !matches!(content.fast_pattern, FastPattern::Chop { .. })
 }
 
 /// Whether a test is about a place in the payload and not only about what stands where relative to what.
