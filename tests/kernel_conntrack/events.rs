@@ -10,6 +10,9 @@ use tidegate::packet::conntrack::{Conntrack, CtStatus, TcpState, Tuple};
 use crate::namespace::{run, sysctl, table_count};
 use crate::requests::{create, tuple_number, udp_exchange};
 
+/// So long may a thread wait for its turn on a busy machine, in an emulated guest.
+const BUSY: Duration = Duration::from_secs(30);
+
 pub const CASES: &[crate::Case] = &[
     ("a_tcp_connection_is_heard_from_birth_to_death", a_tcp_connection_is_heard_from_birth_to_death),
     ("destroy_alone_is_heard_alone", destroy_alone_is_heard_alone),
@@ -131,6 +134,6 @@ fn waiting_ends_in_time() {
     for wait in [Duration::ZERO, Duration::from_millis(50)] {
         let began = Instant::now();
         assert_eq!(listener.receive(wait, |event| panic!("{event:?}")).unwrap().events, 0);
-        assert!(began.elapsed() >= wait && began.elapsed() < wait + Duration::from_secs(1));
+        assert!(began.elapsed() >= wait && began.elapsed() < wait + BUSY);
     }
 }
