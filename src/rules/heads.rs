@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::alphabet::Alphabet;
 use super::prefilter::LITERAL_BYTES_MAX;
-use super::windows::{LiteralBytes, folded, spread};
+use super::windows::{LiteralBytes, filled, folded, spread};
 
 /// Bits of the bitmap for each literal, to the power of two.
 const SPARSE_LOG2: u32 = 5;
@@ -184,15 +184,6 @@ fn key_at(there: &[u8], mask: u32) -> u32 {
         None => filled(there),
     };
     folded(u32::from_le_bytes(bytes)) & mask
-}
-
-#[cold]
-fn filled(there: &[u8]) -> [u8; KEY_BYTES_MAX] {
-    let mut bytes = [0; KEY_BYTES_MAX];
-    for (byte, there) in bytes.iter_mut().zip(there) {
-        *byte = *there;
-    }
-    bytes
 }
 
 fn narrow(count: usize) -> u32 {

@@ -96,8 +96,8 @@ impl Numbers {
 }
 
 /// The first bytes, and zeros behind their end.
-fn filled(from: &[u8]) -> [u8; LITERAL_BYTES_MAX] {
-    let mut bytes = [0; LITERAL_BYTES_MAX];
+pub(super) fn filled<const COUNT: usize>(from: &[u8]) -> [u8; COUNT] {
+    let mut bytes = [0; COUNT];
     for (byte, from) in bytes.iter_mut().zip(from) {
         *byte = *from;
     }
