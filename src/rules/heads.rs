@@ -152,7 +152,8 @@ impl Heads {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let by_key = self.by_key.capacity() * size_of::<(Key, Range<u32>)>();
-        self.bitmap.len() * 8 + by_key + size_of_val(&*self.literals) + self.rules.len() * 4
+        let spots: usize = self.spots.iter().map(|spot| size_of_val(spot) + size_of_val(&*spot.places)).sum();
+        self.bitmap.len() * 8 + spots + by_key + size_of_val(&*self.literals) + self.rules.len() * 4
     }
 }
 
